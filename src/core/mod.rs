@@ -1,0 +1,12 @@
+//! Runnel's decisions, free of I/O: no clock, no randomness, no store and no HTTP.
+//!
+//! Time, random numbers and stored bytes come in as values; plans and bytes for the wire go out.
+//! [`api`](crate::api) and [`platform`](crate::platform) carry the plans out.
+
+pub mod channel;
+pub mod log;
+#[cfg(test)]
+mod simulation;
+pub mod sse;
+pub mod stream;
+pub mod time;

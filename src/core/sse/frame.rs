@@ -1,0 +1,278 @@
+//! The encoder: events, comments and reconnection times as the bytes of an event stream.
+//!
+//! The grammar (WHATWG HTML 9.2.5), of which the encoder writes the part in capitals' right column:
+//!
+//! ```text
+//! stream  = [ bom ] *event                   no BOM
+//! event   = *( comment / field ) end-of-line one blank line after each block
+//! comment = colon *any-char end-of-line      `: text`
+//! field   = 1*name-char [ colon [ space ] *any-char ] end-of-line
+//!                                            always `name: value`, with the space, so that a value
+//!                                            that begins with a space keeps it
+//! end-of-line = ( cr lf / cr / lf )          LF
+//! ```
+
+use super::{Cursor, EventId, EventType};
+
+/// Whole blocks of an event stream, in the order they were added.
+///
+/// ```
+/// # use runnel::core::sse::{EventType, Frames};
+/// let mut frames = Frames::default();
+/// let price = EventType::parse("price").ok();
+/// frames.event("3k9x2a-17".parse().unwrap(), price, "7\n8");
+/// assert_eq!(frames.into_bytes(), b"id: 3k9x2a-17\nevent: price\ndata: 7\ndata: 8\n\n");
+/// ```
+#[derive(Debug, Default)]
+pub struct Frames {
+    bytes: Vec<u8>,
+}
+
+impl Frames {
+    /// An empty buffer with room for `capacity` bytes.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(capacity),
+        }
+    }
+
+    /// Adds an event.
+    ///
+    /// `data` may be anything: it is cut at CR LF, CR and LF, the three line ends a client
+    /// recognises, into one `data` line each. The client joins the lines with LF again, so every
+    /// line end arrives as LF and nothing else changes; empty data is still an event.
+    pub fn event(&mut self, id: EventId, event_type: Option<EventType<'_>>, data: &str) {
+        self.id(id);
+        if let Some(event_type) = event_type {
+            self.line(b"event: ", event_type.as_str().as_bytes());
+        }
+        self.data(data);
+        self.end_block();
+    }
+
+    /// Adds an event of Runnel's own, such as `runnel.gap`. With a `cursor` it also moves the
+    /// client there; without one the client's last event ID stays as it is.
+    pub fn signal(&mut self, name: EventType<'_>, cursor: Option<&Cursor>, data: &str) {
+        if let Some(cursor) = cursor {
+            self.line(b"id: ", cursor.to_string().as_bytes());
+        }
+        self.line(b"event: ", name.as_str().as_bytes());
+        self.data(data);
+        self.end_block();
+    }
+
+    /// Adds a comment block, which clients ignore. Line ends in `text` begin further comment lines.
+    pub fn comment(&mut self, text: &str) {
+        for_each_line(text, |line| {
+            let start: &[u8] = if line.is_empty() { b":" } else { b": " };
+            self.line(start, line);
+        });
+        self.end_block();
+    }
+
+    /// Adds a block that sets the client's reconnection time (9.2.6: ASCII digits, milliseconds).
+    pub fn retry(&mut self, millis: u64) {
+        self.line(b"retry: ", itoa::Buffer::new().format(millis).as_bytes());
+        self.end_block();
+    }
+
+    /// How many bytes have been added.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing has been added.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The bytes for the wire: nothing, or blocks that each end with a blank line.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    fn id(&mut self, id: EventId) {
+        self.bytes.extend_from_slice(b"id: ");
+        self.bytes.extend_from_slice(&id.epoch.digits());
+        self.bytes.push(b'-');
+        self.line(b"", itoa::Buffer::new().format(id.seq.0).as_bytes());
+    }
+
+    fn data(&mut self, data: &str) {
+        for_each_line(data, |line| self.line(b"data: ", line));
+    }
+
+    fn line(&mut self, start: &[u8], rest: &[u8]) {
+        self.bytes.extend_from_slice(start);
+        self.bytes.extend_from_slice(rest);
+        self.bytes.push(b'\n');
+    }
+
+    fn end_block(&mut self) {
+        self.bytes.push(b'\n');
+    }
+}
+
+/// Calls `each` with the lines of `text`: one more than it has line ends, so at least one.
+fn for_each_line(text: &str, mut each: impl FnMut(&[u8])) {
+    let mut rest = text.as_bytes();
+    while let Some(end) = memchr::memchr2(b'\r', b'\n', rest) {
+        let (line, after) = rest.split_at(end);
+        each(line);
+        let end_of_line = if after.starts_with(b"\r\n") { 2 } else { 1 };
+        rest = after.get(end_of_line..).unwrap_or_default();
+    }
+    each(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Epoch, Seq};
+    use super::*;
+    use eventsource_stream::Eventsource;
+    use futures::{StreamExt, executor::block_on, stream};
+    use proptest::prelude::*;
+
+    fn wire(event_type: Option<&str>, data: &str) -> String {
+        let mut frames = Frames::default();
+        let event_type = event_type.map(|text| EventType::parse(text).unwrap());
+        frames.event("3k9x2a-17".parse().unwrap(), event_type, data);
+        String::from_utf8(frames.into_bytes()).unwrap()
+    }
+
+    #[test]
+    fn writes_id_type_and_data_each_on_a_line_and_a_blank_line_after() {
+        assert_eq!(
+            wire(Some("price"), "7"),
+            "id: 3k9x2a-17\nevent: price\ndata: 7\n\n"
+        );
+        assert_eq!(wire(None, "7"), "id: 3k9x2a-17\ndata: 7\n\n");
+    }
+
+    #[test]
+    fn cuts_data_at_every_kind_of_line_end() {
+        assert_eq!(
+            wire(None, "a\nb\rc\r\nd"),
+            "id: 3k9x2a-17\ndata: a\ndata: b\ndata: c\ndata: d\n\n"
+        );
+        assert_eq!(
+            wire(None, "a\n\rb"),
+            "id: 3k9x2a-17\ndata: a\ndata: \ndata: b\n\n"
+        );
+        assert_eq!(
+            wire(None, "\r\r\n"),
+            "id: 3k9x2a-17\ndata: \ndata: \ndata: \n\n"
+        );
+    }
+
+    #[test]
+    fn empty_data_is_still_an_event() {
+        assert_eq!(wire(None, ""), "id: 3k9x2a-17\ndata: \n\n");
+    }
+
+    #[test]
+    fn a_trailing_line_end_is_one_more_empty_line() {
+        assert_eq!(wire(None, "a\n"), "id: 3k9x2a-17\ndata: a\ndata: \n\n");
+    }
+
+    #[test]
+    fn data_keeps_leading_spaces_colons_nul_and_a_byte_order_mark() {
+        assert_eq!(
+            wire(None, "  a: b\0\u{feff}ü\u{2028}"),
+            "id: 3k9x2a-17\ndata:   a: b\0\u{feff}ü\u{2028}\n\n"
+        );
+    }
+
+    #[test]
+    fn data_cannot_forge_a_field_or_a_block() {
+        assert_eq!(
+            wire(None, "a\n\nid: 9\nevent: x\r\rdata: y"),
+            "id: 3k9x2a-17\ndata: a\ndata: \ndata: id: 9\ndata: event: x\ndata: \ndata: data: y\n\n"
+        );
+    }
+
+    #[test]
+    fn writes_comments_reconnection_times_and_signals() {
+        let mut frames = Frames::default();
+        frames.retry(2_345);
+        frames.comment("");
+        frames.comment("two\nlines");
+        let end = EventType::parse("runnel.end").unwrap();
+        frames.signal(end, None, "{}");
+        frames.signal(end, Some(&"00000z-1~00000y-2".parse().unwrap()), "{}");
+        assert_eq!(
+            String::from_utf8(frames.into_bytes()).unwrap(),
+            "retry: 2345\n\n:\n\n: two\n: lines\n\nevent: runnel.end\ndata: {}\n\n\
+             id: 00000z-1~00000y-2\nevent: runnel.end\ndata: {}\n\n"
+        );
+    }
+
+    #[test]
+    fn an_event_id_is_written_as_it_is_displayed() {
+        for (random, seq) in [(0, 0), (1, 9), (35, 10), (2_176_782_335, u64::MAX)] {
+            let id = EventId {
+                epoch: Epoch::from_random(random),
+                seq: Seq(seq),
+            };
+            let mut frames = Frames::default();
+            frames.event(id, None, "");
+            assert_eq!(
+                frames.into_bytes(),
+                format!("id: {id}\ndata: \n\n").into_bytes()
+            );
+        }
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-c:\r\n \0]{0,40}",
+            "(data|id|event|retry|: |\r\n|\n|\r|\u{feff}|ü){0,12}",
+            any::<String>(),
+        ]
+    }
+
+    fn as_a_client_joins_it(data: &str) -> String {
+        data.replace("\r\n", "\n").replace('\r', "\n")
+    }
+
+    proptest! {
+        /// Law: whatever is published arrives, however the network cuts the stream; only line ends
+        /// become LF. Decoded by a parser that is not ours.
+        #[test]
+        fn every_event_survives_the_wire_in_any_chunks(
+            events in prop::collection::vec(("[a-z:. ü]{1,8}", prop::bool::ANY, texts()), 0..8),
+            cuts in prop::collection::vec(1_usize..40, 1..20),
+        ) {
+            let mut frames = Frames::default();
+            frames.retry(1);
+            for (place, (event_type, typed, data)) in events.iter().enumerate() {
+                frames.comment("");
+                let id = EventId { epoch: Epoch::from_random(7), seq: Seq(place as u64 + 1) };
+                let event_type = typed.then(|| EventType::parse(event_type).unwrap());
+                frames.event(id, event_type, data);
+            }
+            let bytes = frames.into_bytes();
+            let mut rest = bytes.as_slice();
+            let mut chunks = vec![];
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() { break; }
+                let (chunk, after) = rest.split_at((*cut).min(rest.len()));
+                chunks.push(Ok::<_, std::convert::Infallible>(chunk.to_vec()));
+                rest = after;
+            }
+            let decoded: Vec<_> = block_on(stream::iter(chunks).eventsource().collect());
+            prop_assert_eq!(decoded.len(), events.len());
+            for (place, (event, (event_type, typed, data))) in decoded.into_iter().zip(&events).enumerate() {
+                let event = event.unwrap();
+                let expected_type = if *typed { event_type.as_str() } else { "message" };
+                prop_assert_eq!(event.event.as_str(), expected_type);
+                prop_assert_eq!(event.id, format!("000007-{}", place + 1));
+                prop_assert_eq!(event.data, as_a_client_joins_it(data));
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The event stream on the wire: WHATWG HTML 9.2, "Server-sent events".
+
+mod event_id;
+mod event_type;
+mod frame;
+mod reconnection;
+
+pub use event_id::{Cursor, CursorError, Epoch, EventId, EventIdError, MAX_CURSOR_BYTES, Seq};
+pub use event_type::{EventType, EventTypeError, MAX_EVENT_TYPE_BYTES};
+pub use frame::Frames;
+pub use reconnection::{MAX_RECONNECTION_MILLIS, reconnection_millis};
