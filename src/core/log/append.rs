@@ -1,0 +1,396 @@
+//! The append plan: a head, what is to be published, and the time, to the next head.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::mistake::{Mistake, is_made};
+use super::{
+    Committed, Head, IDEMPOTENCY_KEYS, RECENT_COMMITS, Record, Remembered, Run, Sealed, SegmentRef,
+    Trashed, segment,
+};
+use crate::core::sse::{Epoch, EventId, EventType, Seq};
+use crate::core::time::Millis;
+
+/// A commit takes at most this many bytes of events, so that a head stays below 100 KB: 64 KiB.
+/// One event, or one batch, may have more; then it is committed by itself.
+pub const MAX_GROUP_BYTES: usize = 64 * 1024;
+
+/// How long an idempotency key is remembered at most: 24 hours.
+pub const IDEMPOTENCY_MILLIS: u64 = 24 * 60 * 60 * 1000;
+
+/// Dropped segments are deleted this much later: 30 s. By then no writer is left that could still
+/// store one of them, having been overtaken; and slow readers had time to finish reading.
+const TRASH_MILLIS: u64 = 30_000;
+
+/// So many dropped segments are deleted together, in one call of the store.
+const TRASH_SEGMENTS: usize = 16;
+
+/// With more trash than this, the oldest is deleted early, so that heads stay small.
+const MAX_TRASH: usize = 256;
+
+/// The directory never has more entries than this, whatever retention allows; it is part of every
+/// head that is written.
+const MAX_SEGMENTS: usize = 4096;
+
+/// An event that is to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Its type, as [`EventType::from_publisher`] took it; `None` means `message`.
+    pub event_type: Option<String>,
+    /// Its data.
+    pub data: String,
+}
+
+impl NewEvent {
+    /// About how many bytes it takes in the log.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.event_type.as_ref().map_or(0, String::len) + self.data.len() + 16
+    }
+}
+
+/// What one publisher wants done: all of it or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The events, in order. None only if `close` is set.
+    pub events: Vec<NewEvent>,
+    /// Whether the channel is closed after them.
+    pub close: bool,
+    /// Set if the publisher gave an idempotency key.
+    pub repeat: Option<Repeat>,
+}
+
+/// How a repeated publish is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeat {
+    /// A digest of the idempotency key.
+    pub key: [u8; 16],
+    /// A digest of the request.
+    pub content: [u8; 16],
+}
+
+/// What a batch was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The log it went to.
+    pub epoch: Epoch,
+    /// The seq of its first event.
+    pub first: Seq,
+    /// How many events it had.
+    pub count: u64,
+    /// Whether this is the answer of an earlier publish with the same idempotency key.
+    pub repeated: bool,
+}
+
+impl Appended {
+    /// The id of its first event.
+    #[must_use]
+    pub const fn first_id(&self) -> EventId {
+        EventId {
+            epoch: self.epoch,
+            seq: self.first,
+        }
+    }
+
+    /// The id of its last event.
+    #[must_use]
+    pub const fn last_id(&self) -> EventId {
+        EventId {
+            epoch: self.epoch,
+            seq: self.first.plus(self.count).minus(1),
+        }
+    }
+}
+
+/// Why a batch is not appended, whatever the store does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The channel is closed.
+    Closed,
+    /// The idempotency key was used for something else.
+    KeyReused,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the channel is closed; nothing can be published to it any more",
+            Self::KeyReused => {
+                "the idempotency key was used before with a different request; use a new key"
+            }
+        })
+    }
+}
+
+/// How much of a log is kept. Whole segments are dropped, and only while what is left still
+/// satisfies the limit, so a little more is kept than asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The newest this many events are kept.
+    pub events: u64,
+    /// The newest events up to this many bytes are kept.
+    pub bytes: u64,
+    /// Events older than this many seconds are dropped; 0 keeps them.
+    pub seconds: u64,
+}
+
+/// A plan for a group of batches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// What each batch is answered once the change is committed.
+    pub answers: Vec<Result<Appended, Refused>>,
+    /// The change; `None` if every batch was refused or is a repeat.
+    pub change: Option<Change>,
+}
+
+/// A change of a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The head to swap in.
+    pub head: Head,
+    /// Segments to store before the swap.
+    pub seal: Vec<(SegmentRef, Bytes)>,
+    /// Segments to delete before the swap: the head that is being replaced does not refer to them
+    /// either.
+    pub discard: Vec<SegmentRef>,
+}
+
+/// Plans to append `group` to the log, in order, as one commit under `nonce`. Pure.
+///
+/// # Errors
+/// When a record in the head cannot be read.
+pub fn append(
+    head: &Head,
+    group: &[Batch],
+    nonce: u64,
+    now: Millis,
+    retention: &Retention,
+) -> Result<Append, postcard::Error> {
+    let mut next = head.clone();
+    let expired = now.minus_seconds(IDEMPOTENCY_MILLIS / 1000);
+    next.remembered
+        .retain(|remembered| remembered.time > expired);
+    let mut records = vec![];
+    let mut count = 0;
+    let mut changed = false;
+    let mut answers = Vec::with_capacity(group.len());
+    for batch in group {
+        if let Some(answer) = answered_before(&next, batch) {
+            answers.push(answer);
+            continue;
+        }
+        if next.closed {
+            answers.push(Err(Refused::Closed));
+            continue;
+        }
+        let appended = Appended {
+            epoch: head.epoch,
+            first: head.next().plus(count),
+            count: batch.events.len() as u64,
+            repeated: false,
+        };
+        for event in &batch.events {
+            let event_type = event.event_type.as_deref().map(EventType::parse);
+            Record {
+                time: now,
+                event_type: event_type.and_then(Result::ok),
+                data: &event.data,
+                attributes: vec![],
+            }
+            .encode(&mut records)?;
+        }
+        count += appended.count;
+        next.closed = batch.close;
+        remember(&mut next, batch, &appended, now);
+        changed = true;
+        answers.push(Ok(appended));
+    }
+    if !changed {
+        return Ok(Append {
+            answers,
+            change: None,
+        });
+    }
+    let seal = seal(&mut next)?;
+    if count > 0 {
+        next.inline = extended(&next.inline, &records, count);
+        next.newest = now;
+    }
+    let discard = retain(&mut next, now, retention);
+    record_commit(
+        &mut next,
+        Committed {
+            nonce,
+            epoch: head.epoch,
+            first: head.next(),
+        },
+    );
+    Ok(Append {
+        answers,
+        change: Some(Change {
+            head: next,
+            seal,
+            discard,
+        }),
+    })
+}
+
+/// Plans to purge the log: what follows is a new one, of another epoch. Its segments become trash,
+/// also those that another writer may be sealing right now.
+///
+/// # Errors
+/// When a record in the head cannot be read.
+pub fn purge(head: &Head, epoch: Epoch, nonce: u64, now: Millis) -> Result<Head, postcard::Error> {
+    let mut next = Head::new(epoch);
+    next.trash.clone_from(&head.trash);
+    let sealing = segment::cut(&head.inline)?.0;
+    let firsts = head
+        .segments
+        .iter()
+        .map(|sealed| sealed.first)
+        .chain(sealing.iter().map(|run| run.first));
+    next.trash.extend(firsts.map(|first| Trashed {
+        segment: head.segment(first),
+        since: now,
+    }));
+    next.commits = head.commits;
+    next.recent.clone_from(&head.recent);
+    record_commit(
+        &mut next,
+        Committed {
+            nonce,
+            epoch,
+            first: Seq::FIRST,
+        },
+    );
+    Ok(next)
+}
+
+fn answered_before(head: &Head, batch: &Batch) -> Option<Result<Appended, Refused>> {
+    let repeat = batch.repeat?;
+    let before = head
+        .remembered
+        .iter()
+        .find(|remembered| remembered.key == repeat.key)?;
+    if before.content != repeat.content {
+        return Some(Err(Refused::KeyReused));
+    }
+    Some(Ok(Appended {
+        epoch: head.epoch,
+        first: before.first,
+        count: before.count,
+        repeated: true,
+    }))
+}
+
+fn remember(head: &mut Head, batch: &Batch, appended: &Appended, now: Millis) {
+    let Some(Repeat { key, content }) = batch.repeat else {
+        return;
+    };
+    while head.remembered.len() >= IDEMPOTENCY_KEYS {
+        head.remembered.pop_front();
+    }
+    head.remembered.push_back(Remembered {
+        key,
+        content,
+        first: appended.first,
+        count: appended.count,
+        time: now,
+    });
+}
+
+fn record_commit(head: &mut Head, commit: Committed) {
+    while head.recent.len() as u64 >= RECENT_COMMITS {
+        head.recent.pop_front();
+    }
+    head.recent.push_back(commit);
+    head.commits = head.commits.saturating_add(1);
+}
+
+/// Moves full segments out of the inline records, which are all committed (see [`segment`]).
+fn seal(head: &mut Head) -> Result<Vec<(SegmentRef, Bytes)>, postcard::Error> {
+    let (segments, rest) = segment::cut(&head.inline)?;
+    head.inline = rest;
+    let mut sealed = Vec::with_capacity(segments.len());
+    for run in segments {
+        let mut newest = Millis(0);
+        for record in run.records() {
+            newest = newest.max(record?.1.time);
+        }
+        head.segments.push(Sealed {
+            first: run.first,
+            count: run.count,
+            bytes: run.records.len() as u64,
+            newest,
+        });
+        sealed.push((head.segment(run.first), segment::encode(head.epoch, &run)?));
+    }
+    Ok(sealed)
+}
+
+fn extended(inline: &Run, records: &[u8], count: u64) -> Run {
+    Run {
+        first: inline.first,
+        count: inline.count + count,
+        records: [&inline.records, records].concat().into(),
+    }
+}
+
+/// Drops segments that retention no longer covers into the trash, and returns what is due to be
+/// deleted.
+fn retain(head: &mut Head, now: Millis, retention: &Retention) -> Vec<SegmentRef> {
+    let mut events = head.next().since(head.first());
+    let mut bytes = head.bytes();
+    let oldest = now.minus_seconds(retention.seconds);
+    let mut left = head.segments.len();
+    let dropped = head.segments.iter().take_while(|segment| {
+        let over = events - segment.count >= retention.events
+            || bytes - segment.bytes >= retention.bytes
+            || (retention.seconds > 0 && segment.newest < oldest)
+            || left > MAX_SEGMENTS;
+        events -= segment.count;
+        bytes -= segment.bytes;
+        left -= 1;
+        over
+    });
+    let dropped = dropped.count();
+    let epoch = head.epoch;
+    let names = head.segments.drain(..dropped).map(|segment| SegmentRef {
+        epoch,
+        first: segment.first,
+    });
+    let names: Vec<_> = names.collect();
+    if is_made(Mistake::TrimsBeforeTheSwap) {
+        return names;
+    }
+    let due = due(&head.trash, now);
+    head.trash.extend(names.into_iter().map(|segment| Trashed {
+        segment,
+        since: now,
+    }));
+    head.trash
+        .drain(..due)
+        .map(|trashed| trashed.segment)
+        .collect()
+}
+
+/// How much of the trash, oldest first, is to be deleted now: none until it is worth a call.
+fn due(trash: &[Trashed], now: Millis) -> usize {
+    let age = |trashed: &Trashed| now.0.saturating_sub(trashed.since.0);
+    let old = trash
+        .iter()
+        .take_while(|trashed| age(trashed) >= TRASH_MILLIS)
+        .count();
+    let surplus = trash.len().saturating_sub(MAX_TRASH);
+    let waited = trash
+        .first()
+        .is_some_and(|oldest| age(oldest) >= 2 * TRASH_MILLIS);
+    match old.max(surplus) {
+        few if few < TRASH_SEGMENTS && !waited => 0,
+        due => due,
+    }
+}
+
+#[cfg(test)]
+mod tests;

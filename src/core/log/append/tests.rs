@@ -1,0 +1,379 @@
+use super::*;
+
+const KEEP_ALL: Retention = Retention {
+    events: 1_000_000,
+    bytes: 1 << 40,
+    seconds: 0,
+};
+
+fn event(data: &str) -> NewEvent {
+    NewEvent {
+        event_type: None,
+        data: data.to_owned(),
+    }
+}
+
+fn batch(data: &[&str]) -> Batch {
+    Batch {
+        events: data.iter().map(|data| event(data)).collect(),
+        ..Batch::default()
+    }
+}
+
+fn empty() -> Head {
+    Head::new(Epoch::from_random(1))
+}
+
+/// Appends one batch and returns the next head; what was sealed is dropped.
+fn appended(head: &Head, batch: Batch, now: u64, retention: &Retention) -> Head {
+    let plan = append(head, &[batch], now, Millis(now), retention).unwrap();
+    assert!(plan.answers.iter().all(Result::is_ok), "{:?}", plan.answers);
+    plan.change.unwrap().head
+}
+
+fn data(head: &Head) -> Vec<(u64, String)> {
+    let records = head.inline.records().map(Result::unwrap);
+    records
+        .map(|(seq, record)| (seq.0, record.data.to_owned()))
+        .collect()
+}
+
+#[test]
+fn each_batch_of_a_group_gets_its_own_ids_in_order() {
+    let group = [batch(&["a"]), batch(&["b", "c"]), batch(&["d"])];
+    let plan = append(&empty(), &group, 7, Millis(5), &KEEP_ALL).unwrap();
+    let answers: Vec<_> = plan.answers.iter().map(|answer| answer.unwrap()).collect();
+    assert_eq!(
+        answers
+            .iter()
+            .map(|a| (a.first.0, a.count))
+            .collect::<Vec<_>>(),
+        [(1, 1), (2, 2), (4, 1)]
+    );
+    assert_eq!(answers[1].first_id().to_string(), "000001-2");
+    assert_eq!(answers[1].last_id().to_string(), "000001-3");
+    let head = plan.change.unwrap().head;
+    assert_eq!(
+        data(&head),
+        [
+            (1, "a".into()),
+            (2, "b".into()),
+            (3, "c".into()),
+            (4, "d".into())
+        ]
+    );
+    assert_eq!(head.committed(7).unwrap().first, Seq(1));
+    assert_eq!((head.newest, head.next()), (Millis(5), Seq(5)));
+}
+
+#[test]
+fn closing_is_one_step_with_the_last_events_and_nothing_follows() {
+    let last = Batch {
+        close: true,
+        ..batch(&["last"])
+    };
+    let plan = append(&empty(), &[last, batch(&["late"])], 7, Millis(5), &KEEP_ALL).unwrap();
+    assert!(plan.answers[0].is_ok());
+    assert_eq!(plan.answers[1], Err(Refused::Closed));
+    let head = plan.change.unwrap().head;
+    assert!(head.closed);
+    assert_eq!(data(&head).len(), 1);
+    let plan = append(&head, &[batch(&["later"])], 8, Millis(6), &KEEP_ALL).unwrap();
+    assert_eq!(
+        (plan.answers, plan.change),
+        (vec![Err(Refused::Closed)], None)
+    );
+}
+
+#[test]
+fn a_channel_can_be_closed_without_an_event() {
+    let head = appended(
+        &empty(),
+        Batch {
+            close: true,
+            ..Batch::default()
+        },
+        5,
+        &KEEP_ALL,
+    );
+    assert!(head.closed);
+    assert_eq!((head.next(), head.newest), (Seq(1), Millis(0)));
+}
+
+#[test]
+fn a_repeat_is_answered_as_the_first_was_and_appends_nothing() {
+    let repeat = Some(Repeat {
+        key: [1; 16],
+        content: [2; 16],
+    });
+    let keyed = || Batch {
+        repeat,
+        close: true,
+        ..batch(&["a", "b"])
+    };
+    let group = [keyed(), keyed()];
+    let plan = append(&empty(), &group, 7, Millis(5), &KEEP_ALL).unwrap();
+    let (first, second) = (plan.answers[0].unwrap(), plan.answers[1].unwrap());
+    assert_eq!(
+        second,
+        Appended {
+            repeated: true,
+            ..first
+        }
+    );
+    let head = plan.change.unwrap().head;
+    assert_eq!(head.next(), Seq(3));
+
+    let again = append(&head, &[keyed()], 8, Millis(6), &KEEP_ALL).unwrap();
+    assert_eq!((again.answers, again.change), (vec![Ok(second)], None));
+
+    let other = Batch {
+        repeat: Some(Repeat {
+            key: [1; 16],
+            content: [3; 16],
+        }),
+        ..batch(&["c"])
+    };
+    let plan = append(&head, &[other], 9, Millis(6), &KEEP_ALL).unwrap();
+    assert_eq!(
+        (plan.answers, plan.change),
+        (vec![Err(Refused::KeyReused)], None)
+    );
+}
+
+#[test]
+fn idempotency_keys_are_forgotten_by_age_and_by_number() {
+    let keyed = |key: u8| Batch {
+        repeat: Some(Repeat {
+            key: [key; 16],
+            content: [0; 16],
+        }),
+        ..batch(&["a"])
+    };
+    let mut head = appended(&empty(), keyed(0), 1, &KEEP_ALL);
+    for _ in 0..IDEMPOTENCY_KEYS - 1 {
+        head = appended(&head, keyed(head.next().0 as u8), 2, &KEEP_ALL);
+    }
+    assert!(
+        append(&head, &[keyed(0)], 9, Millis(3), &KEEP_ALL)
+            .unwrap()
+            .change
+            .is_none()
+    );
+    let more = appended(&head, keyed(200), 3, &KEEP_ALL);
+    assert_eq!(more.remembered.len(), IDEMPOTENCY_KEYS);
+    assert!(
+        append(&more, &[keyed(0)], 9, Millis(3), &KEEP_ALL)
+            .unwrap()
+            .change
+            .is_some()
+    );
+
+    let later = Millis(1 + IDEMPOTENCY_MILLIS);
+    assert!(
+        append(&head, &[keyed(0)], 9, later, &KEEP_ALL)
+            .unwrap()
+            .change
+            .is_some()
+    );
+}
+
+#[test]
+fn what_is_sealed_was_committed_before() {
+    let large = "x".repeat(10_000);
+    let one = appended(&empty(), batch(&[&large]), 1, &KEEP_ALL);
+    let plan = append(&one, &[batch(&[&large])], 2, Millis(2), &KEEP_ALL)
+        .unwrap()
+        .change
+        .unwrap();
+    assert!(
+        plan.seal.is_empty(),
+        "the end of the first segment is not committed yet"
+    );
+    let plan = append(&plan.head, &[batch(&["y"])], 3, Millis(3), &KEEP_ALL)
+        .unwrap()
+        .change
+        .unwrap();
+    let (name, bytes) = &plan.seal[0];
+    let run = segment::decode("seg", *name, bytes).unwrap();
+    assert_eq!((run.first, run.count), (Seq(1), 1));
+    assert_eq!(
+        plan.head.segments,
+        [Sealed {
+            first: Seq(1),
+            count: 1,
+            bytes: run.records.len() as u64,
+            newest: Millis(1)
+        }]
+    );
+    assert_eq!(plan.head.inline.first, Seq(2));
+}
+
+#[test]
+fn retention_drops_whole_segments_and_keeps_at_least_what_was_asked_for() {
+    let large = "x".repeat(9_000);
+    let retention = Retention {
+        events: 3,
+        ..KEEP_ALL
+    };
+    let mut head = empty();
+    for now in 1..=50 {
+        head = appended(&head, batch(&[&large]), now, &retention);
+        let kept = head.next().since(head.first());
+        assert!(
+            (3..=5).contains(&kept) || now < 3,
+            "{kept} kept after {now}"
+        );
+    }
+    let by_bytes = Retention {
+        bytes: 30_000,
+        ..KEEP_ALL
+    };
+    let head = appended(&head, batch(&["y"]), 51, &by_bytes);
+    assert!((27_000..=50_000).contains(&head.bytes()));
+}
+
+#[test]
+fn retention_by_age_drops_segments_whose_newest_record_is_too_old() {
+    let large = "x".repeat(9_000);
+    let retention = Retention {
+        seconds: 10,
+        ..KEEP_ALL
+    };
+    let mut head = empty();
+    for second in 0..40 {
+        head = appended(&head, batch(&[&large]), second * 1_000 + 1, &retention);
+    }
+    let oldest = head.segments[0];
+    assert!(oldest.newest >= Millis(29_000), "{oldest:?}");
+    assert!(head.next().since(head.first()) >= 10);
+}
+
+#[test]
+fn dropped_segments_are_deleted_together_half_a_minute_later() {
+    let large = "x".repeat(17_000);
+    let retention = Retention {
+        events: 1,
+        ..KEEP_ALL
+    };
+    let mut head = empty();
+    let mut deleted = vec![];
+    for second in 1..=200 {
+        let now = Millis(second * 1_000);
+        let change = append(&head, &[batch(&[&large])], second, now, &retention)
+            .unwrap()
+            .change
+            .unwrap();
+        for name in &change.discard {
+            let trashed = head
+                .trash
+                .iter()
+                .find(|trashed| trashed.segment == *name)
+                .unwrap();
+            assert!(now.0 - trashed.since.0 >= TRASH_MILLIS);
+        }
+        assert!(change.discard.is_empty() || change.discard.len() >= TRASH_SEGMENTS);
+        deleted.extend(change.discard.iter().map(|name| name.first.0));
+        head = change.head;
+    }
+    assert_eq!(deleted, (1..=deleted.len() as u64).collect::<Vec<_>>());
+    assert!(
+        deleted.len() >= 200 - 2 - 30 - TRASH_SEGMENTS,
+        "{}",
+        deleted.len()
+    );
+}
+
+#[test]
+fn little_trash_is_deleted_after_a_minute_and_much_of_it_at_once() {
+    let trashed = |since| Trashed {
+        segment: SegmentRef {
+            epoch: Epoch::from_random(1),
+            first: Seq(since),
+        },
+        since: Millis(since),
+    };
+    let few: Vec<_> = (0..3).map(trashed).collect();
+    assert_eq!(due(&few, Millis(2 * TRASH_MILLIS - 1)), 0);
+    assert_eq!(due(&few, Millis(2 * TRASH_MILLIS)), 3);
+    let many: Vec<_> = (0..300).map(trashed).collect();
+    assert_eq!(due(&many, Millis(300)), 300 - MAX_TRASH);
+}
+
+#[test]
+fn a_purge_begins_a_new_log_and_trashes_the_old() {
+    let large = "x".repeat(17_000);
+    let mut head = empty();
+    for now in 1..=3 {
+        head = appended(&head, batch(&[&large]), now, &KEEP_ALL);
+    }
+    let purged = purge(&head, Epoch::from_random(2), 99, Millis(9)).unwrap();
+    assert_eq!(
+        (purged.first(), purged.next(), purged.closed),
+        (Seq(1), Seq(1), false)
+    );
+    let trash = purged.trash.iter().map(|trashed| {
+        (
+            trashed.segment.epoch,
+            trashed.segment.first.0,
+            trashed.since.0,
+        )
+    });
+    let epoch = head.epoch;
+    assert_eq!(
+        trash.collect::<Vec<_>>(),
+        [(epoch, 1, 9), (epoch, 2, 9), (epoch, 3, 9)],
+        "the third may be being sealed"
+    );
+    assert!(purged.committed(99).is_some());
+    assert_eq!(purged.commits, 4);
+}
+
+/// Design: values stay under 100 KB with the default limits.
+#[test]
+fn the_largest_head_stays_under_100_kilobytes() {
+    let retention = Retention {
+        events: 10_000,
+        bytes: 16 << 20,
+        seconds: 0,
+    };
+    let keyed = |key: u64, data: &str| {
+        let mut digest = [0; 16];
+        digest[..8].copy_from_slice(&key.to_le_bytes());
+        Batch {
+            repeat: Some(Repeat {
+                key: digest,
+                content: [255; 16],
+            }),
+            ..batch(&[data])
+        }
+    };
+    let now = |step: u64| 1_800_000_000_000 + step * 1_000;
+    let mut head = Head {
+        commits: u64::from(u32::MAX),
+        ..empty()
+    };
+    // Just more than half a segment each: as many segments as there can be.
+    let half = "x".repeat(8_200);
+    for step in 0..2_500 {
+        let plan = append(
+            &head,
+            &[keyed(step, &half)],
+            u64::MAX - step,
+            Millis(now(step)),
+            &retention,
+        );
+        head = plan.unwrap().change.unwrap().head;
+    }
+    let largest = "x".repeat(65_536);
+    let plan = append(
+        &head,
+        &[keyed(9_999, &largest)],
+        u64::MAX,
+        Millis(now(9_999)),
+        &retention,
+    )
+    .unwrap();
+    let bytes = plan.change.unwrap().head.encode().unwrap().len();
+    assert!(bytes < 100_000, "{bytes} bytes");
+}

@@ -1,0 +1,468 @@
+//! One commit, carried through whatever the store answers.
+//!
+//! [`Commit`] is told what happened and says what to do next; the caller only obeys. It never
+//! answers a publisher before it knows what became of the events:
+//!
+//! - A swap that failed may have committed all the same, its reply lost or wrong (Spin's Redis
+//!   backend reports every committed swap as failed). So after any failed swap the head is read
+//!   again, and the commit's nonce in it tells.
+//! - A swap that ended in a store error may even commit later. It cannot any more once the head
+//!   has changed, for every head is different; until then the outcome is unknown.
+//! - A head that does not exist is created by whoever increments the channel's creation counter
+//!   first, because some stores (Spin's SQLite) let every swap on a missing key succeed. If that
+//!   creator dies, the others take over after a while.
+
+use bytes::Bytes;
+
+use super::mistake::{Mistake, is_made};
+use super::{
+    Append, Appended, Batch, Change, FormatError, Head, RECENT_COMMITS, Refused, Retention,
+    SegmentRef, Trashed, append, head_key, purge, segment_key,
+};
+use crate::core::channel::Channel;
+use crate::core::sse::Epoch;
+use crate::core::time::{Millis, Mono};
+
+/// After this long a commit that cannot get through is given up: 5 s.
+const PATIENCE_MILLIS: u64 = 5_000;
+
+/// A creator that has not written the head after this long is taken for dead: 2 s.
+const TAKE_OVER_MILLIS: u64 = 2_000;
+
+/// Between seeing that there is no head and creating it, no more time than this may pass: 250 ms.
+/// Well below [`TAKE_OVER_MILLIS`], so that a slow creator and its successor do not both write.
+const CREATE_WITHIN_MILLIS: u64 = 250;
+
+/// How often a head that somebody else creates is looked for: 10 ms.
+const AWAIT_CREATOR_MILLIS: u64 = 10;
+
+/// The first and the longest wait before a lost swap is tried again.
+const BACKOFF_MILLIS: (u64, u64) = (1, 32);
+
+/// The time by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For intervals.
+    pub mono: Mono,
+    /// For records.
+    pub wall: Millis,
+}
+
+/// What a commit is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Append these batches in order, each for itself: one that is refused does not hold up others.
+    Append(Vec<Batch>),
+    /// Begin a new log.
+    Purge,
+}
+
+/// What to do next. Each is answered by the [`Event`] named there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Begin a compare-and-swap on the channel's head and read its value: [`Event::Read`].
+    Read,
+    /// Increment the channel's creation counter: [`Event::Claimed`].
+    Claim,
+    /// Store these values under their keys, in any order: [`Event::Stored`].
+    Write(Vec<(String, Bytes)>),
+    /// Delete these keys: [`Event::Stored`].
+    Delete(Vec<String>),
+    /// Swap this value in for what was last read: [`Event::Swapped`].
+    Swap(Vec<u8>),
+    /// Let so many milliseconds pass: [`Event::Slept`].
+    Sleep(u64),
+    /// The commit is over; what the batches are answered, in their order.
+    Done(Vec<Result<Appended, Refused>>),
+    /// The commit is over and failed for all batches alike.
+    Failed(Failure),
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The value of the head, or what the store said.
+    Read(Result<Option<Bytes>, String>),
+    /// The creation counter after the increment.
+    Claimed(Result<i64, String>),
+    /// Whether everything was stored or deleted.
+    Stored(Result<(), String>),
+    /// How the swap ended.
+    Swapped(Result<(), SwapError>),
+    /// The time has passed.
+    Slept,
+}
+
+/// How a swap can fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SwapError {
+    /// The store says that the value was changed in between.
+    Lost,
+    /// The store had an error.
+    Store(String),
+}
+
+/// Why a commit was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Too many others write to the channel. Nothing was appended.
+    Contended,
+    /// The store does not work. Nothing was appended.
+    Store(String),
+    /// The store failed in mid-commit and has not worked since: the events may be in the log.
+    Unknown(String),
+    /// The stored head cannot be used. Nothing was appended.
+    Format(FormatError),
+}
+
+/// A commit on its way.
+#[derive(Debug)]
+pub struct Commit {
+    channel: Channel,
+    work: Work,
+    retention: Retention,
+    nonce: u64,
+    /// The epoch of the log that this commit may begin: always the same, for the head that is found
+    /// in the end may be that of an earlier attempt.
+    epoch: Epoch,
+    random: fastrand::Rng,
+    started: Mono,
+    attempts: u32,
+    /// The number [`Task::Claim`] brought, if it did.
+    ticket: Option<i64>,
+    /// When the missing head was first waited for.
+    awaiting: Option<Mono>,
+    /// The plan that is being carried out.
+    planned: Option<Plan>,
+    /// The last plan whose swap was tried, as long as it may have taken place or may yet.
+    swapped: Option<Plan>,
+    /// Segments stored for a swap that was lost; a purge may have made orphans of them.
+    strays: Vec<SegmentRef>,
+    last_error: Option<String>,
+}
+
+/// A plan, and how far it was carried out. Plans based on the same head are the same.
+#[derive(Debug)]
+struct Plan {
+    answers: Vec<Result<Appended, Refused>>,
+    change: Change,
+    based_on: Base,
+    step: Step,
+}
+
+/// What a plan is based on.
+#[derive(Clone, Copy, Debug)]
+enum Base {
+    /// A head with so many commits.
+    Head { commits: u64 },
+    /// No head, as was seen at this time.
+    Nothing { seen: Mono },
+}
+
+impl Base {
+    fn commits(self) -> u64 {
+        match self {
+            Self::Head { commits } => commits,
+            Self::Nothing { .. } => 0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Sealing,
+    Discarding,
+    Swapping,
+    /// Committed; a purge deletes what it left.
+    Clearing,
+}
+
+impl Commit {
+    /// A commit to `channel`. `random` must be drawn anew for each commit: it makes the nonce.
+    /// Begin with [`Task::Read`].
+    #[must_use]
+    pub fn new(channel: Channel, work: Work, retention: Retention, random: u64, now: Mono) -> Self {
+        let mut generator = fastrand::Rng::with_seed(random);
+        Self {
+            channel,
+            work,
+            retention,
+            nonce: generator.u64(..),
+            epoch: Epoch::from_random(generator.u64(..)),
+            random: generator,
+            started: now,
+            attempts: 0,
+            ticket: None,
+            awaiting: None,
+            planned: None,
+            swapped: None,
+            strays: vec![],
+            last_error: None,
+        }
+    }
+
+    /// The next thing to do, after `event`.
+    pub fn step(&mut self, event: Event, now: Now) -> Task {
+        match event {
+            Event::Slept => Task::Read,
+            Event::Read(Ok(Some(bytes))) => self.head_read(&bytes, now),
+            Event::Read(Ok(None)) => self.head_missing(now),
+            Event::Claimed(Ok(ticket)) => {
+                self.ticket = Some(ticket);
+                Task::Read
+            }
+            Event::Read(Err(error)) | Event::Claimed(Err(error)) => self.retry_after(error, now),
+            Event::Stored(result) => self.go_on(result, now),
+            Event::Swapped(result) => self.swapped(result, now),
+        }
+    }
+
+    fn head_read(&mut self, bytes: &Bytes, now: Now) -> Task {
+        let head = match Head::decode(&head_key(&self.channel), bytes) {
+            Ok(head) => head,
+            Err(error) => return Task::Failed(Failure::Format(error)),
+        };
+        if let Some(plan) = self.swapped.take() {
+            if head.committed(self.nonce).is_some() && !is_made(Mistake::ForgetsItsNonce) {
+                return self.committed(plan);
+            }
+            match head.commits.saturating_sub(plan.based_on.commits()) {
+                // The same head as before: the swap may still be on its way.
+                0 => self.swapped = Some(plan),
+                // Every head is different, so the swap can no longer take place.
+                1..=RECENT_COMMITS => self
+                    .strays
+                    .extend(plan.change.seal.iter().map(|(name, _)| *name)),
+                _ => {
+                    return Task::Failed(Failure::Unknown(
+                        "too many commits since to tell".to_owned(),
+                    ));
+                }
+            }
+        }
+        if let Some(orphans) = self.orphans(&head) {
+            return Task::Delete(orphans);
+        }
+        if now.mono.since(self.started) > PATIENCE_MILLIS {
+            return self.give_up();
+        }
+        let based_on = Base::Head {
+            commits: head.commits,
+        };
+        self.plan(&head, based_on, now)
+    }
+
+    /// Segments of an overtaken plan that no head will ever refer to: of a log that was purged, or
+    /// dropped by retention in the meantime.
+    fn orphans(&mut self, head: &Head) -> Option<Vec<String>> {
+        let strays = std::mem::take(&mut self.strays);
+        let orphans = strays
+            .into_iter()
+            .filter(|name| name.epoch != head.epoch || name.first < head.first());
+        let orphans: Vec<_> = orphans
+            .map(|name| segment_key(&self.channel, name))
+            .collect();
+        (!orphans.is_empty()).then_some(orphans)
+    }
+
+    fn head_missing(&mut self, now: Now) -> Task {
+        if self.work == Work::Purge {
+            return Task::Done(vec![]);
+        }
+        if now.mono.since(self.started) > PATIENCE_MILLIS {
+            return self.give_up();
+        }
+        let ticket = match self.ticket {
+            Some(ticket) => ticket,
+            None if is_made(Mistake::CreatesUnasked) => 1,
+            None => return Task::Claim,
+        };
+        let waited = now.mono.since(*self.awaiting.get_or_insert(now.mono));
+        if waited < self.turn_millis(ticket) {
+            return Task::Sleep(AWAIT_CREATOR_MILLIS);
+        }
+        self.plan(
+            &Head::new(self.epoch),
+            Base::Nothing { seen: now.mono },
+            now,
+        )
+    }
+
+    /// How long to wait for another to create the head: the first ticket is the creator's, the
+    /// second follows should that one have died, and the rest come after it, apart.
+    fn turn_millis(&self, ticket: i64) -> u64 {
+        match ticket {
+            ..=1 => 0,
+            2 => TAKE_OVER_MILLIS,
+            _ => TAKE_OVER_MILLIS + 500 + self.nonce % 1_500,
+        }
+    }
+
+    fn plan(&mut self, head: &Head, based_on: Base, now: Now) -> Task {
+        let planned = match &self.work {
+            Work::Append(group) => append(head, group, self.nonce, now.wall, &self.retention),
+            Work::Purge => self.purge(head, now),
+        };
+        let Append { answers, change } = match planned {
+            Ok(plan) => plan,
+            Err(error) => {
+                let detail = format!("a record cannot be read: {error}");
+                let key = head_key(&self.channel);
+                return Task::Failed(Failure::Format(FormatError::Corrupt { key, detail }));
+            }
+        };
+        let Some(change) = change else {
+            return Task::Done(answers);
+        };
+        self.planned = Some(Plan {
+            answers,
+            change,
+            based_on,
+            step: Step::Sealing,
+        });
+        self.go_on(Ok(()), now)
+    }
+
+    fn purge(&mut self, head: &Head, now: Now) -> Result<Append, postcard::Error> {
+        while self.epoch == head.epoch {
+            self.epoch = Epoch::from_random(self.random.u64(..));
+        }
+        let head = purge(head, self.epoch, self.nonce, now.wall)?;
+        Ok(Append {
+            answers: vec![],
+            change: Some(Change {
+                head,
+                seal: vec![],
+                discard: vec![],
+            }),
+        })
+    }
+
+    /// Takes the next step of the plan, the last having ended so.
+    fn go_on(&mut self, last: Result<(), String>, now: Now) -> Task {
+        let Some(mut planned) = self.planned.take() else {
+            // Strays that could not be deleted are only that: the commit goes on.
+            return Task::Read;
+        };
+        if planned.step == Step::Clearing {
+            // What could not be deleted is still listed as trash; the next commit sees to it.
+            return Task::Done(planned.answers);
+        }
+        match last {
+            Ok(()) => {}
+            // Nothing depends on the deletion: what is not deleted stays listed as trash.
+            Err(_) if planned.step == Step::Swapping => {
+                let kept = planned.change.discard.drain(..);
+                let kept = kept.map(|segment| Trashed {
+                    segment,
+                    since: now.wall,
+                });
+                planned.change.head.trash.extend(kept);
+            }
+            Err(error) => {
+                self.strays
+                    .extend(planned.change.seal.iter().map(|(name, _)| *name));
+                return self.retry_after(error, now);
+            }
+        }
+        let channel = &self.channel;
+        let task = match planned.step {
+            Step::Sealing if !planned.change.seal.is_empty() => {
+                planned.step = Step::Discarding;
+                let sealed = planned.change.seal.iter();
+                Task::Write(
+                    sealed
+                        .map(|(name, value)| (segment_key(channel, *name), value.clone()))
+                        .collect(),
+                )
+            }
+            Step::Sealing | Step::Discarding if !planned.change.discard.is_empty() => {
+                planned.step = Step::Swapping;
+                let discarded = planned.change.discard.iter();
+                Task::Delete(discarded.map(|name| segment_key(channel, *name)).collect())
+            }
+            _ => return self.swap(planned, now),
+        };
+        self.planned = Some(planned);
+        task
+    }
+
+    fn swap(&mut self, plan: Plan, now: Now) -> Task {
+        if let Base::Nothing { seen } = plan.based_on
+            && now.mono.since(seen) > CREATE_WITHIN_MILLIS
+        {
+            return Task::Read;
+        }
+        match plan.change.head.encode() {
+            Ok(bytes) => {
+                self.swapped = Some(plan);
+                Task::Swap(bytes)
+            }
+            Err(error) => Task::Failed(Failure::Store(error.to_string())),
+        }
+    }
+
+    fn swapped(&mut self, result: Result<(), SwapError>, now: Now) -> Task {
+        match (result, self.swapped.take()) {
+            (Ok(()), Some(plan)) if matches!(plan.based_on, Base::Head { .. }) => {
+                self.committed(plan)
+            }
+            // Two creators may both be told that they succeeded; only one of them did.
+            (Ok(()), plan) => {
+                self.swapped = plan;
+                Task::Read
+            }
+            (Err(error), plan) => {
+                self.swapped = plan;
+                if let SwapError::Store(error) = error {
+                    self.last_error = Some(error);
+                }
+                self.back_off(now)
+            }
+        }
+    }
+
+    fn committed(&mut self, mut planned: Plan) -> Task {
+        if self.work != Work::Purge || planned.change.head.trash.is_empty() {
+            return Task::Done(planned.answers);
+        }
+        let trash = planned.change.head.trash.iter();
+        let keys = trash
+            .map(|trashed| segment_key(&self.channel, trashed.segment))
+            .collect();
+        planned.step = Step::Clearing;
+        self.planned = Some(planned);
+        Task::Delete(keys)
+    }
+
+    fn retry_after(&mut self, error: String, now: Now) -> Task {
+        self.last_error = Some(error);
+        self.back_off(now)
+    }
+
+    fn back_off(&mut self, now: Now) -> Task {
+        // A swap whose outcome is open deserves a last look at the head, however late it is.
+        let patience = if self.swapped.is_some() {
+            PATIENCE_MILLIS * 2
+        } else {
+            PATIENCE_MILLIS
+        };
+        if now.mono.since(self.started) > patience {
+            return self.give_up();
+        }
+        let (shortest, longest) = BACKOFF_MILLIS;
+        let longest = longest.min(shortest << self.attempts.min(16));
+        self.attempts += 1;
+        Task::Sleep(self.random.u64(shortest..=longest))
+    }
+
+    fn give_up(&mut self) -> Task {
+        let error = self.last_error.take();
+        Task::Failed(match self.swapped {
+            Some(_) => Failure::Unknown(
+                error.unwrap_or_else(|| "the head could not be read again".to_owned()),
+            ),
+            None => error.map_or(Failure::Contended, Failure::Store),
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! The event log of a channel, as values.
+//!
+//! One small value, the [`Head`], is the single point of truth: swapping it commits. It holds the
+//! newest records itself and a directory of sealed, immutable [segments](segment) before them.
+//!
+//! ```text
+//! head!{channel}                 epoch, directory, recent commits, newest records
+//! seg!{channel}!{epoch}!{first}  a run of records that no longer changes
+//! create!{channel}               a counter that says who creates the head
+//! ```
+//!
+//! [`append`](append::append) plans a change of the head, [`Commit`] carries it through whatever
+//! the store answers, and [`Head::locate`] says where a reader finds the record it wants.
+
+mod append;
+mod commit;
+mod format;
+mod head;
+mod key;
+pub(crate) mod mistake;
+mod position;
+mod record;
+pub mod segment;
+
+pub use append::{
+    Append, Appended, Batch, Change, IDEMPOTENCY_MILLIS, MAX_GROUP_BYTES, NewEvent, Refused,
+    Repeat, Retention, append, purge,
+};
+pub use commit::{Commit, Event, Failure, Now, SwapError, Task, Work};
+pub use format::FormatError;
+pub use head::{
+    Committed, Head, IDEMPOTENCY_KEYS, RECENT_COMMITS, Remembered, Sealed, SegmentRef, Trashed,
+};
+pub use key::{create_key, head_key, segment_key};
+pub use position::{Gap, GapReason, Location, Position, Start};
+pub use record::{Record, Records, Run};

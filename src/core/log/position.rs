@@ -1,0 +1,310 @@
+//! The read plan: where a reader starts, and where it finds the next record.
+
+use serde::Serialize;
+
+use super::{Head, Run, Sealed};
+use crate::core::sse::{Cursor, EventId, Seq};
+use crate::core::time::Millis;
+
+/// Where a subscriber wants to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With what is published from this moment on.
+    Live(Millis),
+    /// With the oldest event kept.
+    Earliest,
+    /// With the newest so many events.
+    Last(u64),
+    /// After this event.
+    After(EventId),
+    /// A last event ID that is none of this server's, as it was given.
+    Unreadable(String),
+}
+
+/// Where reading starts, and whether that follows directly on what the client had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The seq of the first event to deliver.
+    pub next: Seq,
+    /// Set if events are missing in between, or may be.
+    pub gap: Option<Gap>,
+}
+
+/// The data of a `runnel.gap` signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// What happened.
+    pub reason: GapReason,
+    /// The last event ID that the client gave.
+    pub requested: String,
+    /// The id that the next event has, or will have; `None` while the channel has no log.
+    pub resumed_from: Option<String>,
+}
+
+/// Why a stream could not go on where the client was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GapReason {
+    /// Retention dropped events that the client has not seen.
+    Evicted,
+    /// The cursor belongs to another log: the channel was purged or lost, or the id is unknown.
+    Reset,
+    /// The cursor is beyond the newest event.
+    Ahead,
+}
+
+/// Where a record is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In these segments, the first of which has the record.
+    Segments(Vec<Sealed>),
+    /// In the head's own records.
+    Inline(Run),
+    /// Not appended yet.
+    Tail,
+    /// Dropped by retention.
+    Evicted,
+}
+
+impl Gap {
+    /// A gap after `requested`, going on at the oldest event that `head` keeps.
+    #[must_use]
+    pub fn new(reason: GapReason, requested: String, head: Option<&Head>) -> Self {
+        let resumed_from = head.map(|head| EventId {
+            epoch: head.epoch,
+            seq: head.first(),
+        });
+        Self {
+            reason,
+            requested,
+            resumed_from: resumed_from.map(|id| id.to_string()),
+        }
+    }
+}
+
+impl Start {
+    /// Where to start reading `head`, `now` being the present.
+    #[must_use]
+    pub fn position(&self, head: &Head, now: Millis) -> Position {
+        let at = |next| Position { next, gap: None };
+        let gap = |reason, requested| Position {
+            next: head.first(),
+            gap: Some(Gap::new(reason, requested, Some(head))),
+        };
+        match self {
+            Self::Live(since) => at(head.first_between(*since, now)),
+            Self::Earliest => at(head.first()),
+            Self::Last(count) => at(head.next().minus(*count).max(head.first())),
+            Self::After(id) => {
+                if id.epoch != head.epoch {
+                    gap(GapReason::Reset, id.to_string())
+                } else if id.seq >= head.next() {
+                    gap(GapReason::Ahead, id.to_string())
+                } else if id.seq.plus(1) < head.first() {
+                    gap(GapReason::Evicted, id.to_string())
+                } else {
+                    at(id.seq.plus(1))
+                }
+            }
+            Self::Unreadable(text) => gap(GapReason::Reset, text.clone()),
+        }
+    }
+
+    /// The start that a last event ID asks for.
+    #[must_use]
+    pub fn after(last_event_id: &str) -> Self {
+        match last_event_id
+            .parse::<Cursor>()
+            .ok()
+            .and_then(|cursor| cursor.single())
+        {
+            Some(id) => Self::After(id),
+            None => Self::Unreadable(last_event_id.to_owned()),
+        }
+    }
+}
+
+impl Head {
+    /// The first event that was appended at `since` or later and not after `now` (a record from
+    /// the future has a wrong clock and says nothing). So a stream that opened at `since` misses
+    /// nothing, even if it sees the log only later.
+    fn first_between(&self, since: Millis, now: Millis) -> Seq {
+        let live = |time: Millis| since <= time && time <= now;
+        if !live(self.newest) {
+            return self.next();
+        }
+        let records = self.inline.records().map_while(Result::ok);
+        let first = records.into_iter().find(|(_, record)| live(record.time));
+        let first = first.map_or(self.next(), |(seq, _)| seq);
+        if first > self.inline.first {
+            return first;
+        }
+        let earlier = self
+            .segments
+            .iter()
+            .rev()
+            .take_while(|segment| live(segment.newest));
+        earlier.last().map_or(first, |segment| segment.first)
+    }
+
+    /// Where the record `seq` is. Of segments, as many as follow each other up to about `bytes`.
+    #[must_use]
+    pub fn locate(&self, seq: Seq, bytes: u64) -> Location {
+        if seq >= self.next() {
+            return Location::Tail;
+        }
+        if seq < self.first() {
+            return Location::Evicted;
+        }
+        if seq >= self.inline.first {
+            return Location::Inline(self.inline.clone());
+        }
+        let place = self
+            .segments
+            .partition_point(|segment| segment.next() <= seq);
+        let mut total = 0;
+        let wanted = self.segments.iter().skip(place).take_while(|segment| {
+            let wanted = total == 0 || total + segment.bytes <= bytes;
+            total += segment.bytes;
+            wanted
+        });
+        Location::Segments(wanted.copied().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Batch, NewEvent, Retention, append};
+    use super::*;
+    use crate::core::sse::Epoch;
+
+    const NOW: Millis = Millis(1_000);
+
+    /// A log of events appended at these times, one commit each; each of 6 000 bytes, so that two
+    /// make a segment. Keeps the newest `events`.
+    fn log(times: &[u64], events: u64) -> Head {
+        let retention = Retention {
+            events,
+            bytes: u64::MAX,
+            seconds: 0,
+        };
+        let mut head = Head::new(Epoch::from_random(7));
+        for &time in times {
+            let event = NewEvent {
+                event_type: None,
+                data: "x".repeat(6_000),
+            };
+            let batch = Batch {
+                events: vec![event],
+                ..Batch::default()
+            };
+            head = append(&head, &[batch], time, Millis(time), &retention)
+                .unwrap()
+                .change
+                .unwrap()
+                .head;
+        }
+        head
+    }
+
+    fn starts(head: &Head, start: &Start) -> u64 {
+        let position = start.position(head, NOW);
+        assert_eq!(position.gap, None);
+        position.next.0
+    }
+
+    fn gap(head: &Head, last_event_id: &str) -> (u64, GapReason, String, String) {
+        let position = Start::after(last_event_id).position(head, NOW);
+        let gap = position.gap.unwrap();
+        (
+            position.next.0,
+            gap.reason,
+            gap.requested,
+            gap.resumed_from.unwrap(),
+        )
+    }
+
+    #[test]
+    fn starts_at_the_oldest_the_newest_and_after_a_cursor() {
+        let head = log(&[1, 2, 3, 4, 5], 100);
+        assert_eq!(starts(&head, &Start::Earliest), 1);
+        assert_eq!(starts(&head, &Start::Last(2)), 4);
+        assert_eq!(starts(&head, &Start::Last(99)), 1);
+        assert_eq!(starts(&head, &Start::after("000007-0")), 1);
+        assert_eq!(starts(&head, &Start::after("000007-3")), 4);
+        assert_eq!(starts(&head, &Start::after("000007-5")), 6);
+    }
+
+    #[test]
+    fn starts_live_with_the_first_event_since_the_stream_opened() {
+        let head = log(&[10, 20, 30, 30, 40], 100);
+        assert_eq!(starts(&head, &Start::Live(Millis(41))), 6);
+        assert_eq!(starts(&head, &Start::Live(Millis(40))), 5);
+        assert_eq!(starts(&head, &Start::Live(Millis(25))), 3);
+        // Events 1 and 2 are one segment, which is taken whole rather than looked into.
+        assert_eq!(starts(&head, &Start::Live(Millis(15))), 1);
+        assert_eq!(starts(&head, &Start::Live(Millis(500))), 6);
+        assert_eq!(starts(&log(&[], 100), &Start::Live(Millis(0))), 1);
+    }
+
+    #[test]
+    fn a_clock_that_runs_ahead_does_not_turn_history_into_news() {
+        let head = log(&[10, 5_000, 5_000], 100);
+        assert_eq!(starts(&head, &Start::Live(Millis(900))), 4);
+    }
+
+    #[test]
+    fn a_cursor_that_cannot_be_followed_resumes_at_the_oldest_event_and_says_why() {
+        let head = log(&[1, 2, 3, 4, 5, 6, 7], 3);
+        assert_eq!(head.first(), Seq(5));
+        let expected = |reason, id: &str| (5, reason, id.to_owned(), "000007-5".to_owned());
+        assert_eq!(
+            gap(&head, "000007-1"),
+            expected(GapReason::Evicted, "000007-1")
+        );
+        assert_eq!(
+            gap(&head, "000007-8"),
+            expected(GapReason::Ahead, "000007-8")
+        );
+        assert_eq!(
+            gap(&head, "000008-6"),
+            expected(GapReason::Reset, "000008-6")
+        );
+        assert_eq!(
+            gap(&head, "garbage\u{0}"),
+            expected(GapReason::Reset, "garbage\u{0}")
+        );
+        assert_eq!(
+            gap(&head, "000007-6~000007-6"),
+            expected(GapReason::Reset, "000007-6~000007-6")
+        );
+        assert_eq!(
+            starts(&head, &Start::after("000007-4")),
+            5,
+            "the one before the oldest can be followed"
+        );
+    }
+
+    #[test]
+    fn every_record_is_found_where_it_is() {
+        let head = log(&[1, 2, 3, 4, 5, 6, 7, 8], 6);
+        let firsts = |seq, bytes| -> Vec<u64> {
+            match head.locate(Seq(seq), bytes) {
+                Location::Segments(segments) => {
+                    segments.iter().map(|segment| segment.first.0).collect()
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((head.first(), head.inline.first), (Seq(3), Seq(7)));
+        assert_eq!(head.locate(Seq(2), 1), Location::Evicted);
+        assert_eq!(firsts(3, 1), [3]);
+        assert_eq!(firsts(4, 24_100), [3, 5]);
+        assert_eq!(firsts(5, u64::MAX), [5]);
+        assert_eq!(
+            head.locate(Seq(7), 1),
+            Location::Inline(head.inline.clone())
+        );
+        assert_eq!(head.locate(Seq(9), 1), Location::Tail);
+    }
+}

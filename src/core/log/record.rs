@@ -1,0 +1,116 @@
+//! Records, and runs of them.
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::core::sse::{EventType, Seq};
+use crate::core::time::Millis;
+
+/// One event as it is stored. Its id is not in it: that follows from its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record<'a> {
+    /// When it was appended.
+    pub time: Millis,
+    /// Its type; `None` means `message`.
+    #[serde(borrow)]
+    pub event_type: Option<EventType<'a>>,
+    /// Its data, as published.
+    #[serde(borrow)]
+    pub data: &'a str,
+    /// Names and values that travel with it; none yet.
+    #[serde(borrow)]
+    pub attributes: Vec<(&'a str, &'a str)>,
+}
+
+impl Serialize for EventType<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for EventType<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        EventType::parse(<&str>::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Record<'_> {
+    /// Appends the record's bytes to `out`.
+    ///
+    /// # Errors
+    /// Never for a vector with room to grow; the codec's signature allows for other sinks.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), postcard::Error> {
+        *out = postcard::to_extend(self, std::mem::take(out))?;
+        Ok(())
+    }
+}
+
+/// Records that follow each other, as stored: the newest ones in the head, or one segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The seq of the first record (where it would be, if there is none).
+    pub first: Seq,
+    /// How many records there are.
+    pub count: u64,
+    /// Their bytes, one after another.
+    pub records: Bytes,
+}
+
+impl Run {
+    /// The seq of the record that would follow.
+    #[must_use]
+    pub const fn next(&self) -> Seq {
+        self.first.plus(self.count)
+    }
+
+    /// The records with their seqs.
+    #[must_use]
+    pub fn records(&self) -> Records<'_> {
+        Records {
+            seq: self.first,
+            left: self.count,
+            rest: &self.records,
+            total: self.records.len(),
+        }
+    }
+}
+
+/// An iterator over a [`Run`]. After the first record that cannot be read it ends.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    seq: Seq,
+    left: u64,
+    rest: &'a [u8],
+    total: usize,
+}
+
+impl Records<'_> {
+    /// How many bytes of the run have been passed.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.total - self.rest.len()
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<(Seq, Record<'a>), postcard::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        match postcard::take_from_bytes(self.rest) {
+            Ok((record, rest)) => {
+                let seq = self.seq;
+                self.seq = seq.plus(1);
+                self.left -= 1;
+                self.rest = rest;
+                Some(Ok((seq, record)))
+            }
+            Err(error) => {
+                self.left = 0;
+                Some(Err(error))
+            }
+        }
+    }
+}
