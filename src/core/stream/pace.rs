@@ -1,0 +1,108 @@
+//! When to look for news: often after activity, seldom when idle, later and later when the store
+//! fails.
+
+use crate::core::time::Mono;
+
+/// An idle stream looks again after this fraction of the time it has been idle.
+const IDLE_FRACTION: u64 = 50;
+
+/// The first and the longest wait after an error of the store, jitter excluded, in milliseconds.
+const BACKOFF_MILLIS: (u64, u64) = (50, 5_000);
+
+/// The rhythm of reading the head.
+#[derive(Debug)]
+pub(super) struct Pace {
+    shortest: u64,
+    longest: u64,
+    active: Mono,
+    due: Mono,
+}
+
+impl Pace {
+    /// Due at once.
+    pub(super) fn new((shortest, longest): (u64, u64), now: Mono) -> Self {
+        Self {
+            shortest,
+            longest,
+            active: now,
+            due: now,
+        }
+    }
+
+    /// Events were delivered.
+    pub(super) fn delivered(&mut self, now: Mono) {
+        self.active = now;
+        self.due = self.due.min(now.after(self.shortest));
+    }
+
+    /// The head was read.
+    pub(super) fn polled(&mut self, now: Mono) {
+        let idle = now.since(self.active) / IDLE_FRACTION;
+        self.due = now.after(idle.max(self.shortest).min(self.longest));
+    }
+
+    /// The head is due at this time.
+    pub(super) fn poll_at(&mut self, at: Mono) {
+        self.due = at;
+    }
+
+    pub(super) fn due(&self) -> Mono {
+        self.due
+    }
+
+    pub(super) fn is_due(&self, now: Mono) -> bool {
+        now >= self.due
+    }
+
+    /// A head read later than this is as good as one read now.
+    pub(super) fn newest_tick(&self, now: Mono) -> Mono {
+        Mono(now.0.saturating_sub(self.shortest / 2))
+    }
+}
+
+/// How long the store has been failing.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    random: fastrand::Rng,
+    since: Option<Mono>,
+    attempts: u32,
+    until: Mono,
+}
+
+impl Trouble {
+    pub(super) fn new(random: u64) -> Self {
+        Self {
+            random: fastrand::Rng::with_seed(random),
+            since: None,
+            attempts: 0,
+            until: Mono(0),
+        }
+    }
+
+    /// The store failed; says when to try again: after a random time that doubles on average.
+    pub(super) fn again(&mut self, now: Mono) -> Mono {
+        self.since.get_or_insert(now);
+        let (shortest, longest) = BACKOFF_MILLIS;
+        let wait = longest.min(shortest << self.attempts.min(10));
+        self.attempts += 1;
+        self.until = now.after(self.random.u64(wait / 2..=wait));
+        self.until
+    }
+
+    /// The store works.
+    pub(super) fn over(&mut self) {
+        self.since = None;
+        self.attempts = 0;
+        self.until = Mono(0);
+    }
+
+    /// Whether it is too early to try again.
+    pub(super) fn is_waiting(&self, now: Mono) -> bool {
+        now < self.until
+    }
+
+    /// When patience ends.
+    pub(super) fn ends(&self, patience_millis: u64) -> Option<Mono> {
+        self.since.map(|since| since.after(patience_millis))
+    }
+}
