@@ -1,0 +1,197 @@
+//! Publishers, and one that purges.
+
+use bytes::Bytes;
+
+use super::checker::{Checker, Told};
+use super::store::{Answer, Call};
+use super::world::{Next, Stats};
+use crate::core::channel::Channel;
+use crate::core::log::{
+    Batch, Commit, Event, Failure, NewEvent, Now, Refused, Repeat, Retention, Task, Work,
+    create_key, head_key,
+};
+
+/// An instance that commits one group after another.
+pub(super) struct Publisher {
+    pub(super) name: usize,
+    pub(super) purges: bool,
+    left: u32,
+    made: u64,
+    commit: Option<Commit>,
+    /// The batches of the commit, as the checker knows them.
+    group: Vec<usize>,
+    /// Batches whose outcome is unknown and that can safely be published again.
+    again: Vec<usize>,
+    expected: Option<Bytes>,
+}
+
+impl Publisher {
+    pub(super) fn new(name: usize, purges: bool, commits: u32) -> Self {
+        Self {
+            name,
+            purges,
+            left: commits,
+            made: 0,
+            commit: None,
+            group: vec![],
+            again: vec![],
+            expected: None,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.left == 0 && self.commit.is_none()
+    }
+
+    /// One more commit, to be made at rest.
+    pub(super) fn once_more(&mut self) {
+        self.left = 1;
+        self.purges = false;
+    }
+
+    /// The instance dies; what it was doing remains unknown to those who waited for it.
+    pub(super) fn crash(&mut self, checker: &mut Checker) {
+        for batch in self.group.drain(..) {
+            checker.tell(batch, Told::Unknown);
+            if checker.batch(batch).keyed {
+                self.again.push(batch);
+            }
+        }
+        self.commit = None;
+    }
+
+    /// Time has passed, or the store has answered.
+    pub(super) fn step(
+        &mut self,
+        answer: Option<Answer>,
+        now: Now,
+        channel: &Channel,
+        retention: Retention,
+        checker: &mut Checker,
+        random: &mut fastrand::Rng,
+        stats: &mut Stats,
+    ) -> Next {
+        let task = match (&mut self.commit, answer) {
+            (None, _) if self.left == 0 => return Next::Rest,
+            (None, _) => {
+                self.left -= 1;
+                let work = if self.purges {
+                    Work::Purge
+                } else {
+                    Work::Append(self.group(checker, random))
+                };
+                self.commit = Some(Commit::new(
+                    channel.clone(),
+                    work,
+                    retention,
+                    random.u64(..),
+                    now.mono,
+                ));
+                Task::Read
+            }
+            (Some(commit), None) => commit.step(Event::Slept, now),
+            (Some(commit), Some(answer)) => {
+                let event = match (answer, &mut self.expected) {
+                    (Answer::Value(value), expected) => {
+                        *expected = value.clone().unwrap_or_default();
+                        Event::Read(value)
+                    }
+                    (Answer::Count(count), _) => Event::Claimed(count),
+                    (Answer::Swapped(swapped), _) => Event::Swapped(swapped),
+                    (Answer::Done(done), _) => Event::Stored(done),
+                    (Answer::Values(_), _) => unreachable!("publishers read no segments"),
+                };
+                commit.step(event, now)
+            }
+        };
+        match task {
+            Task::Read => Next::Call(Call::ReadForSwap(head_key(channel))),
+            Task::Claim => Next::Call(Call::Increment(create_key(channel))),
+            Task::Write(values) => Next::Call(Call::SetAll(values)),
+            Task::Delete(keys) => Next::Call(Call::DeleteAll(keys)),
+            Task::Swap(value) => {
+                let key = head_key(channel);
+                Next::Call(Call::Swap {
+                    key,
+                    expected: self.expected.clone(),
+                    value: value.into(),
+                })
+            }
+            Task::Sleep(millis) => Next::Sleep(millis),
+            Task::Done(answers) => {
+                stats.purges += u64::from(self.purges);
+                for (batch, answer) in std::mem::take(&mut self.group).into_iter().zip(answers) {
+                    stats.repeated += u64::from(answer.is_ok_and(|appended| appended.repeated));
+                    checker.tell(
+                        batch,
+                        match answer {
+                            Ok(appended) => Told::Appended(appended),
+                            Err(Refused::Closed) => Told::Closed,
+                            Err(Refused::KeyReused) => unreachable!("no key is used twice"),
+                        },
+                    );
+                }
+                self.pause(random)
+            }
+            Task::Failed(failure) => {
+                let told = match failure {
+                    Failure::Contended | Failure::Store(_) => Told::NotAppended,
+                    Failure::Unknown(_) => Told::Unknown,
+                    Failure::Format(error) => unreachable!("{error}"),
+                };
+                stats.failures += 1;
+                for batch in std::mem::take(&mut self.group) {
+                    checker.tell(batch, told);
+                    if checker.batch(batch).keyed {
+                        self.again.push(batch);
+                    }
+                }
+                self.pause(random)
+            }
+        }
+    }
+
+    fn pause(&mut self, random: &mut fastrand::Rng) -> Next {
+        self.commit = None;
+        Next::Sleep(random.u64(1..=if self.purges { 3_000 } else { 60 }))
+    }
+
+    /// Some new batches, and those to be repeated.
+    fn group(&mut self, checker: &mut Checker, random: &mut fastrand::Rng) -> Vec<Batch> {
+        let mut group: Vec<_> = std::mem::take(&mut self.again);
+        for _ in 0..random.u8(1..=3) {
+            let events = (0..random.u8(1..=3)).map(|_| {
+                self.made += 1;
+                format!("{}/{}", self.name, self.made)
+            });
+            let events = events.collect();
+            group.push(checker.publish(events, random.bool()));
+        }
+        self.group = group;
+        let batches = self.group.iter().map(|&batch| {
+            let published = checker.batch(batch);
+            let events = published.events.iter().map(|token| {
+                let filler = if random.u8(..8) == 0 {
+                    17_000
+                } else {
+                    random.usize(..3_000)
+                };
+                NewEvent {
+                    event_type: None,
+                    data: format!("{token} {}", "x".repeat(filler)),
+                }
+            });
+            let events = events.collect();
+            let key = |place: usize| (batch as u128 * 2 + place as u128).to_le_bytes();
+            Batch {
+                events,
+                close: random.u8(..100) == 0,
+                repeat: published.keyed.then(|| Repeat {
+                    key: key(0),
+                    content: key(1),
+                }),
+            }
+        });
+        batches.collect()
+    }
+}

@@ -1,0 +1,169 @@
+//! Subscribers.
+
+use std::rc::Rc;
+
+use super::checker::{Checker, token};
+use super::store::{Answer, Call};
+use super::world::{Next, Stats};
+use crate::core::channel::Channel;
+use crate::core::log::{Head, Now, SegmentRef, Start, head_key, segment_key};
+use crate::core::sse::EventId;
+use crate::core::stream::{Settings, Step, Stream};
+use crate::core::time::Mono;
+
+const SETTINGS: Settings = Settings {
+    heartbeat_millis: 2_000,
+    retry_millis: 50,
+    max_age_millis: 20_000,
+    patience_millis: 5_000,
+    poll_millis: (5, 200),
+};
+
+/// A client that reads, breaks off and resumes by its last event ID.
+pub(super) struct Subscriber {
+    stream: Option<Stream>,
+    last: Option<EventId>,
+    /// Whether it was told that the channel is closed.
+    ended: bool,
+    asked: Asked,
+}
+
+enum Asked {
+    Nothing,
+    Head(Mono),
+    Segments(Vec<SegmentRef>),
+}
+
+impl Subscriber {
+    pub(super) fn new() -> Self {
+        Self {
+            stream: None,
+            last: None,
+            ended: false,
+            asked: Asked::Nothing,
+        }
+    }
+
+    pub(super) fn last(&self) -> Option<EventId> {
+        self.last
+    }
+
+    /// The connection breaks.
+    pub(super) fn crash(&mut self) {
+        self.stream = None;
+        self.asked = Asked::Nothing;
+    }
+
+    /// Comes back after the end, to see whether there is a new log.
+    pub(super) fn come_back(&mut self) {
+        self.ended = false;
+        self.crash();
+    }
+
+    /// Time has passed, or the store has answered.
+    pub(super) fn step(
+        &mut self,
+        answer: Option<Answer>,
+        now: Now,
+        channel: &Channel,
+        checker: &Checker,
+        random: &mut fastrand::Rng,
+        stats: &mut Stats,
+    ) -> Result<Next, String> {
+        if self.ended {
+            return Ok(Next::Rest);
+        }
+        let stream = self.stream.get_or_insert_with(|| {
+            stats.streams += 1;
+            let start = self.last.map_or(Start::Earliest, Start::After);
+            Stream::new(
+                channel.clone(),
+                SETTINGS,
+                start,
+                true,
+                random.u64(..),
+                now.mono,
+            )
+        });
+        match (answer, std::mem::replace(&mut self.asked, Asked::Nothing)) {
+            (Some(Answer::Value(value)), Asked::Head(at)) => {
+                let key = head_key(channel);
+                let decode = |bytes| {
+                    Head::decode(&key, &bytes)
+                        .map(Rc::new)
+                        .map_err(|error| error.to_string())
+                };
+                let head = value.and_then(|value| value.map(decode).transpose());
+                stream.head_read(at, head, now.mono);
+            }
+            (Some(Answer::Values(values)), Asked::Segments(names)) => {
+                stream.segments_read(&names, values, now.mono)
+            }
+            _ => {}
+        }
+        match stream.next(now) {
+            Step::Emit(bytes) => {
+                for block in String::from_utf8_lossy(&bytes).split_terminator("\n\n") {
+                    self.block(block, checker, stats)?;
+                }
+                // Some clients are slow.
+                Ok(Next::Sleep(if random.u8(..10) == 0 {
+                    random.u64(..500)
+                } else {
+                    1
+                }))
+            }
+            Step::ReadHead(_) => {
+                self.asked = Asked::Head(now.mono);
+                Ok(Next::Call(Call::Get(head_key(channel))))
+            }
+            Step::ReadSegments(names) => {
+                let keys = names
+                    .iter()
+                    .map(|name| segment_key(channel, *name))
+                    .collect();
+                self.asked = Asked::Segments(names);
+                Ok(Next::Call(Call::GetAll(keys)))
+            }
+            Step::Wait(until) => Ok(Next::Sleep(until.since(now.mono).max(1))),
+            Step::End => {
+                self.crash();
+                Ok(if self.ended {
+                    Next::Rest
+                } else {
+                    Next::Sleep(random.u64(50..=100))
+                })
+            }
+        }
+    }
+
+    fn block(&mut self, block: &str, checker: &Checker, stats: &mut Stats) -> Result<(), String> {
+        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+        let Some(data) = field("data: ") else {
+            return Ok(());
+        };
+        let id: EventId = field("id: ")
+            .ok_or("a block without an id")?
+            .parse()
+            .map_err(|_| "a bad id")?;
+        match field("event: ") {
+            Some("runnel.gap") => {
+                stats.gaps += 1;
+                let reason = data.split('"').nth(3).unwrap_or_default();
+                checker.gap_read(reason, self.last, id)?;
+            }
+            Some("runnel.end") => {
+                stats.ends += 1;
+                checker.end_read(id)?;
+                self.ended = true;
+            }
+            _ => {
+                stats.read += 1;
+                // The first event of a new subscriber may be any that is kept.
+                checker.event_read(self.last, id, &token(data))?;
+            }
+        }
+        self.last = Some(id);
+        Ok(())
+    }
+}
