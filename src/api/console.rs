@@ -1,0 +1,57 @@
+//! The console page, and the probe.
+
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Method, StatusCode};
+use serde::Serialize;
+
+use super::body::{self, Body, Request, Response};
+use super::problem::Problem;
+use crate::platform::{log, random, store};
+
+const PAGE: &str = include_str!("../console.html");
+
+/// The page. Its style and script carry a nonce, and nothing else may run or load.
+pub(super) fn page(request: &Request) -> Response {
+    let nonce = format!("{:016x}{:016x}", random::u64(), random::u64());
+    let policy = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; \
+         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let body = if request.method() == Method::HEAD {
+        Body::empty()
+    } else {
+        let page = PAGE.replacen("<style>", &format!("<style nonce=\"{nonce}\">"), 1);
+        Body::full(page.replacen("<script>", &format!("<script nonce=\"{nonce}\">"), 1))
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+/// Whether the store answers.
+pub(super) async fn health() -> Result<Response, Problem> {
+    match store::get("health").await {
+        Ok(_) => Ok(body::json(StatusCode::OK, &Health { status: "ok" })),
+        Err(error) => {
+            log::error("health", error);
+            Err(Problem::store())
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! HTTP in and out.
+
+mod auth;
+mod body;
+mod channels;
+mod console;
+mod format;
+mod path;
+mod problem;
+mod publish;
+mod query;
+mod subscribe;
+
+pub use body::{Body, Request, Response};
+
+use http::Method;
+use path::Route;
+use problem::Problem;
+
+/// Answers a request. Which Spin component asks does not matter here: spin.toml gives each only
+/// its own routes.
+pub async fn respond(request: Request) -> Response {
+    let answer = match Route::of(request.uri().path()) {
+        Ok(route) => dispatch(route, request).await,
+        Err(problem) => Err(problem),
+    };
+    answer.unwrap_or_else(Problem::into_response)
+}
+
+async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {
+    let allowed = route.methods();
+    if request.method() == Method::OPTIONS {
+        return Ok(body::options(&allowed));
+    }
+    if !allowed.contains(request.method()) {
+        return Err(Problem::method_not_allowed(&allowed));
+    }
+    match route {
+        Route::Events(channel) => subscribe::subscribe(&channel, &request).await,
+        Route::Publish(channel) => publish::publish(&channel, request).await,
+        Route::Channel(channel) if request.method() == Method::DELETE => {
+            channels::purge(&channel, &request).await
+        }
+        Route::Channel(channel) => channels::state(&channel, &request).await,
+        Route::Close(channel) => channels::close(&channel, &request).await,
+        Route::Health => console::health().await,
+        Route::Console => Ok(console::page(&request)),
+    }
+}

@@ -1,0 +1,162 @@
+//! The routes, and the channel in them.
+
+use std::borrow::Cow;
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+use super::problem::Problem;
+use crate::core::channel::Channel;
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// `/events/{channel}`
+    Events(Channel),
+    /// `/publish/{channel}`
+    Publish(Channel),
+    /// `/channels/{channel}`
+    Channel(Channel),
+    /// `/channels/{channel}/close`
+    Close(Channel),
+    /// `/health`
+    Health,
+    /// `/`
+    Console,
+}
+
+impl Route {
+    /// The route of a request's own path, as it was sent.
+    pub(super) fn of(path: &str) -> Result<Self, Problem> {
+        match path {
+            "/" => return Ok(Self::Console),
+            "/health" => return Ok(Self::Health),
+            _ => {}
+        }
+        let mut parts = path.splitn(3, '/').skip(1);
+        match (parts.next(), parts.next()) {
+            (Some("events"), name) => Ok(Self::Events(channel(name)?)),
+            (Some("publish"), name) => Ok(Self::Publish(channel(name)?)),
+            (Some("channels"), name) => match name.and_then(|name| name.strip_suffix("/close")) {
+                Some(name) => Ok(Self::Close(channel(Some(name))?)),
+                None => Ok(Self::Channel(channel(name)?)),
+            },
+            _ => Err(Problem::not_found(path)),
+        }
+    }
+
+    /// The methods it answers, `OPTIONS` apart.
+    pub(super) fn methods(&self) -> Vec<Method> {
+        match self {
+            Self::Events(_) | Self::Health | Self::Console => vec![Method::GET, Method::HEAD],
+            Self::Publish(_) | Self::Close(_) => vec![Method::POST],
+            Self::Channel(_) => vec![Method::GET, Method::HEAD, Method::DELETE],
+        }
+    }
+}
+
+fn channel(name: Option<&str>) -> Result<Channel, Problem> {
+    let decoded = decoded(name.unwrap_or_default())?;
+    decoded.parse().map_err(Problem::channel)
+}
+
+fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
+        if byte == b'%' && !(digit(bytes.next()) && digit(bytes.next())) {
+            return Err(Problem::percent_encoding(
+                "a `%` is not followed by two hexadecimal digits",
+            ));
+        }
+    }
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map_err(|_| Problem::percent_encoding("it does not decode to UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+
+    fn named(name: &str) -> Channel {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn every_route_is_found_with_its_channel() {
+        assert_eq!(Route::of("/").unwrap(), Route::Console);
+        assert_eq!(Route::of("/health").unwrap(), Route::Health);
+        assert_eq!(
+            Route::of("/events/a/b").unwrap(),
+            Route::Events(named("a/b"))
+        );
+        assert_eq!(
+            Route::of("/events/a%2Fb%3a1").unwrap(),
+            Route::Events(named("a/b:1"))
+        );
+        assert_eq!(Route::of("/publish/a").unwrap(), Route::Publish(named("a")));
+        assert_eq!(
+            Route::of("/channels/a/b").unwrap(),
+            Route::Channel(named("a/b"))
+        );
+        assert_eq!(
+            Route::of("/channels/a/close").unwrap(),
+            Route::Close(named("a"))
+        );
+    }
+
+    #[test]
+    fn other_paths_are_not_found() {
+        for path in [
+            "/x",
+            "/event/a",
+            "/healthy",
+            "/health/",
+            "/Events/a",
+            "//events/a",
+            "/metrics",
+        ] {
+            assert_eq!(
+                Route::of(path).unwrap_err().status(),
+                StatusCode::NOT_FOUND,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn bad_channels_are_bad_requests() {
+        for path in [
+            "/events",
+            "/events/",
+            "/events//a",
+            "/events/a/",
+            "/events/a//b",
+            "/events/..",
+            "/events/%2e%2e/a",
+            "/events/%",
+            "/events/%4",
+            "/events/%zz",
+            "/events/%ff",
+            "/events/a%00",
+            "/events/a%0a",
+            "/events/a%20b",
+            "/publish/",
+            "/channels//close",
+            "/channels/close/",
+        ] {
+            assert_eq!(
+                Route::of(path).unwrap_err().status(),
+                StatusCode::BAD_REQUEST,
+                "{path}"
+            );
+        }
+        assert_eq!(
+            Route::of(&format!("/events/{}", "a".repeat(161)))
+                .unwrap_err()
+                .status(),
+            400
+        );
+    }
+}

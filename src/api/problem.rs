@@ -1,0 +1,238 @@
+//! Errors as RFC 9457 problem details.
+
+use std::fmt::Display;
+
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde::Serialize;
+
+use super::body::{Body, Response, allow};
+use crate::core::channel::ChannelError;
+use crate::core::log::{Failure, Refused};
+use crate::core::sse::EventTypeError;
+use crate::platform::config::ConfigError;
+
+/// What went wrong with a request, in the words of `application/problem+json`.
+///
+/// `type` is a URN that stays the same for the same kind of problem; `detail` is for people.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+}
+
+impl Problem {
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Display,
+    ) -> Self {
+        Self {
+            status,
+            kind,
+            title,
+            detail: detail.to_string(),
+            headers: vec![],
+        }
+    }
+
+    fn bad_request(kind: &'static str, title: &'static str, detail: impl Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, kind, title, detail)
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn not_found(path: &str) -> Self {
+        let detail = format!(
+            "nothing is served at {path}; there are /events/{{channel}}, /publish/{{channel}}, \
+             /channels/{{channel}}, /health and /"
+        );
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    pub(super) fn no_channel(channel: impl Display) -> Self {
+        let detail = format!("nothing was ever published to the channel {channel}");
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown-channel",
+            "Unknown channel",
+            detail,
+        )
+    }
+
+    pub(super) fn method_not_allowed(allowed: &[Method]) -> Self {
+        let value = allow(allowed);
+        let detail = format!(
+            "this resource answers {}",
+            value.to_str().unwrap_or_default()
+        );
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method",
+            "Method not allowed",
+            detail,
+        )
+        .with(ALLOW, value)
+    }
+
+    pub(super) fn channel(error: ChannelError) -> Self {
+        Self::bad_request("channel-name", "Bad channel name", error)
+    }
+
+    pub(super) fn percent_encoding(detail: &str) -> Self {
+        let detail = format!("the channel name in the path is badly percent-encoded: {detail}");
+        Self::bad_request("percent-encoding", "Bad percent-encoding", detail)
+    }
+
+    pub(super) fn query(detail: impl Display) -> Self {
+        Self::bad_request("query", "Bad query parameter", detail)
+    }
+
+    pub(super) fn header(detail: impl Display) -> Self {
+        Self::bad_request("header", "Bad header", detail)
+    }
+
+    pub(super) fn event_type(error: EventTypeError) -> Self {
+        Self::bad_request("event-type", "Bad event type", error)
+    }
+
+    pub(super) fn body(detail: impl Display) -> Self {
+        Self::bad_request("body", "Bad body", detail)
+    }
+
+    pub(super) fn too_large(detail: impl Display) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "Too large",
+            detail,
+        )
+    }
+
+    pub(super) fn media_type(detail: impl Display) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            "Unsupported media type",
+            detail,
+        )
+    }
+
+    pub(super) fn unauthorized(detail: &str) -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "Unauthorized",
+            detail,
+        )
+        .with(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"runnel\""),
+        )
+    }
+
+    pub(super) fn refused(refused: Refused) -> Self {
+        match refused {
+            Refused::Closed => Self::new(StatusCode::CONFLICT, "closed", "Channel closed", refused),
+            Refused::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "Idempotency key reused",
+                refused,
+            ),
+        }
+    }
+
+    pub(super) fn config(error: ConfigError) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "configuration",
+            "Bad configuration",
+            error,
+        )
+    }
+
+    /// The store could not be read.
+    pub(super) fn store() -> Self {
+        Self::unavailable("store", "Store unavailable", "the store does not answer", 2)
+    }
+
+    pub(super) fn commit(failure: &Failure) -> Self {
+        match failure {
+            Failure::Contended => Self::unavailable(
+                "contended",
+                "Channel contended",
+                "too many publishers write to this channel at once; nothing was appended",
+                1,
+            ),
+            Failure::Store(_) => Self::unavailable(
+                "store",
+                "Store unavailable",
+                "the store does not answer; nothing was appended",
+                2,
+            ),
+            Failure::Unknown(_) => Self::unavailable(
+                "outcome-unknown",
+                "Outcome unknown",
+                "the store failed in mid-commit: the events may have been appended. Repeating the \
+                 request is safe if it carries an Idempotency-Key",
+                2,
+            ),
+            Failure::Format(_) => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "log-unreadable",
+                "Log unreadable",
+                "the stored log of this channel cannot be read; nothing was changed",
+            ),
+        }
+    }
+
+    fn unavailable(
+        kind: &'static str,
+        title: &'static str,
+        detail: &str,
+        retry_after_seconds: u64,
+    ) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail)
+            .with(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let details = Details {
+            r#type: format!("urn:runnel:problem:{}", self.kind),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+        };
+        let body = serde_json::to_vec(&details).unwrap_or_default();
+        let mut response = Response::new(Body::full(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.extend(self.headers);
+        response
+    }
+}

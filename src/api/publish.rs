@@ -1,0 +1,168 @@
+//! `POST /publish/{channel}`: events into the log.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::body::{self, Request, Response};
+use super::problem::Problem;
+use super::query::Query;
+use super::{auth, format};
+use crate::core::channel::Channel;
+use crate::core::log::{Appended, Batch, Failure, Repeat, Retention, Work};
+use crate::platform::config::PublishConfig;
+use crate::platform::{RequestBody, committer, config, log};
+
+const EVENT_ID: HeaderName = HeaderName::from_static("event-id");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The longest idempotency key, in bytes.
+const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+pub(super) async fn publish(channel: &Channel, request: Request) -> Result<Response, Problem> {
+    let config = config::publish().await.map_err(Problem::config)?;
+    auth::publisher(request.headers(), &config.token)?;
+    let (parts, body) = request.into_parts();
+    let query = Query::parse(parts.uri.query())?;
+    let close = query.flag("close")?.unwrap_or(false);
+    let format = format::Format::of(&parts.headers)?;
+    let key = idempotency_key(&parts.headers)?;
+    let body = read(&parts, body, &config).await?;
+    let events = format.events(&body, query.get("event"), config.max_event_bytes)?;
+    let repeat = key.map(|key| Repeat {
+        key: digest(&[key]),
+        content: digest(&[
+            content_type(&parts),
+            parts.uri.query().unwrap_or_default().as_bytes(),
+            &body,
+        ]),
+    });
+    let appended = append(
+        channel,
+        Batch {
+            events,
+            close,
+            repeat,
+        },
+        config.retention,
+    )
+    .await?;
+    Ok(created(&parts.headers, &appended))
+}
+
+/// Commits a batch by itself.
+pub(super) async fn append(
+    channel: &Channel,
+    batch: Batch,
+    retention: Retention,
+) -> Result<Appended, Problem> {
+    let committed = committer::commit(channel, Work::Append(vec![batch]), retention).await;
+    let answers = committed.map_err(|failure| failed(channel, &failure))?;
+    match answers.into_iter().next() {
+        Some(answer) => answer.map_err(Problem::refused),
+        None => Err(Problem::store()),
+    }
+}
+
+/// Reports a commit that was given up, to the operator and to the publisher.
+pub(super) fn failed(channel: &Channel, failure: &Failure) -> Problem {
+    log::error(
+        format_args!("committing to {channel}"),
+        format_args!("{failure:?}"),
+    );
+    Problem::commit(failure)
+}
+
+#[derive(Serialize)]
+struct Created {
+    first: String,
+    last: String,
+    count: u64,
+}
+
+fn created(headers: &HeaderMap, appended: &Appended) -> Response {
+    let last = appended.last_id().to_string();
+    let wants_json = headers.get(ACCEPT).is_some_and(|accept| {
+        let accepts = |range: &str| {
+            range
+                .split(';')
+                .next()
+                .is_some_and(|range| range.trim() == "application/json")
+        };
+        accept.to_str().unwrap_or_default().split(',').any(accepts)
+    });
+    let mut response = if wants_json {
+        let first = appended.first_id().to_string();
+        body::json(
+            StatusCode::CREATED,
+            &Created {
+                first,
+                last: last.clone(),
+                count: appended.count,
+            },
+        )
+    } else {
+        body::empty(StatusCode::CREATED)
+    };
+    if let Ok(value) = HeaderValue::from_str(&last) {
+        response.headers_mut().insert(EVENT_ID, value);
+    }
+    response
+}
+
+/// Reads the body, up to the limit.
+async fn read(parts: &Parts, body: RequestBody, config: &PublishConfig) -> Result<Bytes, Problem> {
+    let limit = config.max_body_bytes;
+    let too_large = || Problem::too_large(format_args!("the body has more than {limit} bytes"));
+    let announced = parts
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) => Err(Problem::body(format_args!(
+            "the body could not be read: {error}"
+        ))),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = value.as_bytes();
+    if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES {
+        return Err(Problem::header(format_args!(
+            "the idempotency key has {} bytes; accepted are 1 to {MAX_IDEMPOTENCY_KEY_BYTES}",
+            key.len()
+        )));
+    }
+    Ok(Some(key))
+}
+
+fn content_type(parts: &Parts) -> &[u8] {
+    parts
+        .headers
+        .get(CONTENT_TYPE)
+        .map_or(&[], HeaderValue::as_bytes)
+}
+
+/// 128 bits of the SHA-256 of the parts, each with its length before it.
+fn digest(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&hash.finalize()[..16]);
+    digest
+}

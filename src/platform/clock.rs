@@ -1,0 +1,49 @@
+//! Time.
+
+use std::time::Duration;
+
+use wasi::clocks::{monotonic_clock, wall_clock};
+
+use crate::core::log::Now;
+use crate::core::time::{Millis, Mono};
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+/// The time by both clocks.
+#[must_use]
+pub fn now() -> Now {
+    let wall = wall_clock::now();
+    let millis = wall.seconds.saturating_mul(1000) + u64::from(wall.nanoseconds) / NANOS_PER_MILLI;
+    Now {
+        mono: mono(),
+        wall: Millis(millis),
+    }
+}
+
+/// The monotonic clock.
+#[must_use]
+pub fn mono() -> Mono {
+    Mono(monotonic_clock::now() / NANOS_PER_MILLI)
+}
+
+/// Waits until the monotonic clock shows `until`.
+pub async fn sleep_until(until: Mono) {
+    sleep(
+        until
+            .0
+            .saturating_mul(NANOS_PER_MILLI)
+            .saturating_sub(monotonic_clock::now()),
+    )
+    .await;
+}
+
+/// Waits so many milliseconds.
+pub async fn sleep_millis(millis: u64) {
+    sleep(millis.saturating_mul(NANOS_PER_MILLI)).await;
+}
+
+async fn sleep(nanos: u64) {
+    if nanos > 0 {
+        spin_sdk::time::sleep(Duration::from_nanos(nanos)).await;
+    }
+}
