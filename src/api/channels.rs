@@ -7,7 +7,7 @@ use super::body::{self, Request, Response};
 use super::problem::Problem;
 use super::{auth, publish};
 use crate::core::channel::Channel;
-use crate::core::log::{Batch, Head, Work};
+use crate::core::log::{Batch, Head};
 use crate::core::sse::EventId;
 use crate::platform::{clock, committer, config, log, tail};
 
@@ -80,7 +80,7 @@ pub(super) async fn close(channel: &Channel, request: &Request) -> Result<Respon
 pub(super) async fn purge(channel: &Channel, request: &Request) -> Result<Response, Problem> {
     let config = config::publish().await.map_err(Problem::config)?;
     auth::publisher(request.headers(), &config.token)?;
-    let purged = committer::commit(channel, Work::Purge, config.retention).await;
+    let purged = committer::purge(channel, config.retention).await;
     purged.map_err(|failure| publish::failed(channel, &failure))?;
     Ok(body::empty(StatusCode::NO_CONTENT))
 }

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::{auth, format};
 use crate::core::channel::Channel;
-use crate::core::log::{Appended, Batch, Failure, Repeat, Retention, Work};
+use crate::core::log::{Appended, Batch, Failure, Repeat, Retention};
 use crate::platform::config::PublishConfig;
 use crate::platform::{RequestBody, committer, config, log};
 
@@ -54,18 +54,16 @@ pub(super) async fn publish(channel: &Channel, request: Request) -> Result<Respo
     Ok(created(&parts.headers, &appended))
 }
 
-/// Commits a batch by itself.
+/// Appends a batch.
 pub(super) async fn append(
     channel: &Channel,
     batch: Batch,
     retention: Retention,
 ) -> Result<Appended, Problem> {
-    let committed = committer::commit(channel, Work::Append(vec![batch]), retention).await;
-    let answers = committed.map_err(|failure| failed(channel, &failure))?;
-    match answers.into_iter().next() {
-        Some(answer) => answer.map_err(Problem::refused),
-        None => Err(Problem::store()),
-    }
+    let answer = committer::append(channel, batch, retention).await;
+    answer
+        .map_err(|failure| failed(channel, &failure))?
+        .map_err(Problem::refused)
 }
 
 /// Reports a commit that was given up, to the operator and to the publisher.

@@ -1,17 +1,108 @@
 //! Carries commits out against the store.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use crate::core::channel::Channel;
 use crate::core::log::{
-    Appended, Commit, Event, Failure, Refused, Retention, SwapError, Task, Work, create_key,
-    head_key,
+    Answer, Appended, Batch, Commit, Event, Failure, Lane, Lead, Place, Refused, Retention,
+    SwapError, Task, Work, create_key, head_key,
 };
 use crate::platform::{clock, random, store};
 
-/// Commits `work` to the log of `channel` and says what became of it.
+/// How long a group gathers, and how often its members look for their answers: 1 ms.
+const MOMENT_MILLIS: u64 = 1;
+
+thread_local! {
+    static LANES: RefCell<HashMap<Channel, Lane>> = RefCell::new(HashMap::new());
+}
+
+/// Appends a batch, in one commit with those that others append to the channel at the same time.
 ///
 /// # Errors
 /// Why the commit was given up.
-pub async fn commit(
+pub async fn append(channel: &Channel, batch: Batch, retention: Retention) -> Answer {
+    let (mut member, wait) = Member::join(channel, batch);
+    if wait {
+        clock::sleep_millis(MOMENT_MILLIS).await;
+    }
+    loop {
+        if let Some(answer) = member.in_lane(Lane::answer) {
+            return answer;
+        }
+        if let Some(lead) = member.in_lane(Lane::lead) {
+            member.commit(lead, retention).await;
+        } else {
+            clock::sleep_millis(MOMENT_MILLIS).await;
+        }
+    }
+}
+
+/// Begins a new log.
+///
+/// # Errors
+/// Why the commit was given up.
+pub async fn purge(channel: &Channel, retention: Retention) -> Result<(), Failure> {
+    commit(channel, Work::Purge, retention).await.map(drop)
+}
+
+/// A publisher in the lane of its channel, until it is dropped.
+struct Member<'a> {
+    channel: &'a Channel,
+    place: Place,
+    /// The group it is committing.
+    leads: Option<u64>,
+}
+
+impl<'a> Member<'a> {
+    fn join(channel: &'a Channel, batch: Batch) -> (Self, bool) {
+        let (place, wait) =
+            LANES.with_borrow_mut(|lanes| lanes.entry(channel.clone()).or_default().join(batch));
+        (
+            Self {
+                channel,
+                place,
+                leads: None,
+            },
+            wait,
+        )
+    }
+
+    fn in_lane<T>(&self, act: impl FnOnce(&mut Lane, &Place) -> Option<T>) -> Option<T> {
+        LANES.with_borrow_mut(|lanes| act(lanes.get_mut(self.channel)?, &self.place))
+    }
+
+    async fn commit(&mut self, lead: Lead, retention: Retention) {
+        self.leads = Some(lead.group());
+        let outcome = commit(self.channel, Work::Append(lead.batches), retention).await;
+        self.finish(outcome);
+    }
+
+    fn finish(&mut self, outcome: Result<Vec<Result<Appended, Refused>>, Failure>) {
+        if let Some(group) = self.leads.take() {
+            LANES.with_borrow_mut(|lanes| {
+                if let Some(lane) = lanes.get_mut(self.channel) {
+                    lane.finish(group, outcome);
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        // Dropped in mid-commit, it must not leave the others waiting.
+        self.finish(Err(Failure::Unknown("the commit was abandoned".to_owned())));
+        LANES.with_borrow_mut(|lanes| {
+            if let Some(lane) = lanes.get_mut(self.channel) {
+                lane.leave(&self.place);
+            }
+        });
+    }
+}
+
+/// Commits `work` to the log of `channel` and says what became of it.
+async fn commit(
     channel: &Channel,
     work: Work,
     retention: Retention,
@@ -31,7 +122,7 @@ pub async fn commit(
                 swap = Some(cas);
                 value
             })),
-            Task::Claim => Event::Claimed(store::increment(&create_key(channel))),
+            Task::Claim(turn) => Event::Claimed(store::increment(&create_key(channel, turn))),
             Task::Write(values) => Event::Stored(store::set_many(values)),
             Task::Delete(keys) => Event::Stored(store::delete_many(&keys)),
             Task::Swap(value) => Event::Swapped(match swap.take() {

@@ -61,6 +61,14 @@ pub struct Batch {
     pub repeat: Option<Repeat>,
 }
 
+impl Batch {
+    /// About how many bytes its events take in the log.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.events.iter().map(NewEvent::bytes).sum()
+    }
+}
+
 /// How a repeated publish is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeat {

@@ -6,7 +6,7 @@
 //! ```text
 //! head!{channel}                 epoch, directory, recent commits, newest records
 //! seg!{channel}!{epoch}!{first}  a run of records that no longer changes
-//! create!{channel}               a counter that says who creates the head
+//! create!{channel}!{turn}        a counter that says who creates the head
 //! ```
 //!
 //! [`append`](append::append) plans a change of the head, [`Commit`] carries it through whatever
@@ -15,6 +15,7 @@
 mod append;
 mod commit;
 mod format;
+mod group;
 mod head;
 mod key;
 pub(crate) mod mistake;
@@ -28,6 +29,7 @@ pub use append::{
 };
 pub use commit::{Commit, Event, Failure, Now, SwapError, Task, Work};
 pub use format::FormatError;
+pub use group::{Answer, Lane, Lead, Place};
 pub use head::{
     Committed, Head, IDEMPOTENCY_KEYS, RECENT_COMMITS, Remembered, Sealed, SegmentRef, Trashed,
 };

@@ -1,0 +1,331 @@
+//! Group commit: publishes to one channel that meet in an instance share one swap.
+//!
+//! A publisher joins a [`Lane`] and looks in again until it has its answer. Whoever looks first
+//! when nothing is being committed commits for all that have joined; nobody wakes anybody. A lone
+//! publisher commits at once. Only when publishes have met lately, or now and then to find out
+//! whether they would, is a group given a moment to gather.
+
+use std::collections::VecDeque;
+
+use super::{Appended, Batch, Failure, MAX_GROUP_BYTES, Refused};
+
+/// A group takes at most this many batches.
+const MAX_GROUP_BATCHES: usize = 256;
+
+/// Groups are given a moment to gather for this many groups after one in which publishes met, and
+/// once in so many while none do.
+const CROWDED_GROUPS: u32 = 16;
+
+/// What a publish is answered.
+pub type Answer = Result<Result<Appended, Refused>, Failure>;
+
+/// The publishes to one channel that are under way in an instance.
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// Oldest first; only the last can still be joined.
+    groups: VecDeque<Group>,
+    next_group: u64,
+    committing: bool,
+    /// How many more groups are given time to gather.
+    crowded: u32,
+    lone: u32,
+}
+
+#[derive(Debug)]
+struct Group {
+    number: u64,
+    batches: Vec<Batch>,
+    bytes: usize,
+    /// How many have joined, and how many of them are still there.
+    places: usize,
+    members: usize,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Gathering,
+    Committing,
+    Committed(Vec<Option<Answer>>),
+}
+
+/// A publisher's place in a group.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    group: u64,
+    number: usize,
+}
+
+/// A group that its finder commits.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lead {
+    group: u64,
+    /// What to commit, in order.
+    pub batches: Vec<Batch>,
+}
+
+impl Lane {
+    /// Joins the group that is gathering, or begins one. The second value says whether to let a
+    /// moment pass for others to join.
+    pub fn join(&mut self, batch: Batch) -> (Place, bool) {
+        let bytes = batch.bytes();
+        if let Some(group) = self.groups.back_mut().filter(|group| group.has_room(bytes)) {
+            return (group.add(batch, bytes), true);
+        }
+        let alone = self.groups.is_empty()
+            && self.crowded == 0
+            && !self.lone.is_multiple_of(CROWDED_GROUPS);
+        let mut group = Group::new(self.next_group);
+        let place = group.add(batch, bytes);
+        self.groups.push_back(group);
+        self.next_group += 1;
+        (place, !alone)
+    }
+
+    /// Takes the lead of the place's group, if it still gathers and nothing is being committed.
+    pub fn lead(&mut self, place: &Place) -> Option<Lead> {
+        if self.committing {
+            return None;
+        }
+        let group = self
+            .groups
+            .iter_mut()
+            .find(|group| group.number == place.group)?;
+        if !matches!(group.state, State::Gathering) {
+            return None;
+        }
+        group.state = State::Committing;
+        self.committing = true;
+        if group.members > 1 {
+            (self.crowded, self.lone) = (CROWDED_GROUPS, 0);
+        } else {
+            (self.crowded, self.lone) = (self.crowded.saturating_sub(1), self.lone.wrapping_add(1));
+        }
+        Some(Lead {
+            group: group.number,
+            batches: std::mem::take(&mut group.batches),
+        })
+    }
+
+    /// The group was committed, or could not be.
+    pub fn finish(&mut self, group: u64, outcome: Result<Vec<Result<Appended, Refused>>, Failure>) {
+        self.committing = false;
+        if let Some(group) = self.groups.iter_mut().find(|known| known.number == group) {
+            group.state = State::Committed(match outcome {
+                Ok(answers) => answers.into_iter().map(|answer| Some(Ok(answer))).collect(),
+                Err(failure) => vec![Some(Err(failure)); group.places],
+            });
+        }
+        self.forget_the_done();
+    }
+
+    /// The answer for the place, once its group is committed.
+    pub fn answer(&mut self, place: &Place) -> Option<Answer> {
+        let group = self
+            .groups
+            .iter_mut()
+            .find(|group| group.number == place.group)?;
+        match &mut group.state {
+            State::Committed(answers) => answers.get_mut(place.number)?.take(),
+            _ => None,
+        }
+    }
+
+    /// The publisher is gone, answered or not. Its batch stays in the group, if others are in it.
+    pub fn leave(&mut self, place: &Place) {
+        if let Some(group) = self
+            .groups
+            .iter_mut()
+            .find(|group| group.number == place.group)
+        {
+            group.members = group.members.saturating_sub(1);
+        }
+        self.forget_the_done();
+    }
+
+    fn forget_the_done(&mut self) {
+        self.groups
+            .retain(|group| group.members > 0 || matches!(group.state, State::Committing));
+    }
+
+    /// Whether nobody is in the lane.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+}
+
+impl Lead {
+    /// Which group it is, for [`Lane::finish`].
+    #[must_use]
+    pub const fn group(&self) -> u64 {
+        self.group
+    }
+}
+
+impl Group {
+    const fn new(number: u64) -> Self {
+        Self {
+            number,
+            batches: vec![],
+            bytes: 0,
+            places: 0,
+            members: 0,
+            state: State::Gathering,
+        }
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        matches!(self.state, State::Gathering)
+            && self.places < MAX_GROUP_BATCHES
+            && self.bytes + bytes <= MAX_GROUP_BYTES
+    }
+
+    fn add(&mut self, batch: Batch, bytes: usize) -> Place {
+        self.batches.push(batch);
+        self.bytes += bytes;
+        self.members += 1;
+        self.places += 1;
+        Place {
+            group: self.number,
+            number: self.places - 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::log::NewEvent;
+    use crate::core::sse::{Epoch, Seq};
+
+    fn batch(bytes: usize) -> Batch {
+        let event = NewEvent {
+            event_type: None,
+            data: "x".repeat(bytes),
+        };
+        Batch {
+            events: vec![event],
+            ..Batch::default()
+        }
+    }
+
+    fn appended(seq: u64) -> Result<Appended, Refused> {
+        Ok(Appended {
+            epoch: Epoch::from_random(1),
+            first: Seq(seq),
+            count: 1,
+            repeated: false,
+        })
+    }
+
+    /// A lane in which nobody has met anybody for long enough to know that they do not.
+    fn quiet() -> Lane {
+        Lane {
+            lone: 1,
+            ..Lane::default()
+        }
+    }
+
+    #[test]
+    fn a_lone_publisher_commits_at_once() {
+        let mut lane = quiet();
+        let (place, wait) = lane.join(batch(1));
+        assert!(!wait);
+        let lead = lane.lead(&place).unwrap();
+        assert_eq!(lead.batches, [batch(1)]);
+        assert_eq!(lane.answer(&place), None);
+        lane.finish(lead.group(), Ok(vec![appended(1)]));
+        assert_eq!(lane.answer(&place), Some(Ok(appended(1))));
+        lane.leave(&place);
+        assert!(lane.is_empty());
+    }
+
+    #[test]
+    fn those_who_meet_share_a_commit_and_each_gets_its_own_answer() {
+        let mut lane = quiet();
+        let (first, _) = lane.join(batch(1));
+        let (second, wait) = lane.join(batch(2));
+        assert!(wait);
+        let lead = lane.lead(&second).unwrap();
+        assert_eq!(lead.batches, [batch(1), batch(2)]);
+        assert_eq!(lane.lead(&first), None);
+        lane.finish(lead.group(), Ok(vec![appended(1), Err(Refused::KeyReused)]));
+        assert_eq!(lane.answer(&second), Some(Ok(Err(Refused::KeyReused))));
+        assert_eq!(lane.answer(&first), Some(Ok(appended(1))));
+        let (_, wait) = lane.join(batch(3));
+        assert!(wait, "others may come again");
+    }
+
+    #[test]
+    fn who_comes_during_a_commit_is_in_the_next_one() {
+        let mut lane = quiet();
+        let (first, _) = lane.join(batch(1));
+        let lead = lane.lead(&first).unwrap();
+        let (second, _) = lane.join(batch(2));
+        assert_eq!(lane.lead(&second), None, "one commit at a time");
+        lane.finish(lead.group(), Ok(vec![appended(1)]));
+        assert_eq!(lane.lead(&second).unwrap().batches, [batch(2)]);
+    }
+
+    #[test]
+    fn a_group_is_bounded_in_bytes_and_in_number() {
+        let mut lane = quiet();
+        let (first, _) = lane.join(batch(MAX_GROUP_BYTES));
+        let (second, _) = lane.join(batch(1));
+        assert_ne!(first.group, second.group);
+        let places: Vec<_> = (0..MAX_GROUP_BATCHES)
+            .map(|_| lane.join(batch(1)).0.group)
+            .collect();
+        assert_eq!(
+            places
+                .iter()
+                .filter(|&&group| group == second.group)
+                .count(),
+            MAX_GROUP_BATCHES - 1
+        );
+    }
+
+    #[test]
+    fn a_failure_is_everybodys() {
+        let mut lane = quiet();
+        let places = [lane.join(batch(1)).0, lane.join(batch(1)).0];
+        let lead = lane.lead(&places[0]).unwrap();
+        lane.finish(lead.group(), Err(Failure::Contended));
+        assert!(
+            places
+                .iter()
+                .all(|place| lane.answer(place) == Some(Err(Failure::Contended)))
+        );
+    }
+
+    #[test]
+    fn who_leaves_holds_nobody_up_and_leaves_nothing_behind() {
+        let mut lane = quiet();
+        let (first, _) = lane.join(batch(1));
+        let (second, _) = lane.join(batch(2));
+        lane.leave(&first);
+        let lead = lane.lead(&second).unwrap();
+        assert_eq!(lead.batches.len(), 2);
+        lane.leave(&second);
+        lane.finish(lead.group(), Ok(vec![appended(1), appended(2)]));
+        assert!(lane.is_empty());
+        let (third, _) = lane.join(batch(3));
+        lane.leave(&third);
+        assert!(lane.is_empty());
+    }
+
+    #[test]
+    fn a_lone_publisher_waits_for_others_only_now_and_then() {
+        let mut lane = Lane::default();
+        let mut waits = 0;
+        for _ in 0..10 * CROWDED_GROUPS {
+            let (place, wait) = lane.join(batch(1));
+            waits += u32::from(wait);
+            let lead = lane.lead(&place).unwrap();
+            lane.finish(lead.group(), Ok(vec![appended(1)]));
+            lane.leave(&place);
+        }
+        assert_eq!(waits, 10);
+    }
+}
