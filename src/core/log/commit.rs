@@ -8,9 +8,8 @@
 //!   again, and the commit's nonce in it tells.
 //! - A swap that ended in a store error may even commit later. It cannot any more once the head
 //!   has changed, for every head is different; until then the outcome is unknown.
-//! - A head that does not exist is created by whoever increments the channel's creation counter
-//!   first, because some stores (Spin's SQLite) let every swap on a missing key succeed. If that
-//!   creator dies, the others take over after a while.
+//! - A head that does not exist is created in turns, because some stores (Spin's SQLite) let every
+//!   swap on a missing key succeed: see [`Claim`].
 
 use bytes::Bytes;
 
@@ -23,14 +22,17 @@ use crate::core::channel::Channel;
 use crate::core::sse::Epoch;
 use crate::core::time::{Millis, Mono};
 
-/// After this long a commit that cannot get through is given up: 5 s.
+/// After this long a commit that cannot get through is given up: 5 s, more than a turn and its
+/// overtime.
 const PATIENCE_MILLIS: u64 = 5_000;
 
-/// A creator that has not written the head after this long is taken for dead: 2 s.
-const TAKE_OVER_MILLIS: u64 = 2_000;
+/// How long a turn at creating a missing head is: 3 s of wall-clock time.
+const TURN_MILLIS: u64 = 3_000;
+
+/// What was begun in one turn may take effect this far into the next: 1 s.
+const OVERTIME_MILLIS: u64 = 1_000;
 
 /// Between seeing that there is no head and creating it, no more time than this may pass: 250 ms.
-/// Well below [`TAKE_OVER_MILLIS`], so that a slow creator and its successor do not both write.
 const CREATE_WITHIN_MILLIS: u64 = 250;
 
 /// How often a head that somebody else creates is looked for: 10 ms.
@@ -62,8 +64,8 @@ pub enum Work {
 pub enum Task {
     /// Begin a compare-and-swap on the channel's head and read its value: [`Event::Read`].
     Read,
-    /// Increment the channel's creation counter: [`Event::Claimed`].
-    Claim,
+    /// Increment the channel's creation counter for this turn: [`Event::Claimed`].
+    Claim(u64),
     /// Store these values under their keys, in any order: [`Event::Stored`].
     Write(Vec<(String, Bytes)>),
     /// Delete these keys: [`Event::Stored`].
@@ -128,10 +130,7 @@ pub struct Commit {
     random: fastrand::Rng,
     started: Mono,
     attempts: u32,
-    /// The number [`Task::Claim`] brought, if it did.
-    ticket: Option<i64>,
-    /// When the missing head was first waited for.
-    awaiting: Option<Mono>,
+    claim: Option<Claim>,
     /// The plan that is being carried out.
     planned: Option<Plan>,
     /// The last plan whose swap was tried, as long as it may have taken place or may yet.
@@ -177,6 +176,66 @@ enum Step {
     Clearing,
 }
 
+/// A claim to create the missing head.
+///
+/// Time is cut into turns, each with a counter in the store. Whoever is the first to increment the
+/// counter of the present turn is the only one to create the head in it. A creator of the turn
+/// before may still be at it, though; so the new one increments that turn's counter as well, and if
+/// it was not the first there either, it waits until that creator's time is surely over. A creator
+/// that dies holds the others up for a turn, and nothing else.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    turn: u64,
+    /// The counter of the turn, once incremented.
+    count: Option<i64>,
+    /// The counter of the turn before, once incremented.
+    count_before: Option<i64>,
+}
+
+/// What a claim calls for.
+enum Turn {
+    /// Increment the counter of this turn.
+    Count(u64),
+    /// Wait and see.
+    Wait,
+    /// Create the head now.
+    Create,
+}
+
+const fn turn(now: Millis) -> u64 {
+    now.0 / TURN_MILLIS
+}
+
+impl Claim {
+    const fn new(now: Millis) -> Self {
+        Self {
+            turn: turn(now),
+            count: None,
+            count_before: None,
+        }
+    }
+
+    fn next(&mut self, now: Millis) -> Turn {
+        if self.turn != turn(now) {
+            *self = Self::new(now);
+        }
+        match (self.count, self.count_before) {
+            (None, _) => Turn::Count(self.turn),
+            (Some(1), None) => Turn::Count(self.turn.saturating_sub(1)),
+            (Some(1), Some(1)) => Turn::Create,
+            (Some(1), Some(_)) if now.0 % TURN_MILLIS >= OVERTIME_MILLIS => Turn::Create,
+            _ => Turn::Wait,
+        }
+    }
+
+    fn counted(&mut self, count: i64) {
+        match self.count {
+            None => self.count = Some(count),
+            Some(_) => self.count_before = Some(count),
+        }
+    }
+}
+
 impl Commit {
     /// A commit to `channel`. `random` must be drawn anew for each commit: it makes the nonce.
     /// Begin with [`Task::Read`].
@@ -192,8 +251,7 @@ impl Commit {
             random: generator,
             started: now,
             attempts: 0,
-            ticket: None,
-            awaiting: None,
+            claim: None,
             planned: None,
             swapped: None,
             strays: vec![],
@@ -207,11 +265,17 @@ impl Commit {
             Event::Slept => Task::Read,
             Event::Read(Ok(Some(bytes))) => self.head_read(&bytes, now),
             Event::Read(Ok(None)) => self.head_missing(now),
-            Event::Claimed(Ok(ticket)) => {
-                self.ticket = Some(ticket);
+            Event::Claimed(Ok(count)) => {
+                if let Some(claim) = &mut self.claim {
+                    claim.counted(count);
+                }
                 Task::Read
             }
-            Event::Read(Err(error)) | Event::Claimed(Err(error)) => self.retry_after(error, now),
+            Event::Claimed(Err(error)) => {
+                self.claim = None;
+                self.retry_after(error, now)
+            }
+            Event::Read(Err(error)) => self.retry_after(error, now),
             Event::Stored(result) => self.go_on(result, now),
             Event::Swapped(result) => self.swapped(result, now),
         }
@@ -272,30 +336,15 @@ impl Commit {
         if now.mono.since(self.started) > PATIENCE_MILLIS {
             return self.give_up();
         }
-        let ticket = match self.ticket {
-            Some(ticket) => ticket,
-            None if is_made(Mistake::CreatesUnasked) => 1,
-            None => return Task::Claim,
-        };
-        let waited = now.mono.since(*self.awaiting.get_or_insert(now.mono));
-        if waited < self.turn_millis(ticket) {
-            return Task::Sleep(AWAIT_CREATOR_MILLIS);
+        let claim = self.claim.get_or_insert(Claim::new(now.wall));
+        match claim.next(now.wall) {
+            _ if is_made(Mistake::CreatesUnasked) => {}
+            Turn::Create => {}
+            Turn::Count(turn) => return Task::Claim(turn),
+            Turn::Wait => return Task::Sleep(AWAIT_CREATOR_MILLIS),
         }
-        self.plan(
-            &Head::new(self.epoch),
-            Base::Nothing { seen: now.mono },
-            now,
-        )
-    }
-
-    /// How long to wait for another to create the head: the first ticket is the creator's, the
-    /// second follows should that one have died, and the rest come after it, apart.
-    fn turn_millis(&self, ticket: i64) -> u64 {
-        match ticket {
-            ..=1 => 0,
-            2 => TAKE_OVER_MILLIS,
-            _ => TAKE_OVER_MILLIS + 500 + self.nonce % 1_500,
-        }
+        let based_on = Base::Nothing { seen: now.mono };
+        self.plan(&Head::new(self.epoch), based_on, now)
     }
 
     fn plan(&mut self, head: &Head, based_on: Base, now: Now) -> Task {
@@ -388,10 +437,12 @@ impl Commit {
     }
 
     fn swap(&mut self, plan: Plan, now: Now) -> Task {
-        if let Base::Nothing { seen } = plan.based_on
-            && now.mono.since(seen) > CREATE_WITHIN_MILLIS
-        {
-            return Task::Read;
+        if let Base::Nothing { seen } = plan.based_on {
+            let in_turn = self.claim.is_some_and(|claim| claim.turn == turn(now.wall));
+            let in_turn = in_turn || is_made(Mistake::CreatesUnasked);
+            if now.mono.since(seen) > CREATE_WITHIN_MILLIS || !in_turn {
+                return Task::Read;
+            }
         }
         match plan.change.head.encode() {
             Ok(bytes) => {

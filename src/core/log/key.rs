@@ -18,11 +18,11 @@ pub fn head_key(channel: &Channel) -> String {
     format!("head!{}", escaped(channel))
 }
 
-/// The key of the counter that arbitrates the head's creation. Only ever incremented: how a store
-/// encodes a counter is its own affair.
+/// The key of the counter that says who creates the head in this turn. Only ever incremented: how a
+/// store encodes a counter is its own affair.
 #[must_use]
-pub fn create_key(channel: &Channel) -> String {
-    format!("create!{}", escaped(channel))
+pub fn create_key(channel: &Channel, turn: u64) -> String {
+    format!("create!{}!{turn}", escaped(channel))
 }
 
 /// The key of a sealed segment.
@@ -49,7 +49,7 @@ mod tests {
             first: Seq(17),
         };
         assert_eq!(head_key(&channel), "head!shop+eu:1");
-        assert_eq!(create_key(&channel), "create!shop+eu:1");
+        assert_eq!(create_key(&channel, 6), "create!shop+eu:1!6");
         assert_eq!(segment_key(&channel, segment), "seg!shop+eu:1!00000z!17");
     }
 
