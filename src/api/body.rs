@@ -58,16 +58,24 @@ impl http_body::Body for Body {
     }
 }
 
-/// A response without a body. Its length is stated: a host that does not set TCP_NODELAY would
-/// otherwise send the end of the body in a packet of its own, 40 ms later.
+/// States the length of a body that is known whole. A host that does not set TCP_NODELAY would
+/// otherwise send the end of an empty body in a packet of its own, 40 ms later.
+pub(super) fn state_length(response: &mut Response) {
+    let length = match &response.body().0 {
+        Kind::Full(bytes) => bytes.as_ref().map_or(0, Bytes::len),
+        Kind::Stream(_) => return,
+    };
+    if response.status() != StatusCode::NO_CONTENT {
+        response
+            .headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// A response without a body.
 pub(super) fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
-    if status != StatusCode::NO_CONTENT {
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
     response
 }
 

@@ -3,29 +3,25 @@
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
-use super::body::{self, Body, Request, Response};
+use super::body::{self, Body, Response};
 use super::problem::Problem;
 use crate::platform::{log, random, store};
 
 const PAGE: &str = include_str!("../console.html");
 
 /// The page. Its style and script carry a nonce, and nothing else may run or load.
-pub(super) fn page(request: &Request) -> Response {
+pub(super) fn page() -> Response {
     let nonce = format!("{:016x}{:016x}", random::u64(), random::u64());
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; \
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
-    let body = if request.method() == Method::HEAD {
-        Body::empty()
-    } else {
-        let page = PAGE.replacen("<style>", &format!("<style nonce=\"{nonce}\">"), 1);
-        Body::full(page.replacen("<script>", &format!("<script nonce=\"{nonce}\">"), 1))
-    };
-    let mut response = Response::new(body);
+    let page = PAGE.replacen("<style>", &format!("<style nonce=\"{nonce}\">"), 1);
+    let page = page.replacen("<script>", &format!("<script nonce=\"{nonce}\">"), 1);
+    let mut response = Response::new(Body::full(page));
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,

@@ -24,7 +24,9 @@ pub async fn respond(request: Request) -> Response {
         Ok(route) => dispatch(route, request).await,
         Err(problem) => Err(problem),
     };
-    answer.unwrap_or_else(Problem::into_response)
+    let mut response = answer.unwrap_or_else(Problem::into_response);
+    body::state_length(&mut response);
+    response
 }
 
 async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {
@@ -44,6 +46,6 @@ async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {
         Route::Channel(channel) => channels::state(&channel, &request).await,
         Route::Close(channel) => channels::close(&channel, &request).await,
         Route::Health => console::health().await,
-        Route::Console => Ok(console::page(&request)),
+        Route::Console => Ok(console::page()),
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn subscribe(channel: &Channel, request: &Request) -> Result<Re
     let start = start(request.headers(), &query, now.wall)?;
     let live = query.flag("live")?.unwrap_or(true);
     if request.method() == Method::HEAD {
-        return Ok(event_stream(Body::empty()));
+        return Ok(event_stream(Body::stream(futures::stream::empty())));
     }
     let stream = Stream::new(
         channel.clone(),
@@ -48,12 +48,12 @@ pub(super) async fn subscribe(channel: &Channel, request: &Request) -> Result<Re
         stream,
         reading: None,
     };
-    if !live || matches!(start, Start::After(_) | Start::Unreadable(_)) {
-        if let Some(head) = subscription.first_head(now.mono).await
-            && Stream::is_finished(&start, live, head.as_deref(), clock::now())
-        {
-            return Ok(body::empty(StatusCode::NO_CONTENT));
-        }
+    let may_be_finished = !live || matches!(start, Start::After(_) | Start::Unreadable(_));
+    if may_be_finished
+        && let Some(head) = subscription.first_head(now.mono).await
+        && Stream::is_finished(&start, live, head.as_deref(), clock::now())
+    {
+        return Ok(body::empty(StatusCode::NO_CONTENT));
     }
     let chunks = futures::stream::unfold(subscription, |mut subscription| async {
         let chunk = subscription.chunk().await?;

@@ -4,11 +4,9 @@ use bytes::Bytes;
 
 use super::checker::{Checker, Told};
 use super::store::{Answer, Call};
-use super::world::{Next, Stats};
-use crate::core::channel::Channel;
+use super::world::{Next, Scene};
 use crate::core::log::{
-    Batch, Commit, Event, Failure, NewEvent, Now, Refused, Repeat, Retention, Task, Work,
-    create_key, head_key,
+    Batch, Commit, Event, Failure, NewEvent, Now, Refused, Repeat, Task, Work, create_key, head_key,
 };
 
 /// An instance that commits one group after another.
@@ -61,16 +59,15 @@ impl Publisher {
     }
 
     /// Time has passed, or the store has answered.
-    pub(super) fn step(
-        &mut self,
-        answer: Option<Answer>,
-        now: Now,
-        channel: &Channel,
-        retention: Retention,
-        checker: &mut Checker,
-        random: &mut fastrand::Rng,
-        stats: &mut Stats,
-    ) -> Next {
+    pub(super) fn step(&mut self, answer: Option<Answer>, now: Now, scene: &mut Scene) -> Next {
+        let Scene {
+            channel,
+            retention,
+            random,
+            checker,
+            stats,
+        } = scene;
+        let (channel, retention) = (&*channel, *retention);
         let task = match (&mut self.commit, answer) {
             (None, _) if self.left == 0 => return Next::Rest,
             (None, _) => {
@@ -106,7 +103,7 @@ impl Publisher {
         };
         match task {
             Task::Read => Next::Call(Call::ReadForSwap(head_key(channel))),
-            Task::Claim => Next::Call(Call::Increment(create_key(channel))),
+            Task::Claim(turn) => Next::Call(Call::Increment(create_key(channel, turn))),
             Task::Write(values) => Next::Call(Call::SetAll(values)),
             Task::Delete(keys) => Next::Call(Call::DeleteAll(keys)),
             Task::Swap(value) => {

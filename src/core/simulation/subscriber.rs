@@ -4,8 +4,7 @@ use std::rc::Rc;
 
 use super::checker::{Checker, token};
 use super::store::{Answer, Call};
-use super::world::{Next, Stats};
-use crate::core::channel::Channel;
+use super::world::{Next, Scene, Stats};
 use crate::core::log::{Head, Now, SegmentRef, Start, head_key, segment_key};
 use crate::core::sse::EventId;
 use crate::core::stream::{Settings, Step, Stream};
@@ -65,11 +64,16 @@ impl Subscriber {
         &mut self,
         answer: Option<Answer>,
         now: Now,
-        channel: &Channel,
-        checker: &Checker,
-        random: &mut fastrand::Rng,
-        stats: &mut Stats,
+        scene: &mut Scene,
     ) -> Result<Next, String> {
+        let Scene {
+            channel,
+            random,
+            checker,
+            stats,
+            ..
+        } = scene;
+        let channel = &*channel;
         if self.ended {
             return Ok(Next::Rest);
         }

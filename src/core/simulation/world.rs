@@ -94,8 +94,17 @@ impl Stats {
 }
 
 enum Actor {
-    Publisher(Publisher),
-    Subscriber(Subscriber),
+    Publisher(Box<Publisher>),
+    Subscriber(Box<Subscriber>),
+}
+
+/// What every actor works with.
+pub(super) struct Scene {
+    pub(super) channel: Channel,
+    pub(super) retention: Retention,
+    pub(super) random: fastrand::Rng,
+    pub(super) checker: Checker,
+    pub(super) stats: Stats,
 }
 
 /// Something that will happen.
@@ -116,9 +125,7 @@ enum Turn {
 
 pub(super) struct World {
     model: Model,
-    channel: Channel,
-    retention: Retention,
-    random: fastrand::Rng,
+    scene: Scene,
     now: u64,
     order: u64,
     turns: BinaryHeap<Reverse<(u64, u64, usize)>>,
@@ -128,11 +135,9 @@ pub(super) struct World {
     /// How often each actor has died: what was meant for an earlier life does not reach it.
     lives: Vec<u64>,
     store: Store,
-    checker: Checker,
     faults: bool,
     /// A time in which every call fails.
     outage: std::ops::Range<u64>,
-    stats: Stats,
 }
 
 /// Enough for every schedule to come to rest; reaching it means that something spins.
@@ -142,31 +147,25 @@ impl World {
     pub(super) fn new(model: Model, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let publishers = random.usize(2..=4);
+        let publisher = |name, purges, commits| {
+            Actor::Publisher(Box::new(Publisher::new(name, purges, commits)))
+        };
         let mut actors: Vec<_> = (0..publishers)
-            .map(|name| Actor::Publisher(Publisher::new(name, false, random.u32(5..=25))))
+            .map(|name| publisher(name, false, random.u32(5..=25)))
             .collect();
         if random.bool() {
-            actors.push(Actor::Publisher(Publisher::new(
-                publishers,
-                true,
-                random.u32(1..=3),
-            )));
+            actors.push(publisher(publishers, true, random.u32(1..=3)));
         }
-        actors.extend((0..random.usize(1..=3)).map(|_| Actor::Subscriber(Subscriber::new())));
+        actors.extend(
+            (0..random.usize(1..=3)).map(|_| Actor::Subscriber(Box::new(Subscriber::new()))),
+        );
+        let mut sometimes = |number: u64, otherwise| if random.bool() { number } else { otherwise };
         let retention = Retention {
-            events: if random.bool() {
-                random.u64(5..=60)
-            } else {
-                1_000_000
-            },
-            bytes: if random.bool() {
-                random.u64(20_000..=200_000)
-            } else {
-                1 << 40
-            },
-            seconds: if random.u8(..4) == 0 { 1 } else { 0 },
+            events: sometimes(20, 1_000_000),
+            bytes: sometimes(100_000, 1 << 40),
+            seconds: sometimes(1, 0),
         };
-        let outage = random.u64(1_000_000..1_003_000);
+        let outage = 1_000_000 + random.u64(..3_000);
         let outage = outage
             ..outage
                 + if random.u8(..4) == 0 {
@@ -175,10 +174,14 @@ impl World {
                     0
                 };
         Self {
-            outage,
             model,
-            channel: "simulated".parse().unwrap(),
-            retention,
+            scene: Scene {
+                channel: "simulated".parse().unwrap(),
+                retention,
+                random,
+                checker: Checker::default(),
+                stats: Stats::default(),
+            },
             now: 1_000_000,
             order: 0,
             turns: BinaryHeap::new(),
@@ -187,16 +190,14 @@ impl World {
             lives: vec![0; actors.len()],
             actors,
             store: Store::new(model),
-            checker: Checker::default(),
             faults: true,
-            stats: Stats::default(),
-            random,
+            outage,
         }
     }
 
     pub(super) fn run(mut self) -> Result<Stats, String> {
         for actor in 0..self.actors.len() {
-            let delay = self.random.u64(..5);
+            let delay = self.scene.random.u64(..5);
             self.wake(actor, delay, None);
         }
         self.until(|world| world.publishers().all(|publisher| publisher.is_done()))?;
@@ -225,20 +226,22 @@ impl World {
         }
         let rest = self.now + 10_000;
         self.until(|world| world.now >= rest)?;
-        self.checker.publishers_at_rest()?;
-        self.checker.store_at_rest(&self.store, &self.channel)?;
+        self.scene.checker.publishers_at_rest()?;
+        self.scene
+            .checker
+            .store_at_rest(&self.store, &self.scene.channel)?;
         for actor in &self.actors {
             if let Actor::Subscriber(subscriber) = actor {
-                self.checker.subscriber_at_rest(subscriber.last())?;
+                self.scene.checker.subscriber_at_rest(subscriber.last())?;
             }
         }
-        self.stats.events = self.checker.events();
-        Ok(self.stats)
+        self.scene.stats.events = self.scene.checker.events();
+        Ok(self.scene.stats)
     }
 
     fn publishers(&self) -> impl Iterator<Item = &Publisher> {
         self.actors.iter().filter_map(|actor| match actor {
-            Actor::Publisher(publisher) => Some(publisher),
+            Actor::Publisher(publisher) => Some(publisher.as_ref()),
             Actor::Subscriber(_) => None,
         })
     }
@@ -287,7 +290,7 @@ impl World {
         match turn {
             Turn::Effect { call, by, answered } => self.effect(call, by, answered),
             Turn::Wake { actor, life, .. } if life != self.lives[actor] => Ok(()),
-            Turn::Wake { actor, .. } if self.faults && self.random.u16(..400) == 0 => {
+            Turn::Wake { actor, .. } if self.faults && self.scene.random.u16(..400) == 0 => {
                 self.crash(actor);
                 Ok(())
             }
@@ -299,13 +302,13 @@ impl World {
     }
 
     fn crash(&mut self, actor: usize) {
-        self.stats.crashes += 1;
+        self.scene.stats.crashes += 1;
         self.lives[actor] += 1;
         match &mut self.actors[actor] {
-            Actor::Publisher(publisher) => publisher.crash(&mut self.checker),
+            Actor::Publisher(publisher) => publisher.crash(&mut self.scene.checker),
             Actor::Subscriber(subscriber) => subscriber.crash(),
         }
-        let delay = self.random.u64(1..=500);
+        let delay = self.scene.random.u64(1..=500);
         self.wake(actor, delay, None);
     }
 
@@ -314,22 +317,9 @@ impl World {
             mono: Mono(self.now),
             wall: Millis(1_700_000_000_000 + self.now),
         };
-        let Self {
-            actors,
-            channel,
-            checker,
-            random,
-            stats,
-            retention,
-            ..
-        } = self;
-        let next = match &mut actors[actor] {
-            Actor::Publisher(publisher) => {
-                publisher.step(answer, now, channel, *retention, checker, random, stats)
-            }
-            Actor::Subscriber(subscriber) => {
-                subscriber.step(answer, now, channel, checker, random, stats)?
-            }
+        let next = match &mut self.actors[actor] {
+            Actor::Publisher(publisher) => publisher.step(answer, now, &mut self.scene),
+            Actor::Subscriber(subscriber) => subscriber.step(answer, now, &mut self.scene)?,
         };
         match next {
             Next::Rest => {}
@@ -341,34 +331,34 @@ impl World {
 
     /// Schedules a call's effect and its answer, which need not have to do with each other.
     fn call(&mut self, actor: usize, call: Call) {
-        self.stats.calls += 1;
+        self.scene.stats.calls += 1;
         let slot = self.answers.len();
         self.answers.push(None);
         // A local store answers within the millisecond; now and then any call takes long.
         let most = if self.model.is_remote() { 8 } else { 1 };
         let mut delay = || {
-            if self.random.u8(..50) == 0 {
-                self.random.u64(..60)
+            if self.scene.random.u8(..50) == 0 {
+                self.scene.random.u64(..60)
             } else {
-                self.random.u64(..=most)
+                self.scene.random.u64(..=most)
             }
         };
         let (there, back) = (delay(), delay());
         let fault = match self.faults {
             true if self.outage.contains(&self.now) => 0,
-            true => self.random.u8(..100),
+            true => self.scene.random.u8(..100),
             false => u8::MAX,
         };
         match fault {
             // Before the effect.
             0..=2 => {
-                self.stats.faults += 1;
+                self.scene.stats.faults += 1;
                 self.answers[slot] = Some(call.failed());
                 self.wake(actor, there + back, Some(slot));
             }
             // After the effect.
             3..=4 => {
-                self.stats.faults += 1;
+                self.scene.stats.faults += 1;
                 self.answers[slot] = Some(call.failed());
                 self.push(
                     there,
@@ -382,10 +372,10 @@ impl World {
             }
             // Reported failed, in effect later.
             5..=6 if self.model.is_remote() => {
-                self.stats.late += 1;
+                self.scene.stats.late += 1;
                 self.answers[slot] = Some(call.failed());
                 self.wake(actor, there + back, Some(slot));
-                let late = there + back + self.random.u64(1..=300);
+                let late = there + back + self.scene.random.u64(1..=300);
                 self.push(
                     late,
                     Turn::Effect {
@@ -410,17 +400,17 @@ impl World {
     }
 
     fn effect(&mut self, call: Call, by: usize, answered: Option<usize>) -> Result<(), String> {
-        let (answer, written) = self.store.apply(call, self.now, &mut self.random);
+        let (answer, written) = self.store.apply(call, self.now, &mut self.scene.random);
         if let Some(slot) = answered {
             self.answers[slot] = Some(answer);
         }
         if let Some((key, value)) = written
-            && key == head_key(&self.channel)
+            && key == head_key(&self.scene.channel)
         {
             let head = Head::decode(&key, &value).map_err(|error| error.to_string())?;
             let purged =
                 matches!(&self.actors[by], Actor::Publisher(publisher) if publisher.purges);
-            self.checker.head_written(&head, purged)?;
+            self.scene.checker.head_written(&head, purged)?;
         }
         Ok(())
     }
