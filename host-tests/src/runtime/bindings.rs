@@ -1,0 +1,18 @@
+//! Generated from `wit/`: the interfaces this host provides beside WASI.
+
+#![allow(missing_docs, unreachable_pub)]
+
+wasmtime::component::bindgen!({
+    path: "wit",
+    world: "runnel:host/imports",
+    imports: {
+        // Blocking for the guest, so that they stop its whole instance, as on Spin.
+        "wasi:keyvalue": async,
+        "spin:key-value/key-value.[method]store.get-keys": trappable,
+    },
+    with: {
+        "spin:key-value/key-value.store": super::key_value::OpenStore,
+        "wasi:keyvalue/store.bucket": super::key_value::OpenStore,
+        "wasi:keyvalue/atomics.cas": super::key_value::OpenSwap,
+    },
+});
