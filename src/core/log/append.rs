@@ -220,7 +220,11 @@ pub fn append(
             change: None,
         });
     }
-    let seal = seal(&mut next)?;
+    let seal = if is_worth_sealing(&head.inline, &records) {
+        seal(&mut next)?
+    } else {
+        vec![]
+    };
     if count > 0 {
         next.inline = extended(&next.inline, &records, count);
         next.newest = now;
@@ -314,6 +318,13 @@ fn record_commit(head: &mut Head, commit: Committed) {
     }
     head.recent.push_back(commit);
     head.commits = head.commits.saturating_add(1);
+}
+
+/// Whether to seal what can be sealed before `records` are appended. Sealing costs a write of its
+/// own; large batches share one between them, as long as the head stays small enough.
+fn is_worth_sealing(inline: &Run, records: &[u8]) -> bool {
+    let large = records.len() >= segment::SEGMENT_BYTES / 2;
+    !large || inline.records.len() + records.len() > MAX_GROUP_BYTES
 }
 
 /// Moves full segments out of the inline records, which are all committed (see [`segment`]).

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::store::Store;
 use crate::core::channel::Channel;
-use crate::core::log::{Appended, Head, head_key, segment_key};
+use crate::core::log::{Appended, Head, head_key, segment, segment_key};
 use crate::core::sse::{Epoch, EventId, Seq};
 
 /// What a publisher was told about a batch, or is left to guess.
@@ -256,10 +256,14 @@ impl Checker {
             return Ok(());
         };
         let head = Head::decode(&key, head).map_err(|error| error.to_string())?;
-        let live = head
-            .segments
-            .iter()
-            .map(|segment| head.segment(segment.first));
+        let live = head.segments.iter().map(|sealed| sealed.first);
+        // Somebody may have died sealing these; whoever seals them next writes the same again.
+        let sealable = segment::cut(&head.inline)
+            .map_err(|error| error.to_string())?
+            .0;
+        let live = live
+            .chain(sealable.iter().map(|run| run.first))
+            .map(|first| head.segment(first));
         let trash = head.trash.iter().map(|trashed| trashed.segment);
         let known: Vec<_> = live
             .chain(trash)

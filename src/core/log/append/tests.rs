@@ -180,33 +180,49 @@ fn idempotency_keys_are_forgotten_by_age_and_by_number() {
 
 #[test]
 fn what_is_sealed_was_committed_before() {
-    let large = "x".repeat(10_000);
-    let one = appended(&empty(), batch(&[&large]), 1, &KEEP_ALL);
-    let plan = append(&one, &[batch(&[&large])], 2, Millis(2), &KEEP_ALL)
-        .unwrap()
-        .change
-        .unwrap();
-    assert!(
-        plan.seal.is_empty(),
-        "the end of the first segment is not committed yet"
-    );
-    let plan = append(&plan.head, &[batch(&["y"])], 3, Millis(3), &KEEP_ALL)
+    let small = "x".repeat(7_000);
+    let mut head = empty();
+    for now in 1..=3 {
+        let plan = append(&head, &[batch(&[&small])], now, Millis(now), &KEEP_ALL).unwrap();
+        let change = plan.change.unwrap();
+        assert!(
+            change.seal.is_empty(),
+            "the end of the first segment is not committed yet"
+        );
+        head = change.head;
+    }
+    let plan = append(&head, &[batch(&["y"])], 4, Millis(4), &KEEP_ALL)
         .unwrap()
         .change
         .unwrap();
     let (name, bytes) = &plan.seal[0];
     let run = segment::decode("seg", *name, bytes).unwrap();
-    assert_eq!((run.first, run.count), (Seq(1), 1));
-    assert_eq!(
-        plan.head.segments,
-        [Sealed {
-            first: Seq(1),
-            count: 1,
-            bytes: run.records.len() as u64,
-            newest: Millis(1)
-        }]
-    );
-    assert_eq!(plan.head.inline.first, Seq(2));
+    assert_eq!((run.first, run.count), (Seq(1), 2));
+    let bytes = run.records.len() as u64;
+    let sealed = Sealed {
+        first: Seq(1),
+        count: 2,
+        bytes,
+        newest: Millis(2),
+    };
+    assert_eq!(plan.head.segments, [sealed]);
+    assert_eq!(plan.head.inline.first, Seq(3));
+}
+
+#[test]
+fn large_batches_share_the_write_that_seals_them() {
+    let lines = vec!["x".repeat(200); 100];
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    let mut head = empty();
+    let mut writes = 0;
+    for now in 1..=100 {
+        let plan = append(&head, &[batch(&lines)], now, Millis(now), &KEEP_ALL).unwrap();
+        let change = plan.change.unwrap();
+        writes += u32::from(!change.seal.is_empty());
+        head = change.head;
+        assert!(head.encode().unwrap().len() < 100_000);
+    }
+    assert!(writes <= 50, "{writes} writes for 100 batches");
 }
 
 #[test]
@@ -221,7 +237,7 @@ fn retention_drops_whole_segments_and_keeps_at_least_what_was_asked_for() {
         head = appended(&head, batch(&[&large]), now, &retention);
         let kept = head.next().since(head.first());
         assert!(
-            (3..=5).contains(&kept) || now < 3,
+            (3..=10).contains(&kept) || now < 3,
             "{kept} kept after {now}"
         );
     }
@@ -230,7 +246,7 @@ fn retention_drops_whole_segments_and_keeps_at_least_what_was_asked_for() {
         ..KEEP_ALL
     };
     let head = appended(&head, batch(&["y"]), 51, &by_bytes);
-    assert!((27_000..=50_000).contains(&head.bytes()));
+    assert!((27_000..=90_000).contains(&head.bytes()));
 }
 
 #[test]
