@@ -15,6 +15,8 @@
 mod append;
 mod commit;
 mod format;
+#[cfg(test)]
+mod golden;
 mod group;
 mod head;
 mod key;

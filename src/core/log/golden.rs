@@ -1,0 +1,119 @@
+//! Stored values of every format version there has been, as files: what is in a store today must be
+//! read by every later Runnel. A change that fails here needs a new version, and a file of its own.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{Committed, Head, Record, Remembered, Run, Sealed, SegmentRef, Trashed, segment};
+use crate::core::sse::{Epoch, EventType, Seq};
+use crate::core::time::Millis;
+
+fn epoch() -> Epoch {
+    "3k9x2a".parse().unwrap()
+}
+
+fn run(first: u64) -> Run {
+    let mut records = vec![];
+    let price = EventType::parse("price").ok();
+    let all = [
+        Record {
+            time: Millis(1_767_225_600_000),
+            event_type: price,
+            data: "{\"eur\":7}",
+            attributes: vec![],
+        },
+        Record {
+            time: Millis(1_767_225_600_001),
+            event_type: None,
+            data: "",
+            attributes: vec![("trace", "4bf9")],
+        },
+        Record {
+            time: Millis(1_767_225_600_001),
+            event_type: None,
+            data: "zwei\nZeilen, größer\0",
+            attributes: vec![],
+        },
+    ];
+    for record in &all {
+        record.encode(&mut records).unwrap();
+    }
+    Run {
+        first: Seq(first),
+        count: all.len() as u64,
+        records: records.into(),
+    }
+}
+
+fn head() -> Head {
+    let time = |step: u64| Millis(1_767_225_600_000 + step);
+    let sealed = |first, count, bytes, step| Sealed {
+        first: Seq(first),
+        count,
+        bytes,
+        newest: time(step),
+    };
+    let segment = |first| SegmentRef {
+        epoch: epoch(),
+        first: Seq(first),
+    };
+    Head {
+        epoch: epoch(),
+        closed: true,
+        segments: vec![
+            sealed(1_000, 80, 16_300, 0),
+            sealed(1_080, 1, 65_000, 5),
+            sealed(1_081, 300, 16_384, 3),
+        ],
+        inline: run(1_381),
+        newest: time(9),
+        trash: vec![Trashed {
+            segment: segment(900),
+            since: time(7),
+        }],
+        commits: 77,
+        recent: VecDeque::from([
+            Committed {
+                nonce: u64::MAX,
+                epoch: epoch(),
+                first: Seq(1_380),
+            },
+            Committed {
+                nonce: 1,
+                epoch: epoch(),
+                first: Seq(1_381),
+            },
+        ]),
+        remembered: VecDeque::from([Remembered {
+            key: *b"sixteen bytes ok",
+            content: [7; 16],
+            first: Seq(1_381),
+            count: 3,
+            time: time(9),
+        }]),
+    }
+}
+
+const HEAD_1: &[u8] = include_bytes!("golden/head-1.bin");
+const SEGMENT_1: &[u8] = include_bytes!("golden/segment-1.bin");
+
+#[test]
+fn a_head_of_version_1_is_read_and_written_as_ever() {
+    assert_eq!(
+        Head::decode("head!golden", &Bytes::from_static(HEAD_1)),
+        Ok(head())
+    );
+    assert_eq!(head().encode().unwrap(), HEAD_1);
+}
+
+#[test]
+fn a_segment_of_version_1_is_read_and_written_as_ever() {
+    let name = SegmentRef {
+        epoch: epoch(),
+        first: Seq(1_081),
+    };
+    let decoded = segment::decode("seg!golden", name, &Bytes::from_static(SEGMENT_1));
+    assert_eq!(decoded, Ok(run(1_081)));
+    assert_eq!(segment::encode(epoch(), &run(1_081)).unwrap(), SEGMENT_1);
+}
