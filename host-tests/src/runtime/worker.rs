@@ -84,7 +84,9 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<State>, result: Result<(), wasmtime::Error>) {
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !is_abandoned(&error)
+        {
             self.environment.log(&format!(
                 "the component {:?} trapped, and all its open requests with it: {error:#}",
                 self.grant.component
@@ -92,6 +94,12 @@ impl WorkerState for Worker {
         }
         drop(store);
     }
+}
+
+/// Whether the worker merely went down with the runtime. wasmtime-wasi-http says the same of that and
+/// of a panic in the host, which panics aloud anyway.
+fn is_abandoned(error: &wasmtime::Error) -> bool {
+    error.to_string() == "worker panicked" && !std::thread::panicking()
 }
 
 /// Ends an instance that has been idle for long enough.
