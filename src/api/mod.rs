@@ -40,11 +40,13 @@ async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {
     match route {
         Route::Events(channel) => subscribe::subscribe(&channel, &request).await,
         Route::Publish(channel) => publish::publish(&channel, request).await,
-        Route::Channel(channel) if request.method() == Method::DELETE => {
-            channels::purge(&channel, &request).await
+        Route::Close { closes, .. } if request.method() == Method::POST => {
+            channels::close(&closes, &request).await
         }
-        Route::Channel(channel) => channels::state(&channel, &request).await,
-        Route::Close(channel) => channels::close(&channel, &request).await,
+        Route::Channel(channel) | Route::Close { named: channel, .. } => match *request.method() {
+            Method::DELETE => channels::purge(&channel, &request).await,
+            _ => channels::state(&channel, &request).await,
+        },
         Route::Health => console::health().await,
         Route::Console => Ok(console::page()),
     }

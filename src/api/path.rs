@@ -17,8 +17,13 @@ pub(super) enum Route {
     Publish(Channel),
     /// `/channels/{channel}`
     Channel(Channel),
-    /// `/channels/{channel}/close`
-    Close(Channel),
+    /// `/channels/{channel}/close`, which is also the `/channels/{channel}` of a channel so named
+    Close {
+        /// The channel that `POST` closes.
+        closes: Channel,
+        /// The channel that the other methods are about.
+        named: Channel,
+    },
     /// `/health`
     Health,
     /// `/`
@@ -38,7 +43,10 @@ impl Route {
             (Some("events"), name) => Ok(Self::Events(channel(name)?)),
             (Some("publish"), name) => Ok(Self::Publish(channel(name)?)),
             (Some("channels"), name) => match name.and_then(|name| name.strip_suffix("/close")) {
-                Some(name) => Ok(Self::Close(channel(Some(name))?)),
+                Some(closes) => Ok(Self::Close {
+                    closes: channel(Some(closes))?,
+                    named: channel(name)?,
+                }),
                 None => Ok(Self::Channel(channel(name)?)),
             },
             _ => Err(Problem::not_found(path)),
@@ -49,7 +57,8 @@ impl Route {
     pub(super) fn methods(&self) -> Vec<Method> {
         match self {
             Self::Events(_) | Self::Health | Self::Console => vec![Method::GET, Method::HEAD],
-            Self::Publish(_) | Self::Close(_) => vec![Method::POST],
+            Self::Publish(_) => vec![Method::POST],
+            Self::Close { .. } => vec![Method::GET, Method::HEAD, Method::POST, Method::DELETE],
             Self::Channel(_) => vec![Method::GET, Method::HEAD, Method::DELETE],
         }
     }
@@ -102,7 +111,10 @@ mod tests {
         );
         assert_eq!(
             Route::of("/channels/a/close").unwrap(),
-            Route::Close(named("a"))
+            Route::Close {
+                closes: named("a"),
+                named: named("a/close")
+            }
         );
     }
 

@@ -5,13 +5,10 @@ use std::collections::HashMap;
 
 use crate::core::channel::Channel;
 use crate::core::log::{
-    Answer, Appended, Batch, Commit, Event, Failure, Lane, Lead, Place, Refused, Retention,
-    SwapError, Task, Work, create_key, head_key,
+    Answer, Batch, Commit, Event, Failure, Lane, Lead, Outcome, Place, Retention, SwapError, Task,
+    Work, create_key, head_key,
 };
 use crate::platform::{clock, random, store};
-
-/// How long a group gathers, and how often its members look for their answers: 1 ms.
-const MOMENT_MILLIS: u64 = 1;
 
 thread_local! {
     static LANES: RefCell<HashMap<Channel, Lane>> = RefCell::new(HashMap::new());
@@ -22,18 +19,16 @@ thread_local! {
 /// # Errors
 /// Why the commit was given up.
 pub async fn append(channel: &Channel, batch: Batch, retention: Retention) -> Answer {
-    let (mut member, wait) = Member::join(channel, batch);
-    if wait {
-        clock::sleep_millis(MOMENT_MILLIS).await;
-    }
+    let mut member = Member::join(channel, batch);
     loop {
         if let Some(answer) = member.in_lane(Lane::answer) {
             return answer;
         }
-        if let Some(lead) = member.in_lane(Lane::lead) {
+        let now = clock::mono();
+        if let Some(lead) = member.in_lane(|lane, place| lane.lead(place, now)) {
             member.commit(lead, retention).await;
-        } else {
-            clock::sleep_millis(MOMENT_MILLIS).await;
+        } else if let Some(then) = member.in_lane(|lane, place| Some(lane.look_again(place, now))) {
+            clock::sleep_until(then).await;
         }
     }
 }
@@ -43,7 +38,7 @@ pub async fn append(channel: &Channel, batch: Batch, retention: Retention) -> An
 /// # Errors
 /// Why the commit was given up.
 pub async fn purge(channel: &Channel, retention: Retention) -> Result<(), Failure> {
-    commit(channel, Work::Purge, retention).await.map(drop)
+    commit(channel, Work::Purge, retention).await.0.map(drop)
 }
 
 /// A publisher in the lane of its channel, until it is dropped.
@@ -55,17 +50,15 @@ struct Member<'a> {
 }
 
 impl<'a> Member<'a> {
-    fn join(channel: &'a Channel, batch: Batch) -> (Self, bool) {
-        let (place, wait) =
-            LANES.with_borrow_mut(|lanes| lanes.entry(channel.clone()).or_default().join(batch));
-        (
-            Self {
-                channel,
-                place,
-                leads: None,
-            },
-            wait,
-        )
+    fn join(channel: &'a Channel, batch: Batch) -> Self {
+        let now = clock::mono();
+        let place = LANES
+            .with_borrow_mut(|lanes| lanes.entry(channel.clone()).or_default().join(batch, now));
+        Self {
+            channel,
+            place,
+            leads: None,
+        }
     }
 
     fn in_lane<T>(&self, act: impl FnOnce(&mut Lane, &Place) -> Option<T>) -> Option<T> {
@@ -74,15 +67,15 @@ impl<'a> Member<'a> {
 
     async fn commit(&mut self, lead: Lead, retention: Retention) {
         self.leads = Some(lead.group());
-        let outcome = commit(self.channel, Work::Append(lead.batches), retention).await;
-        self.finish(outcome);
+        let (outcome, lost) = commit(self.channel, Work::Append(lead.batches), retention).await;
+        self.finish(outcome, lost);
     }
 
-    fn finish(&mut self, outcome: Result<Vec<Result<Appended, Refused>>, Failure>) {
+    fn finish(&mut self, outcome: Outcome, lost: u64) {
         if let Some(group) = self.leads.take() {
             LANES.with_borrow_mut(|lanes| {
                 if let Some(lane) = lanes.get_mut(self.channel) {
-                    lane.finish(group, outcome);
+                    lane.finish(group, outcome, lost);
                 }
             });
         }
@@ -92,7 +85,10 @@ impl<'a> Member<'a> {
 impl Drop for Member<'_> {
     fn drop(&mut self) {
         // Dropped in mid-commit, it must not leave the others waiting.
-        self.finish(Err(Failure::Unknown("the commit was abandoned".to_owned())));
+        self.finish(
+            Err(Failure::Unknown("the commit was abandoned".to_owned())),
+            0,
+        );
         LANES.with_borrow_mut(|lanes| {
             if let Some(lane) = lanes.get_mut(self.channel) {
                 lane.leave(&self.place);
@@ -101,12 +97,8 @@ impl Drop for Member<'_> {
     }
 }
 
-/// Commits `work` to the log of `channel` and says what became of it.
-async fn commit(
-    channel: &Channel,
-    work: Work,
-    retention: Retention,
-) -> Result<Vec<Result<Appended, Refused>>, Failure> {
+/// Commits `work` to the log of `channel` and says what became of it, and how many swaps were lost.
+async fn commit(channel: &Channel, work: Work, retention: Retention) -> (Outcome, u64) {
     let mut commit = Commit::new(
         channel.clone(),
         work,
@@ -133,8 +125,8 @@ async fn commit(
                 clock::sleep_millis(millis).await;
                 Event::Slept
             }
-            Task::Done(answers) => return Ok(answers),
-            Task::Failed(failure) => return Err(failure),
+            Task::Done(answers) => return (Ok(answers), commit.lost_swaps()),
+            Task::Failed(failure) => return (Err(failure), commit.lost_swaps()),
         };
         task = commit.step(event, clock::now());
     }

@@ -189,7 +189,12 @@ pub fn append(
             continue;
         }
         if next.closed {
-            answers.push(Err(Refused::Closed));
+            let closes = batch.events.is_empty();
+            answers.push(if closes {
+                Ok(closed_before(head))
+            } else {
+                Err(Refused::Closed)
+            });
             continue;
         }
         let appended = Appended {
@@ -277,6 +282,16 @@ pub fn purge(head: &Head, epoch: Epoch, nonce: u64, now: Millis) -> Result<Head,
         },
     );
     Ok(next)
+}
+
+/// Closing a closed channel changes nothing.
+fn closed_before(head: &Head) -> Appended {
+    Appended {
+        epoch: head.epoch,
+        first: head.next(),
+        count: 0,
+        repeated: true,
+    }
 }
 
 fn answered_before(head: &Head, batch: &Batch) -> Option<Result<Appended, Refused>> {

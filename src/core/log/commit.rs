@@ -130,6 +130,7 @@ pub struct Commit {
     random: fastrand::Rng,
     started: Mono,
     attempts: u32,
+    lost_swaps: u64,
     claim: Option<Claim>,
     /// The plan that is being carried out.
     planned: Option<Plan>,
@@ -251,12 +252,19 @@ impl Commit {
             random: generator,
             started: now,
             attempts: 0,
+            lost_swaps: 0,
             claim: None,
             planned: None,
             swapped: None,
             strays: vec![],
             last_error: None,
         }
+    }
+
+    /// How many swaps were tried in vain so far.
+    #[must_use]
+    pub const fn lost_swaps(&self) -> u64 {
+        self.lost_swaps
     }
 
     /// The next thing to do, after `event`.
@@ -465,6 +473,7 @@ impl Commit {
             }
             (Err(error), plan) => {
                 self.swapped = plan;
+                self.lost_swaps += 1;
                 if let SwapError::Store(error) = error {
                     self.last_error = Some(error);
                 }

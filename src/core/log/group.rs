@@ -1,13 +1,15 @@
 //! Group commit: publishes to one channel that meet in an instance share one swap.
 //!
 //! A publisher joins a [`Lane`] and looks in again until it has its answer. Whoever looks first
-//! when nothing is being committed commits for all that have joined; nobody wakes anybody. A lone
-//! publisher commits at once. Only when publishes have met lately, or now and then to find out
-//! whether they would, is a group given a moment to gather.
+//! once the group has gathered, and nothing is being committed, commits for all that have joined;
+//! nobody wakes anybody. A lone publisher commits at once. A group is given a moment to gather
+//! when publishes have met lately, or now and then to find out whether they would; and the more
+//! swaps are lost to other instances, the longer it gathers, for fewer and larger commits.
 
 use std::collections::VecDeque;
 
 use super::{Appended, Batch, Failure, MAX_GROUP_BYTES, Refused};
+use crate::core::time::Mono;
 
 /// A group takes at most this many batches.
 const MAX_GROUP_BATCHES: usize = 256;
@@ -15,6 +17,15 @@ const MAX_GROUP_BATCHES: usize = 256;
 /// Groups are given a moment to gather for this many groups after one in which publishes met, and
 /// once in so many while none do.
 const CROWDED_GROUPS: u32 = 16;
+
+/// How often the members of a group that is being committed look in: 1 ms.
+const MOMENT_MILLIS: u64 = 1;
+
+/// A group never gathers for longer than this: 16 ms.
+const MAX_GATHER_MILLIS: u64 = 16;
+
+/// What a group is answered, each batch for itself.
+pub type Outcome = Result<Vec<Result<Appended, Refused>>, Failure>;
 
 /// What a publish is answered.
 pub type Answer = Result<Result<Appended, Refused>, Failure>;
@@ -26,14 +37,18 @@ pub struct Lane {
     groups: VecDeque<Group>,
     next_group: u64,
     committing: bool,
-    /// How many more groups are given time to gather.
+    /// How many more groups are given a moment to gather.
     crowded: u32,
     lone: u32,
+    /// How long groups gather because swaps were lost: longer with each, shorter with each group
+    /// that lost none.
+    contended_millis: u64,
 }
 
 #[derive(Debug)]
 struct Group {
     number: u64,
+    gathered: Mono,
     batches: Vec<Batch>,
     bytes: usize,
     /// How many have joined, and how many of them are still there.
@@ -65,25 +80,26 @@ pub struct Lead {
 }
 
 impl Lane {
-    /// Joins the group that is gathering, or begins one. The second value says whether to let a
-    /// moment pass for others to join.
-    pub fn join(&mut self, batch: Batch) -> (Place, bool) {
+    /// Joins the group that is gathering, or begins one.
+    pub fn join(&mut self, batch: Batch, now: Mono) -> Place {
         let bytes = batch.bytes();
         if let Some(group) = self.groups.back_mut().filter(|group| group.has_room(bytes)) {
-            return (group.add(batch, bytes), true);
+            return group.add(batch, bytes);
         }
-        let alone = self.groups.is_empty()
-            && self.crowded == 0
-            && !self.lone.is_multiple_of(CROWDED_GROUPS);
-        let mut group = Group::new(self.next_group);
+        let mut group = Group::new(self.next_group, now.after(self.gather_millis()));
         let place = group.add(batch, bytes);
         self.groups.push_back(group);
         self.next_group += 1;
-        (place, !alone)
+        place
     }
 
-    /// Takes the lead of the place's group, if it still gathers and nothing is being committed.
-    pub fn lead(&mut self, place: &Place) -> Option<Lead> {
+    fn gather_millis(&self) -> u64 {
+        let crowded = self.crowded > 0 || self.lone.is_multiple_of(CROWDED_GROUPS);
+        self.contended_millis.max(u64::from(crowded))
+    }
+
+    /// Takes the lead of the place's group, if it has gathered and nothing is being committed.
+    pub fn lead(&mut self, place: &Place, now: Mono) -> Option<Lead> {
         if self.committing {
             return None;
         }
@@ -91,7 +107,7 @@ impl Lane {
             .groups
             .iter_mut()
             .find(|group| group.number == place.group)?;
-        if !matches!(group.state, State::Gathering) {
+        if !matches!(group.state, State::Gathering) || now < group.gathered {
             return None;
         }
         group.state = State::Committing;
@@ -107,9 +123,13 @@ impl Lane {
         })
     }
 
-    /// The group was committed, or could not be.
-    pub fn finish(&mut self, group: u64, outcome: Result<Vec<Result<Appended, Refused>>, Failure>) {
+    /// The group was committed, or could not be; `lost` swaps were lost to other instances.
+    pub fn finish(&mut self, group: u64, outcome: Outcome, lost: u64) {
         self.committing = false;
+        self.contended_millis = match lost {
+            0 => self.contended_millis.saturating_sub(1),
+            lost => MAX_GATHER_MILLIS.min(self.contended_millis + 2 * lost),
+        };
         if let Some(group) = self.groups.iter_mut().find(|known| known.number == group) {
             group.state = State::Committed(match outcome {
                 Ok(answers) => answers.into_iter().map(|answer| Some(Ok(answer))).collect(),
@@ -117,6 +137,14 @@ impl Lane {
             });
         }
         self.forget_the_done();
+    }
+
+    /// When it is worth looking in again, not having found anything now.
+    #[must_use]
+    pub fn look_again(&self, place: &Place, now: Mono) -> Mono {
+        let group = self.groups.iter().find(|group| group.number == place.group);
+        let gathered = group.map_or(now, |group| group.gathered);
+        gathered.max(now.after(MOMENT_MILLIS))
     }
 
     /// The answer for the place, once its group is committed.
@@ -147,12 +175,6 @@ impl Lane {
         self.groups
             .retain(|group| group.members > 0 || matches!(group.state, State::Committing));
     }
-
-    /// Whether nobody is in the lane.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
-    }
 }
 
 impl Lead {
@@ -164,9 +186,10 @@ impl Lead {
 }
 
 impl Group {
-    const fn new(number: u64) -> Self {
+    const fn new(number: u64, gathered: Mono) -> Self {
         Self {
             number,
+            gathered,
             batches: vec![],
             bytes: 0,
             places: 0,
@@ -227,71 +250,90 @@ mod tests {
         }
     }
 
+    const NOW: Mono = Mono(1_000);
+
+    /// Everybody's look at the lane at a time when every group has gathered.
+    const LATER: Mono = Mono(2_000);
+
     #[test]
     fn a_lone_publisher_commits_at_once() {
         let mut lane = quiet();
-        let (place, wait) = lane.join(batch(1));
-        assert!(!wait);
-        let lead = lane.lead(&place).unwrap();
+        let place = lane.join(batch(1), NOW);
+        let lead = lane.lead(&place, NOW).unwrap();
         assert_eq!(lead.batches, [batch(1)]);
         assert_eq!(lane.answer(&place), None);
-        lane.finish(lead.group(), Ok(vec![appended(1)]));
+        lane.finish(lead.group(), Ok(vec![appended(1)]), 0);
         assert_eq!(lane.answer(&place), Some(Ok(appended(1))));
         lane.leave(&place);
-        assert!(lane.is_empty());
+        assert!(lane.groups.is_empty());
     }
 
     #[test]
     fn those_who_meet_share_a_commit_and_each_gets_its_own_answer() {
-        let mut lane = quiet();
-        let (first, _) = lane.join(batch(1));
-        let (second, wait) = lane.join(batch(2));
-        assert!(wait);
-        let lead = lane.lead(&second).unwrap();
+        let mut lane = Lane::default();
+        let first = lane.join(batch(1), NOW);
+        assert_eq!(lane.lead(&first, NOW), None, "others may come");
+        let second = lane.join(batch(2), NOW);
+        let lead = lane.lead(&second, NOW.after(1)).unwrap();
         assert_eq!(lead.batches, [batch(1), batch(2)]);
-        assert_eq!(lane.lead(&first), None);
-        lane.finish(lead.group(), Ok(vec![appended(1), Err(Refused::KeyReused)]));
+        assert_eq!(lane.lead(&first, LATER), None);
+        lane.finish(
+            lead.group(),
+            Ok(vec![appended(1), Err(Refused::KeyReused)]),
+            0,
+        );
         assert_eq!(lane.answer(&second), Some(Ok(Err(Refused::KeyReused))));
         assert_eq!(lane.answer(&first), Some(Ok(appended(1))));
-        let (_, wait) = lane.join(batch(3));
-        assert!(wait, "others may come again");
+        let third = lane.join(batch(3), NOW);
+        assert_eq!(lane.lead(&third, NOW), None, "others may come again");
     }
 
     #[test]
     fn who_comes_during_a_commit_is_in_the_next_one() {
         let mut lane = quiet();
-        let (first, _) = lane.join(batch(1));
-        let lead = lane.lead(&first).unwrap();
-        let (second, _) = lane.join(batch(2));
-        assert_eq!(lane.lead(&second), None, "one commit at a time");
-        lane.finish(lead.group(), Ok(vec![appended(1)]));
-        assert_eq!(lane.lead(&second).unwrap().batches, [batch(2)]);
+        let first = lane.join(batch(1), NOW);
+        let lead = lane.lead(&first, NOW).unwrap();
+        let second = lane.join(batch(2), NOW);
+        assert_eq!(lane.lead(&second, LATER), None, "one commit at a time");
+        lane.finish(lead.group(), Ok(vec![appended(1)]), 0);
+        assert_eq!(lane.lead(&second, LATER).unwrap().batches, [batch(2)]);
+    }
+
+    #[test]
+    fn groups_gather_for_longer_while_swaps_are_lost_and_shorter_again() {
+        let mut lane = quiet();
+        let mut gathers = |lost| {
+            let place = lane.join(batch(1), NOW);
+            let millis = (0..).find(|&millis| lane.lead(&place, NOW.after(millis)).is_some());
+            lane.finish(place.group, Ok(vec![appended(1)]), lost);
+            lane.leave(&place);
+            millis.unwrap()
+        };
+        assert_eq!(
+            [gathers(1), gathers(3), gathers(20), gathers(0)],
+            [0, 2, 8, 16]
+        );
+        let settled: Vec<_> = (0..15).map(|_| gathers(0)).collect();
+        assert_eq!(settled, (1..=15).rev().collect::<Vec<_>>());
     }
 
     #[test]
     fn a_group_is_bounded_in_bytes_and_in_number() {
         let mut lane = quiet();
-        let (first, _) = lane.join(batch(MAX_GROUP_BYTES));
-        let (second, _) = lane.join(batch(1));
+        let first = lane.join(batch(MAX_GROUP_BYTES), NOW);
+        let second = lane.join(batch(1), NOW);
         assert_ne!(first.group, second.group);
-        let places: Vec<_> = (0..MAX_GROUP_BATCHES)
-            .map(|_| lane.join(batch(1)).0.group)
-            .collect();
-        assert_eq!(
-            places
-                .iter()
-                .filter(|&&group| group == second.group)
-                .count(),
-            MAX_GROUP_BATCHES - 1
-        );
+        let groups = (0..MAX_GROUP_BATCHES).map(|_| lane.join(batch(1), NOW).group);
+        let with_second = groups.filter(|&group| group == second.group).count();
+        assert_eq!(with_second, MAX_GROUP_BATCHES - 1);
     }
 
     #[test]
     fn a_failure_is_everybodys() {
         let mut lane = quiet();
-        let places = [lane.join(batch(1)).0, lane.join(batch(1)).0];
-        let lead = lane.lead(&places[0]).unwrap();
-        lane.finish(lead.group(), Err(Failure::Contended));
+        let places = [lane.join(batch(1), NOW), lane.join(batch(1), NOW)];
+        let lead = lane.lead(&places[0], NOW).unwrap();
+        lane.finish(lead.group(), Err(Failure::Contended), 9);
         assert!(
             places
                 .iter()
@@ -302,17 +344,17 @@ mod tests {
     #[test]
     fn who_leaves_holds_nobody_up_and_leaves_nothing_behind() {
         let mut lane = quiet();
-        let (first, _) = lane.join(batch(1));
-        let (second, _) = lane.join(batch(2));
+        let first = lane.join(batch(1), NOW);
+        let second = lane.join(batch(2), NOW);
         lane.leave(&first);
-        let lead = lane.lead(&second).unwrap();
+        let lead = lane.lead(&second, LATER).unwrap();
         assert_eq!(lead.batches.len(), 2);
         lane.leave(&second);
-        lane.finish(lead.group(), Ok(vec![appended(1), appended(2)]));
-        assert!(lane.is_empty());
-        let (third, _) = lane.join(batch(3));
+        lane.finish(lead.group(), Ok(vec![appended(1), appended(2)]), 0);
+        assert!(lane.groups.is_empty());
+        let third = lane.join(batch(3), NOW);
         lane.leave(&third);
-        assert!(lane.is_empty());
+        assert!(lane.groups.is_empty());
     }
 
     #[test]
@@ -320,10 +362,12 @@ mod tests {
         let mut lane = Lane::default();
         let mut waits = 0;
         for _ in 0..10 * CROWDED_GROUPS {
-            let (place, wait) = lane.join(batch(1));
-            waits += u32::from(wait);
-            let lead = lane.lead(&place).unwrap();
-            lane.finish(lead.group(), Ok(vec![appended(1)]));
+            let place = lane.join(batch(1), NOW);
+            let lead = lane.lead(&place, NOW).or_else(|| {
+                waits += 1;
+                lane.lead(&place, NOW.after(1))
+            });
+            lane.finish(lead.unwrap().group(), Ok(vec![appended(1)]), 0);
             lane.leave(&place);
         }
         assert_eq!(waits, 10);

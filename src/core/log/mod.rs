@@ -31,7 +31,7 @@ pub use append::{
 };
 pub use commit::{Commit, Event, Failure, Now, SwapError, Task, Work};
 pub use format::FormatError;
-pub use group::{Answer, Lane, Lead, Place};
+pub use group::{Answer, Lane, Lead, Outcome, Place};
 pub use head::{
     Committed, Head, IDEMPOTENCY_KEYS, RECENT_COMMITS, Remembered, Sealed, SegmentRef, Trashed,
 };

@@ -98,6 +98,12 @@ fn a_channel_can_be_closed_without_an_event() {
     );
     assert!(head.closed);
     assert_eq!((head.next(), head.newest), (Seq(1), Millis(0)));
+    let again = Batch {
+        close: true,
+        ..Batch::default()
+    };
+    let plan = append(&head, &[again], 7, Millis(6), &KEEP_ALL).unwrap();
+    assert!(plan.answers[0].is_ok_and(|answer| answer.repeated) && plan.change.is_none());
 }
 
 #[test]
