@@ -1,0 +1,257 @@
+//! Publishing that is refused. Whatever is refused leaves nothing behind.
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::channel::Channel;
+use crate::client::{Answer, PATIENCE, Request, read_raw};
+
+/// The bodies a server with the settings of spin.toml takes.
+const MAX_BODY_BYTES: usize = 1_048_576;
+
+/// Sends each request, and then holds the channel to be unknown still.
+async fn all_refused(
+    channel: &Channel,
+    status: u16,
+    kind: &str,
+    requests: impl IntoIterator<Item = (Request, &str)>,
+) {
+    for (request, about) in requests {
+        request.send().await.is_problem(status, kind, about);
+    }
+    let state = channel.manage("GET", "").send().await;
+    state.is_problem(404, "unknown-channel", &channel.name);
+}
+
+#[tokio::test]
+async fn publishing_needs_the_token() {
+    let channel = Channel::new();
+    let wrong = format!("{}x", channel.server.token);
+    let shortened = &channel.server.token[..channel.server.token.len() - 1];
+    let credentials = [
+        (None, "Bearer TOKEN"),
+        (Some(String::new()), "scheme"),
+        (Some("Bearer".to_owned()), "not the publish token"),
+        (Some(format!("Bearer {wrong}")), "not the publish token"),
+        (Some(format!("Bearer {shortened}")), "not the publish token"),
+        (Some(format!("Basic {}", channel.server.token)), "`Bearer`"),
+        (Some(channel.server.token.clone()), "`Bearer`"),
+    ];
+    for (method, path) in [
+        ("POST", format!("/publish/{}", channel.name)),
+        ("GET", format!("/channels/{}", channel.name)),
+        ("DELETE", format!("/channels/{}", channel.name)),
+        ("POST", format!("/channels/{}/close", channel.name)),
+    ] {
+        for (credential, about) in &credentials {
+            let mut request = channel
+                .server
+                .request(method, &path)
+                .body("text/plain", "x");
+            if let Some(credential) = credential {
+                request = request.header("authorization", credential);
+            }
+            let answer = request.send().await;
+            answer.is_problem(401, "unauthorized", about);
+            let challenge = answer.header("www-authenticate").unwrap();
+            assert!(challenge.starts_with("Bearer"), "{challenge}");
+            let body = String::from_utf8_lossy(&answer.body);
+            assert!(!body.contains(&channel.server.token));
+        }
+    }
+    all_refused(&channel, 0, "", []).await;
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_does_not_count() {
+    let channel = Channel::new();
+    let path = format!("/publish/{}?token={}", channel.name, channel.server.token);
+    let request = channel
+        .server
+        .request("POST", &path)
+        .body("text/plain", "x");
+    all_refused(&channel, 401, "unauthorized", [(request, "Bearer TOKEN")]).await;
+}
+
+#[tokio::test]
+async fn unsupported_media_types_are_refused_with_the_supported_ones() {
+    let channel = Channel::new();
+    let mut requests = vec![(channel.publish(""), "content-type header is missing")];
+    for content_type in [
+        "application/xml",
+        "application/octet-stream",
+        "multipart/form-data; boundary=x",
+        "application/x-www-form-urlencoded",
+        "text",
+        "",
+    ] {
+        requests.push((
+            channel.publish("").body(content_type, "x"),
+            "application/x-ndjson",
+        ));
+    }
+    let latin = channel.publish("").body("text/plain; charset=latin1", "x");
+    requests.push((latin, "only utf-8"));
+    all_refused(&channel, 415, "media-type", requests).await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_what_they_claim_are_refused() {
+    let channel = Channel::new();
+    let body = |content_type, body: &'static [u8]| channel.publish("").body(content_type, body);
+    let requests = [
+        (body("text/plain", b"ab\xffc"), "not UTF-8 from byte 2"),
+        (body("text/plain", b"\xed\xa0\x80"), "not UTF-8"),
+        (body("application/json", b"\"\xff\""), "not UTF-8"),
+        (body("application/json", b""), "not JSON"),
+        (body("application/json", b"{"), "not JSON"),
+        (body("application/json", b"{'a':1}"), "not JSON"),
+        (body("application/json", b"1 2"), "not JSON"),
+        (body("application/json", b"NaN"), "not JSON"),
+    ];
+    all_refused(&channel, 400, "body", requests).await;
+}
+
+#[tokio::test]
+async fn a_bad_line_of_a_batch_is_named_and_nothing_of_it_is_appended() {
+    let channel = Channel::new();
+    let batch = |lines: &'static str| channel.publish("").body("application/x-ndjson", lines);
+    let requests = [
+        (batch(""), "no lines"),
+        (batch("\n\r\n"), "no lines"),
+        (batch("{\"data\":1}\n{\"data\":\n{\"data\":2}"), "line 2"),
+        (batch("{\"data\":1}\n\n{}"), "line 3"),
+        (batch("{\"data\":1}\n[1]"), "line 2"),
+        (batch("{\"data\":1,\"id\":\"x\"}"), "line 1"),
+        (batch("{\"data\":1}\n{\"data\":1,\"event\":7}"), "line 2"),
+        (batch("{\"data\":1,\"event\":\"a\\nb\"}"), "line 1"),
+        (
+            batch("{\"data\":1}\n{\"data\":2,\"event\":\"runnel.end\"}"),
+            "line 2",
+        ),
+    ];
+    all_refused(&channel, 400, "body", requests).await;
+    let typed = channel
+        .publish("?event=x")
+        .body("application/x-ndjson", "{\"data\":1}");
+    all_refused(&channel, 400, "query", [(typed, "batch")]).await;
+}
+
+#[tokio::test]
+async fn event_types_that_would_break_a_line_or_pass_for_a_signal_are_refused() {
+    let channel = Channel::new();
+    let overlong = format!("?event={}", "x".repeat(256));
+    let requests = [
+        ("?event=", "empty"),
+        ("?event=a%0Ab", "line feed"),
+        ("?event=a%0D", "carriage return"),
+        ("?event=%00", "NUL"),
+        ("?event=open", "reserved"),
+        ("?event=error", "reserved"),
+        ("?event=runnel.gap", "reserved"),
+        ("?event=runnel.anything", "reserved"),
+        (&overlong, "256 bytes"),
+    ];
+    let requests =
+        requests.map(|(query, about)| (channel.publish(query).body("text/plain", "x"), about));
+    all_refused(&channel, 400, "event-type", requests).await;
+}
+
+#[tokio::test]
+async fn bad_query_parameters_of_a_publish_are_refused() {
+    let channel = Channel::new();
+    let requests = [
+        ("?event=a&event=b", "`event` is given more than once"),
+        ("?close=yes", "`close` is \"yes\""),
+        ("?close=true&close=true", "`close` is given more than once"),
+    ];
+    let requests =
+        requests.map(|(query, about)| (channel.publish(query).body("text/plain", "x"), about));
+    all_refused(&channel, 400, "query", requests).await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_has_1_to_255_bytes() {
+    let channel = Channel::new();
+    let keyed = |key: String| {
+        let request = channel.publish("").header("idempotency-key", key);
+        request.body("text/plain", "x")
+    };
+    let requests = [
+        (keyed(String::new()), "0 bytes"),
+        (keyed("k".repeat(256)), "256 bytes"),
+    ];
+    all_refused(&channel, 400, "header", requests).await;
+    keyed("k".repeat(255)).send().await.has(201);
+}
+
+#[tokio::test]
+async fn an_event_over_the_limit_is_refused() {
+    let channel = Channel::new();
+    let text = channel.publish("").body("text/plain", "x".repeat(65_537));
+    let line = format!("{{\"data\":1}}\n{{\"data\":\"{}\"}}", "x".repeat(65_537));
+    let batch = channel.publish("").body("application/x-ndjson", line);
+    let requests = [(text, "65537 bytes; at most 65536"), (batch, "line 2")];
+    all_refused(&channel, 413, "too-large", requests).await;
+}
+
+/// The head of a publish, to be followed by a body of `framing`.
+fn head(channel: &Channel, framing: &str) -> String {
+    format!(
+        "POST /publish/{} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+         content-type: text/plain\r\nconnection: close\r\n{framing}\r\n\r\n",
+        channel.name, channel.server.authority, channel.server.token
+    )
+}
+
+async fn connect(channel: &Channel) -> TcpStream {
+    TcpStream::connect(&channel.server.authority).await.unwrap()
+}
+
+async fn answer(connection: &mut TcpStream) -> Answer {
+    let answer = timeout(PATIENCE, read_raw(connection)).await;
+    answer.expect("the rest of the body is waited for")
+}
+
+#[tokio::test]
+async fn a_body_that_is_announced_too_long_is_refused_without_being_read() {
+    let channel = Channel::new();
+    let framing = format!("content-length: {}", MAX_BODY_BYTES + 1);
+    let mut connection = connect(&channel).await;
+    let start = format!("{}a little of it", head(&channel, &framing));
+    connection.write_all(start.as_bytes()).await.unwrap();
+    let answer = answer(&mut connection).await;
+    answer.is_problem(413, "too-large", &MAX_BODY_BYTES.to_string());
+    all_refused(&channel, 0, "", []).await;
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_refused_when_it_is_over_the_limit() {
+    let channel = Channel::new();
+    let mut connection = connect(&channel).await;
+    let start = head(&channel, "transfer-encoding: chunked");
+    connection.write_all(start.as_bytes()).await.unwrap();
+    let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
+    // One chunk too many, and no end.
+    for _ in 0..=MAX_BODY_BYTES / 0x4000 {
+        connection.write_all(chunk.as_bytes()).await.unwrap();
+    }
+    let answer = answer(&mut connection).await;
+    answer.is_problem(413, "too-large", &MAX_BODY_BYTES.to_string());
+    all_refused(&channel, 0, "", []).await;
+}
+
+#[tokio::test]
+async fn a_publisher_that_leaves_in_mid_body_publishes_nothing() {
+    let channel = Channel::new();
+    for framing in ["content-length: 10", "transfer-encoding: chunked"] {
+        let mut connection = connect(&channel).await;
+        let start = format!("{}5\r\nhello", head(&channel, framing));
+        connection.write_all(start.as_bytes()).await.unwrap();
+        connection.flush().await.unwrap();
+        drop(connection);
+    }
+    let first = channel.say("whole").await;
+    assert_eq!(channel.log().await, [(first, "whole".to_owned())]);
+}

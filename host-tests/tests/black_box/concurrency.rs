@@ -1,0 +1,133 @@
+//! Many publishers and subscribers at once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::channel::{Channel, parts};
+use crate::stream::Stream;
+
+const PUBLISHERS: usize = 4;
+const EACH: usize = 100;
+
+async fn publish_all(channel: Channel, publisher: usize) -> Vec<(String, String)> {
+    let mut sent = vec![];
+    for number in 0..EACH {
+        let text = format!("{publisher}:{number}");
+        sent.push((channel.say(text.clone()).await, text));
+    }
+    sent
+}
+
+async fn receive_all(mut stream: Stream) -> Vec<(String, String)> {
+    let events = stream.events(PUBLISHERS * EACH).await;
+    assert!(events.iter().all(|event| event.event == "message"));
+    let received = events.into_iter().map(|event| (event.id, event.data));
+    received.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_subscriber_gets_every_event_once_and_in_order_while_many_publish() {
+    let channel = Channel::new();
+    let mut subscribers = vec![];
+    for _ in 0..4 {
+        let mut stream = channel.subscribe("").await;
+        stream.begun().await;
+        subscribers.push(tokio::spawn(receive_all(stream)));
+    }
+    let publishers: Vec<_> = (0..PUBLISHERS)
+        .map(|publisher| tokio::spawn(publish_all(channel.clone(), publisher)))
+        .collect();
+    // These begin in the midst of it, with a replay.
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let stream = channel.subscribe("?last_event_id=earliest").await;
+        subscribers.push(tokio::spawn(receive_all(stream)));
+    }
+
+    let mut acknowledged = BTreeMap::new();
+    for publisher in publishers {
+        let sent = publisher.await.unwrap();
+        let order: Vec<_> = sent.iter().map(|(id, _)| parts(id).1).collect();
+        assert!(
+            order.is_sorted(),
+            "a publisher's own events are in its order"
+        );
+        for (id, text) in sent {
+            let before = acknowledged.insert(parts(&id).1, (id, text));
+            assert_eq!(before, None, "an id was given twice");
+        }
+    }
+    assert!(
+        acknowledged
+            .keys()
+            .copied()
+            .eq(1..=(PUBLISHERS * EACH) as u64)
+    );
+    let acknowledged: Vec<_> = acknowledged.into_values().collect();
+    for subscriber in subscribers {
+        assert_eq!(subscriber.await.unwrap(), acknowledged);
+    }
+    assert_eq!(channel.log().await, acknowledged);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_that_found_a_channel_together_found_one_log() {
+    for _ in 0..10 {
+        let channel = Channel::new();
+        let first: Vec<_> = (0..8)
+            .map(|publisher| {
+                let channel = channel.clone();
+                tokio::spawn(async move { channel.say(format!("{publisher}")).await })
+            })
+            .collect();
+        let mut ids = vec![];
+        for id in first {
+            ids.push(id.await.unwrap());
+        }
+        ids.sort();
+        let log = channel.log().await;
+        let kept: Vec<_> = log.iter().map(|(id, _)| id.clone()).collect();
+        assert_eq!(ids, kept);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_is_never_seen_in_part() {
+    let channel = Channel::new();
+    let publishers: Vec<_> = (0..3)
+        .map(|publisher| {
+            let channel = channel.clone();
+            tokio::spawn(async move {
+                for batch in 0..20 {
+                    let line = format!("{{\"data\":\"{publisher}:{batch}\"}}\n");
+                    let request = channel
+                        .publish("")
+                        .body("application/x-ndjson", line.repeat(7));
+                    request.send().await.has(201);
+                }
+            })
+        })
+        .collect();
+    let mut seen = 0;
+    while seen < 3 * 20 * 7 {
+        let log = match channel
+            .events("?live=false&last_event_id=earliest")
+            .send()
+            .await
+        {
+            nothing if nothing.status == 204 => continue,
+            _ => channel.log().await,
+        };
+        for batch in log.chunks(7) {
+            assert_eq!(batch.len(), 7);
+            assert!(
+                batch.iter().all(|(_, data)| *data == batch[0].1),
+                "{batch:?}"
+            );
+        }
+        seen = log.len();
+    }
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+}

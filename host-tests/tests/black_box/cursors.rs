@@ -1,0 +1,165 @@
+//! Resuming after an event, and cursors that cannot be followed.
+
+use crate::channel::{Channel, parts};
+use crate::stream::{Stream, data, ids};
+
+#[tokio::test]
+async fn a_stream_resumes_exactly_after_the_last_event_it_had() {
+    let channel = Channel::new();
+    let sent = channel.count(1..=10).await;
+    for place in 0..10 {
+        let mut stream = channel.resume(&sent[place]).await;
+        let rest = stream.events(9 - place).await;
+        assert_eq!(ids(&rest), sent[place + 1..]);
+    }
+    let mut stream = channel.resume(&sent[9]).await;
+    channel.say("11").await;
+    assert_eq!(stream.event().await.data, "11");
+}
+
+#[tokio::test]
+async fn a_cursor_of_seq_0_is_before_the_first_event() {
+    let channel = Channel::new();
+    let sent = channel.count(1..=2).await;
+    let before = format!("{}-0", parts(&sent[0]).0);
+    assert_eq!(ids(&channel.resume(&before).await.events(2).await), sent);
+}
+
+#[tokio::test]
+async fn the_last_event_id_is_taken_from_the_query_under_three_names() {
+    let channel = Channel::new();
+    let sent = channel.count(1..=3).await;
+    for name in ["last_event_id", "lastEventId", "Last-Event-ID"] {
+        let query = format!("?live=false&{name}={}", sent[1]);
+        let stream = channel.subscribe(&query).await;
+        assert_eq!(ids(&stream.rest().await), sent[2..]);
+    }
+}
+
+#[tokio::test]
+async fn the_header_wins_over_the_query_and_the_query_over_last() {
+    let channel = Channel::new();
+    let sent = channel.count(1..=5).await;
+    let query = format!("?live=false&last_event_id={}&last=1", sent[0]);
+    let both = channel.events(&query).header("last-event-id", &sent[2]);
+    let events = Stream::of(both.open().await).rest().await;
+    assert_eq!(ids(&events), sent[3..]);
+    let events = channel.subscribe(&query).await.rest().await;
+    assert_eq!(ids(&events), sent[1..]);
+    // A client that has had no event yet may send the header empty.
+    let empty = channel.events(&query).header("last-event-id", "");
+    let events = Stream::of(empty.open().await).rest().await;
+    assert_eq!(ids(&events), sent[1..]);
+}
+
+/// Resumes at the oldest event, after a gap signal for `reason`.
+async fn resumes_after_a_gap(channel: &Channel, sent: &[String], cursor: &[u8], reason: &str) {
+    let request = channel.events("").header("last-event-id", cursor);
+    let mut stream = Stream::of(request.open().await);
+    let (id, gap) = stream.signal("runnel.gap").await;
+    assert_eq!(gap["reason"], reason);
+    assert_eq!(gap["requested"], *String::from_utf8_lossy(cursor));
+    assert_eq!(gap["resumed_from"], sent[0]);
+    // The signal takes the client to where a reconnect goes on without another gap.
+    let (epoch, first) = parts(&sent[0]);
+    assert_eq!(id, format!("{epoch}-{}", first - 1));
+    assert_eq!(ids(&stream.events(sent.len()).await), sent);
+    let next = channel.say("next").await;
+    assert_eq!(stream.event().await.id, next);
+}
+
+#[tokio::test]
+async fn garbage_as_a_cursor_is_a_gap_and_never_an_error() {
+    let overlong = "x".repeat(5_000);
+    let digits = format!("abcdef-{}", "9".repeat(4_990));
+    let garbage: [&[u8]; 12] = [
+        b"garbage",
+        b"0",
+        b"-",
+        b"abcdef",
+        b"abcdef-",
+        b"abcdef--1",
+        b"abcdef-18446744073709551616",
+        b"abcdef-1~abcdef-1",
+        b"\"quoted\" \\ {json}",
+        b"caf\xe9 \xff",
+        overlong.as_bytes(),
+        digits.as_bytes(),
+    ];
+    for cursor in garbage {
+        let channel = Channel::new();
+        let sent = channel.count(1..=3).await;
+        resumes_after_a_gap(&channel, &sent, cursor, "reset").await;
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_log_is_a_gap() {
+    let channel = Channel::new();
+    let sent = channel.count(1..=3).await;
+    let (epoch, seq) = parts(&sent[1]);
+    let other = if epoch == "000000" {
+        "zzzzzz"
+    } else {
+        "000000"
+    };
+    let cursor = format!("{other}-{seq}");
+    resumes_after_a_gap(&channel, &sent, cursor.as_bytes(), "reset").await;
+}
+
+#[tokio::test]
+async fn a_cursor_ahead_of_the_log_is_a_gap() {
+    for ahead in [4, 1_000, u64::MAX] {
+        let channel = Channel::new();
+        let sent = channel.count(1..=3).await;
+        let cursor = format!("{}-{ahead}", parts(&sent[0]).0);
+        resumes_after_a_gap(&channel, &sent, cursor.as_bytes(), "ahead").await;
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_on_a_channel_without_a_log_waits_for_one_and_then_is_a_gap() {
+    let channel = Channel::new();
+    let mut stream = channel.resume("abcdef-7").await;
+    stream.begun().await;
+    let id = channel.say("first").await;
+    let (_, gap) = stream.signal("runnel.gap").await;
+    assert_eq!(gap["reason"], "reset");
+    assert_eq!(gap["requested"], "abcdef-7");
+    assert_eq!(gap["resumed_from"], id);
+    assert_eq!(stream.event().await.data, "first");
+
+    let mut stream = Channel::new()
+        .subscribe("?live=false&last_event_id=abcdef-7")
+        .await;
+    let (_, gap) = stream.signal("runnel.gap").await;
+    assert_eq!(gap["reason"], "reset");
+    assert!(gap["resumed_from"].is_null());
+    assert!(stream.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_keeps_disconnecting_gets_every_event_once() {
+    const EVENTS: u32 = 200;
+    let channel = Channel::new();
+    let publisher = tokio::spawn({
+        let channel = channel.clone();
+        async move { channel.count(1..=EVENTS).await }
+    });
+    let mut cursor = "earliest".to_owned();
+    let mut received = vec![];
+    for round in 0..20 {
+        let mut stream = channel.resume(&cursor).await;
+        for event in stream.events(1 + round % 5).await {
+            assert_eq!(event.event, "message");
+            cursor.clone_from(&event.id);
+            received.push(event);
+        }
+    }
+    let sent = publisher.await.unwrap();
+    let mut stream = channel.resume(&cursor).await;
+    received.extend(stream.events(sent.len() - received.len()).await);
+    assert_eq!(ids(&received), sent);
+    let numbers: Vec<_> = (1..=EVENTS).map(|number| number.to_string()).collect();
+    assert_eq!(data(&received), numbers);
+}
