@@ -163,6 +163,36 @@ fn check_size(data: &str, max_event_bytes: usize) -> Result<(), String> {
 mod tests {
     use super::*;
     use http::{HeaderValue, StatusCode};
+    use proptest::prelude::*;
+
+    fn lines_of_json() -> impl Strategy<Value = Vec<u8>> {
+        let piece = "\\{|\\}|\"data\"|\"event\"|:|,|\"[a-z.]{0,9}\"|\"\\\\u[0-9a-d]{4}\"|[0-9]{1,3}|null|\\[|\\]|\r?\n| ";
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat().into_bytes())
+    }
+
+    proptest! {
+        /// Law: any body is events or a problem, in every format; every event can be put on the wire.
+        #[test]
+        fn any_body_is_read_or_refused(
+            body in prop_oneof![any::<Vec<u8>>(), lines_of_json()],
+            event_type in prop::option::of(any::<String>()),
+            max_event_bytes in 0_usize..40,
+        ) {
+            for format in [Format::Json, Format::Text, Format::JsonLines] {
+                for event in format.events(&body, event_type.as_deref(), max_event_bytes).unwrap_or_default() {
+                    prop_assert!(event.data.len() <= max_event_bytes);
+                    let event_type = event.event_type.as_deref();
+                    prop_assert!(event_type.is_none_or(|text| EventType::from_publisher(text).is_ok()));
+                }
+            }
+        }
+
+        /// Law: any content type is a format or a problem.
+        #[test]
+        fn any_content_type_is_read_or_refused(value in "[a-zA-Z/+;=\" -]{0,30}|(application|text)/[a-z+-]{0,8}(;[a-z =\"-]{0,12}){0,2}") {
+            let _ = format(&value);
+        }
+    }
 
     fn format(content_type: &str) -> Result<Format, StatusCode> {
         let mut headers = HeaderMap::new();

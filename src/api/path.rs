@@ -87,6 +87,21 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
 mod tests {
     use super::*;
     use http::StatusCode;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Law: any path is a route or a problem, and a channel in it is what it decodes to.
+        #[test]
+        fn any_path_is_read_or_refused(path in prop_oneof![
+            any::<String>(),
+            "/(events|publish|channels)(/(close|%2[fF]|%[0-9a-f]?[0-9a-f]?|[a-z.!é /]){0,6}){0,3}",
+        ]) {
+            if let Ok(Route::Events(channel)) = Route::of(&path) {
+                let name = path.strip_prefix("/events/").unwrap();
+                prop_assert_eq!(channel.as_str(), decoded(name).unwrap());
+            }
+        }
+    }
 
     fn named(name: &str) -> Channel {
         name.parse().unwrap()

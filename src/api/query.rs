@@ -56,3 +56,43 @@ impl Query {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Law: any query is parameters or a problem, and so is each of them.
+        #[test]
+        fn any_query_is_read_or_refused(text in prop_oneof![
+            any::<String>(),
+            "((last|live|last_event_id|x)=([0-9]{0,22}|true|false|%[0-9a-f]{0,2}|\\+|é)&?){0,4}",
+        ]) {
+            if let Ok(query) = Query::parse(Some(&text)) {
+                if let Ok(Some(number)) = query.number("last") {
+                    prop_assert!(number > 0);
+                }
+                let _ = query.flag("live");
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_are_decoded_and_each_is_given_once() {
+        let query = Query::parse(Some("a=%20+x&b&live=false&last=3")).unwrap_or_else(|_| panic!());
+        assert_eq!(
+            (query.get("a"), query.get("b"), query.get("c")),
+            (Some("  x"), Some(""), None)
+        );
+        assert_eq!(
+            (query.flag("live").unwrap(), query.number("last").unwrap()),
+            (Some(false), Some(3))
+        );
+        assert!(Query::parse(Some("a=1&a=1")).is_err());
+        for last in ["0", "-1", "+1", "x", "", "1.0", "18446744073709551616"] {
+            let query = Query::parse(Some(&format!("last={last}"))).unwrap_or_else(|_| panic!());
+            assert!(query.number("last").is_err(), "{last}");
+        }
+    }
+}
