@@ -42,8 +42,8 @@ pub async fn sleep_millis(millis: u64) {
     sleep(millis.saturating_mul(NANOS_PER_MILLI)).await;
 }
 
+/// Always lets the host do something else, if only for a moment: whoever waits in a loop for a time
+/// that has passed must not stop the instance.
 async fn sleep(nanos: u64) {
-    if nanos > 0 {
-        spin_sdk::time::sleep(Duration::from_nanos(nanos)).await;
-    }
+    spin_sdk::time::sleep(Duration::from_nanos(nanos.max(1))).await;
 }

@@ -274,10 +274,12 @@ impl Commit {
             Event::Read(Ok(Some(bytes))) => self.head_read(&bytes, now),
             Event::Read(Ok(None)) => self.head_missing(now),
             Event::Claimed(Ok(count)) => {
-                if let Some(claim) = &mut self.claim {
-                    claim.counted(count);
+                let claim = self.claim.get_or_insert(Claim::new(now.wall));
+                claim.counted(count);
+                match claim.next(now.wall) {
+                    Turn::Count(turn) => Task::Claim(turn),
+                    _ => Task::Read,
                 }
-                Task::Read
             }
             Event::Claimed(Err(error)) => {
                 self.claim = None;
@@ -522,7 +524,11 @@ impl Commit {
             Some(_) => Failure::Unknown(
                 error.unwrap_or_else(|| "the head could not be read again".to_owned()),
             ),
-            None => error.map_or(Failure::Contended, Failure::Store),
+            None => match error {
+                Some(error) => Failure::Store(error),
+                None if self.lost_swaps > 0 => Failure::Contended,
+                None => Failure::Store("it took too long".to_owned()),
+            },
         })
     }
 }

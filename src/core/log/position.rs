@@ -126,8 +126,8 @@ impl Start {
 
 impl Head {
     /// The first event that was appended at `since` or later and not after `now` (a record from
-    /// the future has a wrong clock and says nothing). So a stream that opened at `since` misses
-    /// nothing, even if it sees the log only later.
+    /// the future has a wrong clock and says nothing), or the start of its segment. So a stream
+    /// that opened at `since` misses nothing, even if it sees the log only later.
     fn first_between(&self, since: Millis, now: Millis) -> Seq {
         let live = |time: Millis| since <= time && time <= now;
         if !live(self.newest) {
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(starts(&head, &Start::Live(Millis(41))), 6);
         assert_eq!(starts(&head, &Start::Live(Millis(40))), 5);
         assert_eq!(starts(&head, &Start::Live(Millis(25))), 3);
-        // Events 1 and 2 are one segment, which is taken whole rather than looked into.
+        // Events 1 and 2 are one segment, which has to be read to look into.
         assert_eq!(starts(&head, &Start::Live(Millis(15))), 1);
         assert_eq!(starts(&head, &Start::Live(Millis(500))), 6);
         assert_eq!(starts(&log(&[], 100), &Start::Live(Millis(0))), 1);

@@ -372,6 +372,9 @@ impl Stream {
             return self.poll(now);
         }
         let last = head.before(position.next);
+        if let Start::Live(since) = self.start {
+            self.replay.pass_over(since, head.next());
+        }
         self.phase = Phase::Following(last);
         match position.gap {
             Some(gap) => Some(self.gap(&gap, Some(last), now)),
@@ -486,7 +489,7 @@ impl Stream {
         self.reading = Some(now.mono);
         Some(Step::ReadHead(match self.head_read {
             None => self.stale_before,
-            Some(at) => at.max(self.pace.newest_tick(now.mono)),
+            Some(at) => at.max(self.pace.before_due()),
         }))
     }
 
@@ -503,7 +506,7 @@ impl Stream {
             until = until.min(end);
         }
         if self.reading.is_none() {
-            until = until.min(self.pace.due());
+            until = until.min(self.trouble.not_before(self.pace.due()));
         }
         Step::Wait(until)
     }

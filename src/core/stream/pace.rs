@@ -1,5 +1,8 @@
 //! When to look for news: often after activity, seldom when idle, later and later when the store
 //! fails.
+//!
+//! Streams look at common ticks, the multiples of their interval, and intervals double; so those
+//! of a channel look together, and one read of the head serves them all.
 
 use crate::core::time::Mono;
 
@@ -32,13 +35,20 @@ impl Pace {
     /// Events were delivered.
     pub(super) fn delivered(&mut self, now: Mono) {
         self.active = now;
-        self.due = self.due.min(now.after(self.shortest));
+        self.due = self.due.min(tick_after(now, self.shortest));
     }
 
     /// The head was read.
     pub(super) fn polled(&mut self, now: Mono) {
         let idle = now.since(self.active) / IDLE_FRACTION;
-        self.due = now.after(idle.max(self.shortest).min(self.longest));
+        let mut interval = self.shortest;
+        while interval < self.longest && interval * 2 <= idle {
+            interval *= 2;
+        }
+        if idle >= self.longest {
+            interval = self.longest;
+        }
+        self.due = tick_after(now, interval);
     }
 
     /// The head is due at this time.
@@ -54,10 +64,16 @@ impl Pace {
         now >= self.due
     }
 
-    /// A head read later than this is as good as one read now.
-    pub(super) fn newest_tick(&self, now: Mono) -> Mono {
-        Mono(now.0.saturating_sub(self.shortest / 2))
+    /// A head read later than this was read in the tick that is due.
+    pub(super) fn before_due(&self) -> Mono {
+        Mono(self.due.0.saturating_sub(1))
     }
+}
+
+/// The first multiple of `interval` after `now`.
+fn tick_after(now: Mono, interval: u64) -> Mono {
+    let interval = interval.max(1);
+    Mono((now.0 / interval + 1).saturating_mul(interval))
 }
 
 /// How long the store has been failing.
@@ -99,6 +115,11 @@ impl Trouble {
     /// Whether it is too early to try again.
     pub(super) fn is_waiting(&self, now: Mono) -> bool {
         now < self.until
+    }
+
+    /// `at`, or later if it is too early to try again then.
+    pub(super) fn not_before(&self, at: Mono) -> Mono {
+        at.max(self.until)
     }
 
     /// When patience ends.

@@ -6,15 +6,24 @@ use bytes::Buf;
 
 use super::CHUNK_BYTES;
 use crate::core::log::Run;
-use crate::core::sse::{EventId, Frames};
+use crate::core::sse::{EventId, Frames, Seq};
+use crate::core::time::Millis;
 
 /// Runs of records in order of their seqs, to be encoded chunk by chunk.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     runs: VecDeque<Run>,
+    /// Records before this place that are older than this time are not delivered.
+    passed_over: Option<(Seq, Millis)>,
 }
 
 impl Replay {
+    /// Leaves out what was appended before `since`, as far as `until`: a segment that a live stream
+    /// begins in may have some of that.
+    pub(super) fn pass_over(&mut self, since: Millis, until: Seq) {
+        self.passed_over = Some((until, since));
+    }
+
     /// Adds a run that follows what is there, or overlaps it.
     pub(super) fn push(&mut self, run: Run) {
         self.runs.push_back(run);
@@ -64,7 +73,12 @@ impl Replay {
                         count += 1;
                         if seq > last.seq {
                             last.seq = seq;
-                            frames.event(last, record.event_type, record.data);
+                            let over = self.passed_over;
+                            if over
+                                .is_none_or(|(until, since)| seq >= until || record.time >= since)
+                            {
+                                frames.event(last, record.event_type, record.data);
+                            }
                         }
                     }
                     Some(Err(error)) => {

@@ -1,6 +1,6 @@
 //! Streams driven against a log in memory, with time that jumps from one wait to the next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::*;
 use crate::core::log::{Batch, NewEvent, Retention, append};
@@ -23,6 +23,8 @@ struct World {
     segments: HashMap<SegmentRef, Bytes>,
     retention: Retention,
     failing: bool,
+    /// Segments whose next read fails.
+    fails_once: HashSet<SegmentRef>,
     head_reads: u64,
 }
 
@@ -38,6 +40,7 @@ impl World {
                 seconds: 0,
             },
             failing: false,
+            fails_once: HashSet::new(),
             head_reads: 0,
         }
     }
@@ -130,14 +133,12 @@ impl World {
                     stream.head_read(Mono(self.now), head, Mono(self.now));
                 }
                 Step::ReadSegments(names) => {
-                    let read = |name| {
-                        if self.failing {
-                            Err("down".into())
-                        } else {
-                            Ok(self.segments.get(name).cloned())
-                        }
+                    let mut read = |name| match self.failing || self.fails_once.remove(name) {
+                        true => Err("down".into()),
+                        false => Ok(self.segments.get(name).cloned()),
                     };
-                    stream.segments_read(&names, names.iter().map(read).collect(), Mono(self.now));
+                    let values = names.iter().map(&mut read).collect();
+                    stream.segments_read(&names, values, Mono(self.now));
                 }
             }
         }
@@ -533,6 +534,62 @@ fn a_failing_store_costs_no_stream_until_patience_ends() {
         ": the store does not answer; reconnect to resume\n\n"
     );
     assert_eq!(stream.next(world.now()), Step::End);
+}
+
+#[test]
+fn a_segment_that_fails_once_among_others_is_read_again() {
+    let mut world = World::with_events(600, 200);
+    let segments = world.head.as_ref().unwrap().segments.clone();
+    let name = |sealed: &crate::core::log::Sealed| SegmentRef {
+        epoch: Epoch::from_random(7),
+        first: sealed.first,
+    };
+    for failing in &segments {
+        world.fails_once.insert(name(failing));
+        let mut stream = world.open(Start::Earliest);
+        let sent = world.sent(&mut stream, 5_000);
+        assert_eq!(seqs(&sent), (1..=600).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_live_stream_gets_no_history_from_the_segment_it_begins_in() {
+    let mut world = World::with_events(3, 1_000);
+    world.now += 1;
+    let mut stream = world.open(Start::Live(Millis(world.now)));
+    world.chunk(&mut stream, 0).unwrap();
+    for _ in 0..30 {
+        world.publish(&"n".repeat(1_000));
+    }
+    assert!(!world.head.as_ref().unwrap().segments.is_empty());
+    assert_eq!(
+        seqs(&world.sent(&mut stream, 100)),
+        (4..=33).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn streams_of_a_channel_look_for_news_at_the_same_ticks() {
+    let mut world = World::with_events(1, 10);
+    let settings = Settings {
+        max_age_millis: 10_000_000,
+        ..SETTINGS
+    };
+    let mut ticks = vec![];
+    for opened in [0, 37, 111] {
+        world.now = 1_000_000 + opened;
+        let mut stream = world.open_with(settings, Start::Earliest, true);
+        world.sent(&mut stream, 100_000);
+        let step = loop {
+            match stream.next(world.now()) {
+                Step::Wait(until) => world.now = until.0,
+                step => break step,
+            }
+        };
+        assert!(matches!(step, Step::ReadHead(_)), "{step:?}");
+        ticks.push(world.now % 500);
+    }
+    assert_eq!(ticks, [0, 0, 0]);
 }
 
 #[test]
