@@ -1,0 +1,162 @@
+//! The life of one stream by the clock: its heartbeat, its planned end, its rhythm of polling.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::site::{CHANNEL, Site};
+use crate::subscriber::Subscriber;
+
+/// Timers have a resolution of one millisecond, and the guest's clock is read in whole ones.
+const RESOLUTION: Duration = Duration::from_millis(3);
+
+fn assert_about(time: Duration, expected: Duration) {
+    let off = time.abs_diff(expected);
+    assert!(off <= RESOLUTION, "{time:?} instead of {expected:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_comes_exactly_when_nothing_else_was_sent_for_so_long() {
+    for seconds in [2, 15] {
+        let beat = Duration::from_secs(seconds);
+        let site = Site::with(&[("heartbeat_seconds", &seconds.to_string())]);
+        let mut subscriber = Subscriber::open_live(&site.host, CHANNEL).await;
+        let mut last = Instant::now();
+        for _ in 0..4 {
+            let chunk = subscriber.chunk().await.unwrap();
+            assert!(chunk.len() == 1 && chunk[0].is_heartbeat(), "{chunk:?}");
+            assert_about(last.elapsed(), beat);
+            last = Instant::now();
+        }
+        // Events put it off.
+        for part in [4, 2] {
+            sleep(beat / part).await;
+            site.publish("event").await.id();
+            assert!(subscriber.chunk().await.unwrap()[0].data.is_some());
+            last = Instant::now();
+        }
+        let chunk = subscriber.chunk().await.unwrap();
+        assert!(chunk[0].is_heartbeat(), "{chunk:?}");
+        assert_about(last.elapsed(), beat);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_events_needs_no_heartbeat() {
+    let site = Site::with(&[("heartbeat_seconds", "2")]);
+    let mut subscriber = Subscriber::open_live(&site.host, CHANNEL).await;
+    for _ in 0..30 {
+        sleep(Duration::from_millis(1_000)).await;
+        site.publish("event").await.id();
+        assert!(subscriber.block().await.unwrap().data.is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_end_by_themselves_each_at_another_time_of_the_last_fifth_of_their_age() {
+    let site = Site::with(&[("max_stream_seconds", "100"), ("retry_ms", "1000")]);
+    let start = Instant::now();
+    let mut streams = vec![];
+    for _ in 0..24 {
+        let host = site.host.clone();
+        streams.push(tokio::spawn(async move {
+            let mut subscriber = Subscriber::open(&host, CHANNEL, "").await;
+            let retry = subscriber.read_opening().await;
+            let blocks = subscriber.rest_timed(start).await;
+            (retry, blocks)
+        }));
+    }
+    let (mut ends, mut retries) = (BTreeSet::new(), BTreeSet::new());
+    for stream in streams {
+        let (retry, blocks) = stream.await.unwrap();
+        assert!((1_000..=2_000).contains(&retry), "{retry}");
+        retries.insert(retry);
+        let (end, last) = blocks.last().unwrap();
+        assert!(last.comments[0].contains("reconnect"), "{last:?}");
+        assert_eq!(last.retry, None, "a planned end is no reason to stay away");
+        assert!(*end >= Duration::from_secs(80), "{end:?}");
+        assert!(*end <= Duration::from_secs(100) + RESOLUTION, "{end:?}");
+        ends.insert(end.as_millis());
+    }
+    assert!(ends.len() >= 20, "{ends:?}");
+    assert!(
+        ends.last().unwrap() - ends.first().unwrap() > 8_000,
+        "{ends:?}"
+    );
+    assert!(retries.len() >= 15, "{retries:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reconnects_after_each_planned_end_gets_everything_once() {
+    let site = Site::with(&[("max_stream_seconds", "5")]);
+    let publisher = tokio::spawn({
+        let host = site.host.clone();
+        async move {
+            for number in 1..=300_u64 {
+                crate::site::publish(&host, CHANNEL, &number.to_string())
+                    .await
+                    .id();
+                sleep(Duration::from_millis(117)).await;
+            }
+        }
+    });
+    let (mut cursor, mut expected, mut connections) = ("earliest".to_owned(), 1, 0);
+    while expected <= 300 {
+        connections += 1;
+        let mut subscriber = site.subscribe(&format!("?last_event_id={cursor}")).await;
+        while let Some(event) = subscriber.event().await {
+            assert_eq!(event.data, expected.to_string());
+            expected += 1;
+            cursor = event.id;
+        }
+        assert_eq!(subscriber.signals, []);
+        sleep(Duration::from_millis(700)).await;
+    }
+    assert!(connections >= 6, "{connections}");
+    publisher.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn polling_is_frequent_after_activity_and_decays_to_twice_a_second() {
+    let site = Site::new();
+    let mut subscriber = Subscriber::open_live(&site.host, CHANNEL).await;
+    let mut reads_in = async |time: Duration| {
+        let before = site.reads("head!c");
+        subscriber.read_for(time).await;
+        site.reads("head!c") - before
+    };
+    reads_in(Duration::from_secs(60)).await;
+    let idle = reads_in(Duration::from_secs(20)).await;
+    assert!((39..=41).contains(&idle), "{idle} reads in 20 s");
+
+    site.publish("news").await.id();
+    // It may take one idle interval until the news is seen.
+    reads_in(Duration::from_millis(501)).await;
+    let active = reads_in(Duration::from_millis(200)).await;
+    assert!((15..=40).contains(&active), "{active} reads in 200 ms");
+    let cooling = reads_in(Duration::from_secs(10)).await;
+    assert!((40..=400).contains(&cooling), "{cooling} reads in 10 s");
+    reads_in(Duration::from_secs(30)).await;
+    let idle = reads_in(Duration::from_secs(20)).await;
+    assert!((39..=41).contains(&idle), "{idle} reads in 20 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_costs_no_reads_of_the_store() {
+    let site = Site::new();
+    site.publish_run(1, 600, 2_000).await;
+    let mut subscriber = site.subscribe("?last_event_id=earliest").await;
+    subscriber.read_opening().await;
+    sleep(Duration::from_secs(60)).await;
+    let before = site.reads("");
+    // It takes nothing, so nothing is read for it, however much there is.
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(site.reads(""), before);
+    assert!(
+        before <= 12,
+        "{before} reads for a client that reads nothing"
+    );
+    let events = subscriber.events(600).await;
+    assert_eq!(events.last().unwrap().seq(), 600);
+}

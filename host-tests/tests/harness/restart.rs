@@ -1,0 +1,102 @@
+//! Restarts: the log is in the store, and nothing of it is in the host.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runnel_host::Host;
+use runnel_host::store::Sqlite;
+use tokio::time::sleep;
+
+use crate::site::{CHANNEL, Site, assert_sound, host, publish, text};
+use crate::subscriber::Subscriber;
+
+#[tokio::test(start_paused = true)]
+async fn another_host_on_the_same_store_resumes_exactly() {
+    let first = Site::new();
+    let ids = first.publish_run(1, 90, 700).await;
+    let mut subscriber = Subscriber::open(&first.host, CHANNEL, "?last_event_id=earliest").await;
+    let seen = subscriber.events(33).await;
+    drop(subscriber);
+    let store = first.store.clone();
+    drop(first);
+
+    let second = Site::over(store, &[]);
+    second.publish_run(91, 120, 700).await;
+    let query = format!("?last_event_id={}", seen[32].id);
+    let mut subscriber = second.subscribe(&query).await;
+    let resumed = subscriber.events(87).await;
+    assert_eq!(resumed[0].id, ids[33]);
+    let data: Vec<_> = seen
+        .iter()
+        .chain(&resumed)
+        .map(|event| &event.data)
+        .collect();
+    let expected: Vec<_> = (1..=120).map(|number| text(number, 700)).collect();
+    assert_eq!(data, expected.iter().collect::<Vec<_>>());
+    assert_eq!(subscriber.signals, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hosts_on_one_store_serve_one_log() {
+    let one = Site::new();
+    let other = Site::over(one.store.clone(), &[]);
+    let mut subscribers = [
+        Subscriber::open_live(&one.host, CHANNEL).await,
+        Subscriber::open_live(&other.host, CHANNEL).await,
+    ];
+    let publish_from = |host: Host, name: &'static str| async move {
+        for number in 0..40 {
+            publish(&host, CHANNEL, &format!("{name} {number}"))
+                .await
+                .id();
+            sleep(Duration::from_millis(9)).await;
+        }
+    };
+    let publishers = [
+        tokio::spawn(publish_from(one.host.clone(), "one")),
+        tokio::spawn(publish_from(other.host.clone(), "other")),
+    ];
+    let received = [
+        subscribers[0].events(80).await,
+        subscribers[1].events(80).await,
+    ];
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    assert_eq!(received[0], received[1]);
+    assert_eq!(received[0], one.log().await);
+    assert_eq!(one.log_data().await.len(), 80);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_on_disk_outlives_the_process_that_wrote_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        host(
+            Arc::new(Sqlite::open(folder.path(), "default").unwrap()),
+            &[],
+        )
+    };
+    let first = open();
+    let mut ids = vec![];
+    for number in 1..=60 {
+        ids.push(publish(&first, CHANNEL, &text(number, 900)).await.id());
+    }
+    assert_sound(&first);
+    drop(first);
+
+    let second = open();
+    let query = format!("?last_event_id={}", ids[19]);
+    let mut subscriber = Subscriber::open(&second, CHANNEL, &query).await;
+    let replayed = subscriber.events(40).await;
+    let id = publish(&second, CHANNEL, "live").await.id();
+    let live = subscriber.event().await.unwrap();
+    assert_eq!(
+        (&live.id, live.data.as_str(), live.seq()),
+        (&id, "live", 61)
+    );
+    let got: Vec<_> = replayed.iter().map(|event| &event.id).collect();
+    assert_eq!(got, ids[20..].iter().collect::<Vec<_>>());
+    assert_eq!(subscriber.signals, []);
+    assert_sound(&second);
+}
