@@ -1,4 +1,6 @@
-#![doc = include_str!("../README.md")]
+//! The component: resumable Server-Sent Events for Spin. README.md says what it does; begin reading
+//! with [`core`].
+
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod api;

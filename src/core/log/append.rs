@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::mistake::{Mistake, is_made};
+use super::retention::{Retention, retain};
 use super::{
     Committed, Head, IDEMPOTENCY_KEYS, RECENT_COMMITS, Record, Remembered, Run, Sealed, SegmentRef,
     Trashed, segment,
@@ -18,20 +18,6 @@ pub const MAX_GROUP_BYTES: usize = 64 * 1024;
 
 /// How long an idempotency key is remembered at most: 24 hours.
 pub const IDEMPOTENCY_MILLIS: u64 = 24 * 60 * 60 * 1000;
-
-/// Dropped segments are deleted this much later: 30 s. By then no writer is left that could still
-/// store one of them, having been overtaken; and slow readers had time to finish reading.
-const TRASH_MILLIS: u64 = 30_000;
-
-/// So many dropped segments are deleted together, in one call of the store.
-const TRASH_SEGMENTS: usize = 16;
-
-/// With more trash than this, the oldest is deleted early, so that heads stay small.
-const MAX_TRASH: usize = 256;
-
-/// The directory never has more entries than this, whatever retention allows; it is part of every
-/// head that is written.
-const MAX_SEGMENTS: usize = 4096;
 
 /// An event that is to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,18 +115,6 @@ impl fmt::Display for Refused {
             }
         })
     }
-}
-
-/// How much of a log is kept. Whole segments are dropped, and only while what is left still
-/// satisfies the limit, so a little more is kept than asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// The newest this many events are kept.
-    pub events: u64,
-    /// The newest events up to this many bytes are kept.
-    pub bytes: u64,
-    /// Events older than this many seconds are dropped; 0 keeps them.
-    pub seconds: u64,
 }
 
 /// A plan for a group of batches.
@@ -368,61 +342,6 @@ fn extended(inline: &Run, records: &[u8], count: u64) -> Run {
         first: inline.first,
         count: inline.count + count,
         records: [&inline.records, records].concat().into(),
-    }
-}
-
-/// Drops segments that retention no longer covers into the trash, and returns what is due to be
-/// deleted.
-fn retain(head: &mut Head, now: Millis, retention: &Retention) -> Vec<SegmentRef> {
-    let mut events = head.next().since(head.first());
-    let mut bytes = head.bytes();
-    let oldest = now.minus_seconds(retention.seconds);
-    let mut left = head.segments.len();
-    let dropped = head.segments.iter().take_while(|segment| {
-        let over = events - segment.count >= retention.events
-            || bytes - segment.bytes >= retention.bytes
-            || (retention.seconds > 0 && segment.newest < oldest)
-            || left > MAX_SEGMENTS;
-        events -= segment.count;
-        bytes -= segment.bytes;
-        left -= 1;
-        over
-    });
-    let dropped = dropped.count();
-    let epoch = head.epoch;
-    let names = head.segments.drain(..dropped).map(|segment| SegmentRef {
-        epoch,
-        first: segment.first,
-    });
-    let names: Vec<_> = names.collect();
-    if is_made(Mistake::TrimsBeforeTheSwap) {
-        return names;
-    }
-    let due = due(&head.trash, now);
-    head.trash.extend(names.into_iter().map(|segment| Trashed {
-        segment,
-        since: now,
-    }));
-    head.trash
-        .drain(..due)
-        .map(|trashed| trashed.segment)
-        .collect()
-}
-
-/// How much of the trash, oldest first, is to be deleted now: none until it is worth a call.
-fn due(trash: &[Trashed], now: Millis) -> usize {
-    let age = |trashed: &Trashed| now.0.saturating_sub(trashed.since.0);
-    let old = trash
-        .iter()
-        .take_while(|trashed| age(trashed) >= TRASH_MILLIS)
-        .count();
-    let surplus = trash.len().saturating_sub(MAX_TRASH);
-    let waited = trash
-        .first()
-        .is_some_and(|oldest| age(oldest) >= 2 * TRASH_MILLIS);
-    match old.max(surplus) {
-        few if few < TRASH_SEGMENTS && !waited => 0,
-        due => due,
     }
 }
 

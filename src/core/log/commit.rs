@@ -9,28 +9,23 @@
 //! - A swap that ended in a store error may even commit later. It cannot any more once the head
 //!   has changed, for every head is different; until then the outcome is unknown.
 //! - A head that does not exist is created in turns, because some stores (Spin's SQLite) let every
-//!   swap on a missing key succeed: see [`Claim`].
+//!   swap on a missing key succeed: see [`Claim`](super::claim::Claim).
 
 use bytes::Bytes;
 
+use super::claim::{Claim, Turn, turn};
 use super::mistake::{Mistake, is_made};
 use super::{
-    Append, Appended, Batch, Change, FormatError, Head, RECENT_COMMITS, Refused, Retention,
-    SegmentRef, Trashed, append, head_key, purge, segment_key,
+    Append, Appended, Change, Event, Failure, FormatError, Head, Now, RECENT_COMMITS, Refused,
+    Retention, SegmentRef, SwapError, Task, Trashed, Work, append, head_key, purge, segment_key,
 };
 use crate::core::channel::Channel;
 use crate::core::sse::Epoch;
-use crate::core::time::{Millis, Mono};
+use crate::core::time::Mono;
 
 /// After this long a commit that cannot get through is given up: 5 s, more than a turn and its
 /// overtime.
 const PATIENCE_MILLIS: u64 = 5_000;
-
-/// How long a turn at creating a missing head is: 3 s of wall-clock time.
-const TURN_MILLIS: u64 = 3_000;
-
-/// What was begun in one turn may take effect this far into the next: 1 s.
-const OVERTIME_MILLIS: u64 = 1_000;
 
 /// Between seeing that there is no head and creating it, no more time than this may pass: 250 ms.
 const CREATE_WITHIN_MILLIS: u64 = 250;
@@ -40,82 +35,6 @@ const AWAIT_CREATOR_MILLIS: u64 = 10;
 
 /// The first and the longest wait before a lost swap is tried again.
 const BACKOFF_MILLIS: (u64, u64) = (1, 32);
-
-/// The time by both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// For intervals.
-    pub mono: Mono,
-    /// For records.
-    pub wall: Millis,
-}
-
-/// What a commit is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// Append these batches in order, each for itself: one that is refused does not hold up others.
-    Append(Vec<Batch>),
-    /// Begin a new log.
-    Purge,
-}
-
-/// What to do next. Each is answered by the [`Event`] named there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// Begin a compare-and-swap on the channel's head and read its value: [`Event::Read`].
-    Read,
-    /// Increment the channel's creation counter for this turn: [`Event::Claimed`].
-    Claim(u64),
-    /// Store these values under their keys, in any order: [`Event::Stored`].
-    Write(Vec<(String, Bytes)>),
-    /// Delete these keys: [`Event::Stored`].
-    Delete(Vec<String>),
-    /// Swap this value in for what was last read: [`Event::Swapped`].
-    Swap(Vec<u8>),
-    /// Let so many milliseconds pass: [`Event::Slept`].
-    Sleep(u64),
-    /// The commit is over; what the batches are answered, in their order.
-    Done(Vec<Result<Appended, Refused>>),
-    /// The commit is over and failed for all batches alike.
-    Failed(Failure),
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The value of the head, or what the store said.
-    Read(Result<Option<Bytes>, String>),
-    /// The creation counter after the increment.
-    Claimed(Result<i64, String>),
-    /// Whether everything was stored or deleted.
-    Stored(Result<(), String>),
-    /// How the swap ended.
-    Swapped(Result<(), SwapError>),
-    /// The time has passed.
-    Slept,
-}
-
-/// How a swap can fail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SwapError {
-    /// The store says that the value was changed in between.
-    Lost,
-    /// The store had an error.
-    Store(String),
-}
-
-/// Why a commit was given up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Too many others write to the channel. Nothing was appended.
-    Contended,
-    /// The store does not work. Nothing was appended.
-    Store(String),
-    /// The store failed in mid-commit and has not worked since: the events may be in the log.
-    Unknown(String),
-    /// The stored head cannot be used. Nothing was appended.
-    Format(FormatError),
-}
 
 /// A commit on its way.
 #[derive(Debug)]
@@ -175,66 +94,6 @@ enum Step {
     Swapping,
     /// Committed; a purge deletes what it left.
     Clearing,
-}
-
-/// A claim to create the missing head.
-///
-/// Time is cut into turns, each with a counter in the store. Whoever is the first to increment the
-/// counter of the present turn is the only one to create the head in it. A creator of the turn
-/// before may still be at it, though; so the new one increments that turn's counter as well, and if
-/// it was not the first there either, it waits until that creator's time is surely over. A creator
-/// that dies holds the others up for a turn, and nothing else.
-#[derive(Clone, Copy, Debug)]
-struct Claim {
-    turn: u64,
-    /// The counter of the turn, once incremented.
-    count: Option<i64>,
-    /// The counter of the turn before, once incremented.
-    count_before: Option<i64>,
-}
-
-/// What a claim calls for.
-enum Turn {
-    /// Increment the counter of this turn.
-    Count(u64),
-    /// Wait and see.
-    Wait,
-    /// Create the head now.
-    Create,
-}
-
-const fn turn(now: Millis) -> u64 {
-    now.0 / TURN_MILLIS
-}
-
-impl Claim {
-    const fn new(now: Millis) -> Self {
-        Self {
-            turn: turn(now),
-            count: None,
-            count_before: None,
-        }
-    }
-
-    fn next(&mut self, now: Millis) -> Turn {
-        if self.turn != turn(now) {
-            *self = Self::new(now);
-        }
-        match (self.count, self.count_before) {
-            (None, _) => Turn::Count(self.turn),
-            (Some(1), None) => Turn::Count(self.turn.saturating_sub(1)),
-            (Some(1), Some(1)) => Turn::Create,
-            (Some(1), Some(_)) if now.0 % TURN_MILLIS >= OVERTIME_MILLIS => Turn::Create,
-            _ => Turn::Wait,
-        }
-    }
-
-    fn counted(&mut self, count: i64) {
-        match self.count {
-            None => self.count = Some(count),
-            Some(_) => self.count_before = Some(count),
-        }
-    }
 }
 
 impl Commit {

@@ -9,10 +9,11 @@
 //! create!{channel}!{turn}        a counter that says who creates the head
 //! ```
 //!
-//! [`append`](append::append) plans a change of the head, [`Commit`] carries it through whatever
+//! [`append()`] plans a change of the head, [`Commit`] carries it through whatever
 //! the store answers, and [`Head::locate`] says where a reader finds the record it wants.
 
 mod append;
+mod claim;
 mod commit;
 mod format;
 #[cfg(test)]
@@ -23,13 +24,15 @@ mod key;
 pub(crate) mod mistake;
 mod position;
 mod record;
+mod retention;
 pub mod segment;
+mod task;
 
 pub use append::{
     Append, Appended, Batch, Change, IDEMPOTENCY_MILLIS, MAX_GROUP_BYTES, NewEvent, Refused,
-    Repeat, Retention, append, purge,
+    Repeat, append, purge,
 };
-pub use commit::{Commit, Event, Failure, Now, SwapError, Task, Work};
+pub use commit::Commit;
 pub use format::FormatError;
 pub use group::{Answer, Lane, Lead, Outcome, Place};
 pub use head::{
@@ -38,3 +41,5 @@ pub use head::{
 pub use key::{create_key, head_key, segment_key};
 pub use position::{Gap, GapReason, Location, Position, Start};
 pub use record::{Record, Records, Run};
+pub use retention::Retention;
+pub use task::{Event, Failure, Now, SwapError, Task, Work};

@@ -15,6 +15,10 @@
 
 mod pace;
 mod replay;
+mod signal;
+mod step;
+
+pub use step::{Settings, Step};
 
 use std::rc::Rc;
 
@@ -23,11 +27,10 @@ use bytes::Bytes;
 use self::pace::{Pace, Trouble};
 use self::replay::Replay;
 use crate::core::channel::Channel;
-use crate::core::log::FormatError;
 use crate::core::log::{
-    Gap, GapReason, Head, Location, Now, SegmentRef, Start, segment, segment_key,
+    FormatError, GapReason, Head, Location, Now, SegmentRef, Start, segment, segment_key,
 };
-use crate::core::sse::{Cursor, EventId, EventType, Frames, reconnection_millis};
+use crate::core::sse::{EventId, Frames, reconnection_millis};
 use crate::core::time::Mono;
 
 /// A replayed chunk ends with the event that takes it to this many bytes: 64 KiB.
@@ -37,38 +40,6 @@ pub const CHUNK_BYTES: usize = 64 * 1024;
 /// case the store's answer was stale; then it is skipped with a gap. Also how long a cursor ahead
 /// of the log is given the benefit of the doubt.
 const STALE_MILLIS: u64 = 1_000;
-
-/// How streams behave; times in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// After so long without other bytes a comment is sent.
-    pub heartbeat_millis: u64,
-    /// The base of the reconnection time.
-    pub retry_millis: u64,
-    /// A stream ends by itself between 80 % and 100 % of this age.
-    pub max_age_millis: u64,
-    /// A stream ends when the store has failed for this long.
-    pub patience_millis: u64,
-    /// The shortest and the longest time between two reads of the head.
-    pub poll_millis: (u64, u64),
-}
-
-/// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Send these bytes (whole blocks), then ask again.
-    Emit(Vec<u8>),
-    /// Read the head; one that was read later than at this time will do. Then
-    /// [`Stream::head_read`]; until then, ask on.
-    ReadHead(Mono),
-    /// Read these segments, all at once if possible. Then [`Stream::segments_read`]; until then,
-    /// ask on.
-    ReadSegments(Vec<SegmentRef>),
-    /// Ask again at this time, or when something was read.
-    Wait(Mono),
-    /// End the response.
-    End,
-}
 
 /// The life of one stream over one channel.
 #[derive(Debug)]
@@ -299,32 +270,6 @@ impl Stream {
         [hanging, failing].into_iter().flatten().min()
     }
 
-    fn open(&mut self, now: Now) -> Step {
-        let mut frames = Frames::default();
-        frames.retry(reconnection_millis(
-            self.settings.retry_millis,
-            0,
-            self.random.u64(..),
-        ));
-        frames.comment("runnel");
-        self.emit(frames, now)
-    }
-
-    fn end(&mut self, now: Now, retry: Option<u64>, reason: &str) -> Step {
-        self.phase = Phase::Ended;
-        let mut frames = Frames::default();
-        if let Some(millis) = retry {
-            frames.retry(millis);
-        }
-        frames.comment(reason);
-        self.emit(frames, now)
-    }
-
-    fn emit(&mut self, frames: Frames, now: Now) -> Step {
-        self.last_sent = now.mono;
-        Step::Emit(frames.into_bytes())
-    }
-
     /// The next chunk of what has been read.
     fn chunk(&mut self, now: Now) -> Option<Step> {
         let Phase::Following(last) = self.phase else {
@@ -382,16 +327,6 @@ impl Stream {
         }
     }
 
-    fn end_without_log(&mut self, now: Now) -> Option<Step> {
-        self.phase = Phase::Ended;
-        let requested = match &self.start {
-            Start::After(id) => id.to_string(),
-            Start::Unreadable(text) => text.clone(),
-            _ => return Some(Step::End),
-        };
-        Some(self.gap(&Gap::new(GapReason::Reset, requested, None), None, now))
-    }
-
     /// Goes on after `last`: with what is in the head, from segments, or by looking again.
     fn follow(&mut self, last: EventId, now: Now) -> Option<Step> {
         if self.head_read.is_none() {
@@ -438,48 +373,6 @@ impl Stream {
                 }
             },
         }
-    }
-
-    /// Leaves `last` for a place that does not follow it, and says so, unless the client asked only
-    /// for what is kept and has got nothing yet.
-    fn jump(&mut self, reason: GapReason, last: EventId, to: EventId, now: Now) -> Option<Step> {
-        self.phase = Phase::Following(to);
-        self.replay = Replay::default();
-        self.missing = Missing::No;
-        if !self.delivered && matches!(self.start, Start::Earliest | Start::Last(_)) {
-            return self.follow(to, now);
-        }
-        let resumed_from = EventId {
-            seq: to.seq.plus(1),
-            ..to
-        }
-        .to_string();
-        let gap = Gap {
-            reason,
-            requested: last.to_string(),
-            resumed_from: Some(resumed_from),
-        };
-        Some(self.gap(&gap, Some(to), now))
-    }
-
-    fn gap(&mut self, gap: &Gap, at: Option<EventId>, now: Now) -> Step {
-        let data = serde_json::to_string(gap).unwrap_or_default();
-        self.signal("runnel.gap", at, &data, now)
-    }
-
-    /// Everything of a closed channel was delivered. The signal carries the last id, so that a
-    /// client that reconnects says where it is and is told to stop.
-    fn closed(&mut self, last: EventId, now: Now) -> Step {
-        self.phase = Phase::Ended;
-        self.signal("runnel.end", Some(last), r#"{"reason":"closed"}"#, now)
-    }
-
-    fn signal(&mut self, name: &str, at: Option<EventId>, data: &str, now: Now) -> Step {
-        let mut frames = Frames::default();
-        if let Ok(name) = EventType::parse(name) {
-            frames.signal(name, at.map(Cursor::from).as_ref(), data);
-        }
-        self.emit(frames, now)
     }
 
     fn poll(&mut self, now: Now) -> Option<Step> {

@@ -1,3 +1,4 @@
+use super::super::retention::{MAX_TRASH, TRASH_MILLIS, TRASH_SEGMENTS, due};
 use super::*;
 
 const KEEP_ALL: Retention = Retention {

@@ -1,0 +1,175 @@
+//! What cannot be followed, and what is not there any more.
+
+use super::*;
+
+#[test]
+fn a_cursor_of_another_log_is_told_of_the_gap_and_resumes() {
+    let mut world = World::with_events(2, 10);
+    for cursor in ["000009-4", "x".repeat(500).as_str(), "000007-1~000007-2"] {
+        let mut stream = world.open(Start::after(cursor));
+        let sent = world.sent(&mut stream, 100);
+        let signal = format!(
+            "id: 000007-0\nevent: runnel.gap\ndata: {{\"reason\":\"reset\",\"requested\":\"{cursor}\",\"resumed_from\":\"000007-1\"}}\n\n"
+        );
+        assert!(sent.contains(&signal), "{sent}");
+        assert_eq!(seqs(&sent), [1, 2]);
+    }
+}
+
+#[test]
+fn a_cursor_ahead_of_the_log_is_first_given_the_benefit_of_the_doubt() {
+    let mut world = World::with_events(2, 10);
+    let mut stream = world.open(Start::after("000007-3"));
+    assert!(seqs(&world.sent(&mut stream, 500)).is_empty());
+    // The store's answer was stale: now it shows what the client had, and one more.
+    world.publish("3");
+    world.publish("4");
+    let sent = world.sent(&mut stream, 500);
+    assert!(!sent.contains("runnel.gap"));
+    assert_eq!(seqs(&sent), [4]);
+
+    let mut stream = world.open(Start::after("000007-9"));
+    let sent = world.sent(&mut stream, 3_000);
+    assert!(
+        sent.contains(
+            "{\"reason\":\"ahead\",\"requested\":\"000007-9\",\"resumed_from\":\"000007-1\"}"
+        ),
+        "{sent}"
+    );
+    assert_eq!(seqs(&sent), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_slow_client_that_retention_overtook_is_told_and_goes_on() {
+    let mut world = World::with_events(300, 200);
+    let mut stream = world.open(Start::Earliest);
+    world.chunk(&mut stream, 0);
+    let first = world.chunk(&mut stream, u64::MAX).unwrap();
+    let last = *seqs(&first).last().unwrap();
+    world.retention.events = 10;
+    for _ in 0..2_000 {
+        world.publish(&"y".repeat(200));
+    }
+    let sent = world.sent(&mut stream, 3_000);
+    assert_eq!(sent.matches("\"reason\":\"evicted\"").count(), 1, "{sent}");
+    let seqs = seqs(&sent);
+    let kept = world.head.as_ref().unwrap().first().0;
+    let resumed = seqs.iter().position(|&seq| seq == kept).unwrap();
+    assert_eq!(seqs[resumed..], (kept..=2_300).collect::<Vec<_>>());
+    assert_eq!(
+        seqs[..resumed],
+        (last + 1..=last + resumed as u64).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_segment_that_is_lost_for_good_is_skipped_with_a_gap() {
+    let mut world = World::with_events(300, 200);
+    let lost = world.head.as_ref().unwrap().segments[1];
+    world.segments.remove(&SegmentRef {
+        epoch: Epoch::from_random(7),
+        first: lost.first,
+    });
+    let mut stream = world.open(Start::Earliest);
+    let sent = world.sent(&mut stream, 5_000);
+    let expected: Vec<_> = (1..lost.first.0).chain(lost.next().0..=300).collect();
+    assert_eq!(seqs(&sent), expected);
+    let gap = format!(
+        "{{\"reason\":\"evicted\",\"requested\":\"000007-{}\",\"resumed_from\":\"000007-{}\"}}",
+        lost.first.0 - 1,
+        lost.next().0
+    );
+    assert_eq!(sent.matches(&gap).count(), 1, "{sent}");
+}
+
+#[test]
+fn a_corrupt_segment_is_reported_and_skipped_with_a_gap() {
+    let mut world = World::with_events(300, 200);
+    let broken = world.head.as_ref().unwrap().segments[0];
+    let name = SegmentRef {
+        epoch: Epoch::from_random(7),
+        first: broken.first,
+    };
+    world.segments.insert(name, Bytes::from_static(b"nonsense"));
+    let mut stream = world.open(Start::Earliest);
+    let sent = world.sent(&mut stream, 5_000);
+    assert_eq!(seqs(&sent), (broken.next().0..=300).collect::<Vec<_>>());
+    assert!(
+        stream
+            .take_error()
+            .unwrap()
+            .to_string()
+            .contains("seg!demo!000007!1 is corrupt")
+    );
+}
+
+#[test]
+fn corrupt_records_in_the_head_are_skipped_with_a_gap() {
+    let mut world = World::with_events(5, 10);
+    let head = world.head.as_mut().unwrap();
+    let mut records = head.inline.records.to_vec();
+    records[40..].fill(0xff);
+    head.inline.records = records.into();
+    let mut stream = world.open(Start::Earliest);
+    let sent = world.sent(&mut stream, 3_000);
+    let delivered = seqs(&sent);
+    assert!(
+        delivered.len() < 5
+            && delivered
+                .iter()
+                .eq(&(1..=delivered.len() as u64).collect::<Vec<_>>())
+    );
+    assert_eq!(
+        sent.matches("\"resumed_from\":\"000007-6\"").count(),
+        1,
+        "{sent}"
+    );
+    assert!(stream.take_error().is_some());
+}
+
+#[test]
+fn a_purge_in_mid_stream_is_a_gap_and_the_new_log_follows() {
+    let mut world = World::with_events(2, 10);
+    let mut stream = world.open(Start::Earliest);
+    world.sent(&mut stream, 50);
+    let mut purged = Head::new(Epoch::from_random(8));
+    purged.commits = 3;
+    world.head = Some(purged);
+    let sent = world.sent(&mut stream, 1_000);
+    assert!(
+        sent.contains(
+            "{\"reason\":\"reset\",\"requested\":\"000007-2\",\"resumed_from\":\"000008-1\"}"
+        ),
+        "{sent}"
+    );
+    world.publish("new");
+    assert!(
+        world
+            .sent(&mut stream, 1_000)
+            .contains("id: 000008-1\ndata: new\n\n")
+    );
+}
+
+#[test]
+fn a_log_that_is_lost_in_mid_stream_is_waited_for() {
+    let mut world = World::with_events(2, 10);
+    let mut stream = world.open(Start::Earliest);
+    world.sent(&mut stream, 50);
+    world.head = None;
+    assert_eq!(world.sent(&mut stream, 20_000), ":\n\n");
+    assert!(matches!(stream.next(world.now()), Step::Wait(_)));
+}
+
+#[test]
+fn an_older_answer_of_the_store_is_no_news() {
+    let mut world = World::with_events(3, 10);
+    let old = world.head.clone();
+    world.publish("4");
+    let mut stream = world.open(Start::Earliest);
+    assert_eq!(seqs(&world.sent(&mut stream, 50)), [1, 2, 3, 4]);
+    let new = std::mem::replace(&mut world.head, old);
+    assert_eq!(world.sent(&mut stream, 500), "");
+    world.head = new;
+    world.publish("5");
+    assert_eq!(seqs(&world.sent(&mut stream, 500)), [5]);
+}
