@@ -223,7 +223,7 @@ async fn crowd(publishers: usize, address: SocketAddr, store: &Faulty) {
     let events = times.len() as f64;
     let times = Times::new(times);
     println!(
-        "| {publishers} publishers, one channel | {rate:.0} | {} | {} | {:.1} |",
+        "| {publishers} publisher(s), one channel | {rate:.0} | {} | {} | {:.1} |",
         times.at(50),
         times.at(99),
         events / swaps
