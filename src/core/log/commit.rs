@@ -120,7 +120,8 @@ impl Commit {
         }
     }
 
-    /// How many swaps were tried in vain so far.
+    /// How many swaps were lost to others so far; one that took place although the store denied it
+    /// was not.
     #[must_use]
     pub const fn lost_swaps(&self) -> u64 {
         self.lost_swaps
@@ -163,9 +164,10 @@ impl Commit {
                 // The same head as before: the swap may still be on its way.
                 0 => self.swapped = Some(plan),
                 // Every head is different, so the swap can no longer take place.
-                1..=RECENT_COMMITS => self
-                    .strays
-                    .extend(plan.change.seal.iter().map(|(name, _)| *name)),
+                1..=RECENT_COMMITS => {
+                    self.lost_swaps += 1;
+                    self.stray(&plan);
+                }
                 _ => {
                     return Task::Failed(Failure::Unknown(
                         "too many commits since to tell".to_owned(),
@@ -183,6 +185,12 @@ impl Commit {
             commits: head.commits,
         };
         self.plan(&head, based_on, now)
+    }
+
+    /// What this plan has stored, or may have, belongs to nothing now.
+    fn stray(&mut self, plan: &Plan) {
+        let sealed = plan.change.seal.iter();
+        self.strays.extend(sealed.map(|(name, _)| *name));
     }
 
     /// Segments of an overtaken plan that no head will ever refer to: of a log that was purged, or
@@ -278,8 +286,7 @@ impl Commit {
                 planned.change.head.trash.extend(kept);
             }
             Err(error) => {
-                self.strays
-                    .extend(planned.change.seal.iter().map(|(name, _)| *name));
+                self.stray(&planned);
                 return self.retry_after(error, now);
             }
         }
@@ -334,7 +341,6 @@ impl Commit {
             }
             (Err(error), plan) => {
                 self.swapped = plan;
-                self.lost_swaps += 1;
                 if let SwapError::Store(error) = error {
                     self.last_error = Some(error);
                 }
@@ -391,3 +397,6 @@ impl Commit {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
