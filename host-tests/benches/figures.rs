@@ -124,6 +124,12 @@ fn event() -> Bytes {
     Bytes::from("x".repeat(200))
 }
 
+/// 100 events as a batch.
+fn batch() -> Bytes {
+    let line = format!("{{\"data\":\"{}\"}}\n", "x".repeat(200));
+    Bytes::from(line.repeat(100))
+}
+
 /// Times, sorted.
 struct Times(Vec<Duration>);
 
@@ -218,21 +224,30 @@ async fn crowd(publishers: usize, address: SocketAddr, store: &Faulty) {
     for task in tasks {
         times.extend(task.await.unwrap());
     }
-    let rate = times.len() as f64 / start.elapsed().as_secs_f64();
-    let swaps = store.count(Operation::Swap, "head!crowd") as f64;
-    let events = times.len() as f64;
+    let what = format!("{publishers} publisher(s), one channel");
+    print_rate(
+        &what,
+        times,
+        1,
+        start,
+        store.count(Operation::Swap, "head!crowd"),
+    );
+}
+
+/// A line of the second table; `start` is when the first of these publishes of `events` each began.
+fn print_rate(what: &str, times: Vec<Duration>, events: usize, start: Instant, swaps: u64) {
+    let events = (times.len() * events) as f64;
+    let rate = events / start.elapsed().as_secs_f64();
     let times = Times::new(times);
+    let (p50, p99) = (times.at(50), times.at(99));
     println!(
-        "| {publishers} publisher(s), one channel | {rate:.0} | {} | {} | {:.1} |",
-        times.at(50),
-        times.at(99),
-        events / swaps
+        "| {what} | {rate:.0} | {p50} | {p99} | {:.1} |",
+        events / swaps as f64
     );
 }
 
 async fn batches(address: SocketAddr, store: &Faulty) {
-    let line = format!("{{\"data\":\"{}\"}}\n", "x".repeat(200));
-    let batch = Bytes::from(line.repeat(100));
+    let batch = batch();
     let mut connection = Connection::open(address).await;
     connection
         .publish("batches", "application/x-ndjson", batch.clone())
@@ -247,21 +262,12 @@ async fn batches(address: SocketAddr, store: &Faulty) {
             .await;
         times.push(begun.elapsed());
     }
-    let events = times.len() as f64 * 100.0;
-    let rate = events / start.elapsed().as_secs_f64();
-    let times = Times::new(times);
-    let swaps = store.count(Operation::Swap, "head!batches") as f64;
-    println!(
-        "| batches of 100, one connection | {rate:.0} | {} | {} | {:.1} |",
-        times.at(50),
-        times.at(99),
-        events / swaps
-    );
+    let swaps = store.count(Operation::Swap, "head!batches");
+    print_rate("batches of 100, one connection", times, 100, start, swaps);
 }
 
 async fn replay(address: SocketAddr, store: &Faulty) {
-    let line = format!("{{\"data\":\"{}\"}}\n", "x".repeat(200));
-    let batch = Bytes::from(line.repeat(100));
+    let batch = batch();
     let mut connection = Connection::open(address).await;
     for _ in 0..100 {
         connection

@@ -48,8 +48,7 @@ pub(super) async fn subscribe(channel: &Channel, request: &Request) -> Result<Re
         stream,
         reading: None,
     };
-    let may_be_finished = !live || matches!(start, Start::After(_) | Start::Unreadable(_));
-    if may_be_finished
+    if (!live || start.resumes())
         && let Some(head) = subscription.first_head(now.mono).await
         && Stream::is_finished(&start, live, head.as_deref(), clock::now())
     {

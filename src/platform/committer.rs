@@ -21,13 +21,16 @@ thread_local! {
 pub async fn append(channel: &Channel, batch: Batch, retention: Retention) -> Answer {
     let mut member = Member::join(channel, batch);
     loop {
-        if let Some(answer) = member.in_lane(Lane::answer) {
+        if let Some(answer) = member.in_lane(Lane::answer).flatten() {
             return answer;
         }
         let now = clock::mono();
-        if let Some(lead) = member.in_lane(|lane, place| lane.lead(place, now)) {
+        if let Some(lead) = member
+            .in_lane(|lane, place| lane.lead(place, now))
+            .flatten()
+        {
             member.commit(lead, retention).await;
-        } else if let Some(then) = member.in_lane(|lane, place| Some(lane.look_again(place, now))) {
+        } else if let Some(then) = member.in_lane(|lane, place| lane.look_again(place, now)) {
             clock::sleep_until(then).await;
         }
     }
@@ -61,8 +64,8 @@ impl<'a> Member<'a> {
         }
     }
 
-    fn in_lane<T>(&self, act: impl FnOnce(&mut Lane, &Place) -> Option<T>) -> Option<T> {
-        LANES.with_borrow_mut(|lanes| act(lanes.get_mut(self.channel)?, &self.place))
+    fn in_lane<T>(&self, act: impl FnOnce(&mut Lane, &Place) -> T) -> Option<T> {
+        LANES.with_borrow_mut(|lanes| Some(act(lanes.get_mut(self.channel)?, &self.place)))
     }
 
     async fn commit(&mut self, lead: Lead, retention: Retention) {
@@ -73,11 +76,7 @@ impl<'a> Member<'a> {
 
     fn finish(&mut self, outcome: Outcome, lost: u64) {
         if let Some(group) = self.leads.take() {
-            LANES.with_borrow_mut(|lanes| {
-                if let Some(lane) = lanes.get_mut(self.channel) {
-                    lane.finish(group, outcome, lost);
-                }
-            });
+            self.in_lane(|lane, _| lane.finish(group, outcome, lost));
         }
     }
 }
@@ -89,11 +88,7 @@ impl Drop for Member<'_> {
             Err(Failure::Unknown("the commit was abandoned".to_owned())),
             0,
         );
-        LANES.with_borrow_mut(|lanes| {
-            if let Some(lane) = lanes.get_mut(self.channel) {
-                lane.leave(&self.place);
-            }
-        });
+        self.in_lane(|lane, place| lane.leave(place));
     }
 }
 

@@ -5,6 +5,12 @@ use serde_json::json;
 use crate::channel::{Channel, id_of, parts};
 use crate::stream::{data, ids};
 
+/// A client that comes back with this id stops for good.
+async fn told_to_stop(channel: &Channel, id: &str) {
+    let resumed = channel.events("").header("last-event-id", id);
+    resumed.send().await.has(204);
+}
+
 #[tokio::test]
 async fn the_last_event_and_the_end_are_one_step() {
     let channel = Channel::new();
@@ -17,12 +23,7 @@ async fn the_last_event_and_the_end_are_one_step() {
     assert_eq!(id, last);
     assert!(stream.rest().await.is_empty());
     // An EventSource that reconnects is told to stop for good.
-    channel
-        .events("")
-        .header("last-event-id", id)
-        .send()
-        .await
-        .has(204);
+    told_to_stop(&channel, &id).await;
 }
 
 #[tokio::test]
@@ -69,12 +70,7 @@ async fn a_channel_can_be_closed_before_anything_was_published() {
     let (id, _) = stream.signal("runnel.end").await;
     assert_eq!(parts(&id).1, 0);
     assert!(stream.rest().await.is_empty());
-    channel
-        .events("")
-        .header("last-event-id", id)
-        .send()
-        .await
-        .has(204);
+    told_to_stop(&channel, &id).await;
 }
 
 #[tokio::test]

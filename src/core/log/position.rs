@@ -83,6 +83,12 @@ impl Gap {
 }
 
 impl Start {
+    /// Whether the client says that it has had events before.
+    #[must_use]
+    pub const fn resumes(&self) -> bool {
+        matches!(self, Self::After(_) | Self::Unreadable(_))
+    }
+
     /// Where to start reading `head`, `now` being the present.
     #[must_use]
     pub fn position(&self, head: &Head, now: Millis) -> Position {

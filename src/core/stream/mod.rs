@@ -131,7 +131,7 @@ impl Stream {
     /// and nothing will follow. It is answered 204, which stops an `EventSource`.
     #[must_use]
     pub fn is_finished(start: &Start, live: bool, head: Option<&Head>, now: Now) -> bool {
-        let resumes = matches!(start, Start::After(_) | Start::Unreadable(_));
+        let resumes = start.resumes();
         match head {
             None => !live && !resumes,
             Some(head) => {
