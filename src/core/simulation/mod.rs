@@ -17,20 +17,31 @@
 //!
 //! A failing schedule prints its seed. `RUNNEL_SIM_SEED=17 cargo test -p runnel simulation` runs
 //! that one again, `RUNNEL_SIM_SCHEDULES=100000` that many from there on.
+//!
+//! How much is stored in the long run is looked at in [`storage`]:
+//! `RUNNEL_SIM_EVENTS=1000000 cargo test -p runnel storage -- --nocapture` does so for a million
+//! events on each of the stores.
 
 mod checker;
 mod publisher;
+mod setting;
+mod stats;
+mod storage;
 mod store;
 mod subscriber;
 mod world;
 
+use self::setting::Setting;
+use self::stats::Stats;
 use self::store::Model;
 use self::world::World;
 use crate::core::log::mistake::{MADE, Mistake};
 
 /// Runs one schedule and says what law it broke, if any.
-fn run(model: Model, seed: u64) -> Result<world::Stats, String> {
-    World::new(model, seed).run()
+fn run(model: Model, seed: u64) -> Result<Stats, String> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let setting = Setting::drawn(&mut random);
+    World::new(model, setting, random).run()
 }
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -41,7 +52,7 @@ fn number(variable: &str, default: u64) -> u64 {
 fn hold(model: Model) {
     let first = number("RUNNEL_SIM_SEED", 0);
     let count = number("RUNNEL_SIM_SCHEDULES", if first > 0 { 1 } else { 2_000 });
-    let mut total = world::Stats::default();
+    let mut total = Stats::default();
     for seed in first..first + count {
         match run(model, seed) {
             Ok(stats) => total.add(&stats),

@@ -9,6 +9,32 @@ use crate::core::log::{
     Batch, Commit, Event, Failure, NewEvent, Now, Refused, Repeat, Task, Work, create_key, head_key,
 };
 
+/// What a publisher's events are like, and how often it does what it does seldom.
+#[derive(Clone, Copy)]
+pub(super) struct Habits {
+    /// An event has fewer bytes than this, …
+    pub(super) bytes: usize,
+    /// … but one in so many has [`LARGE_BYTES`].
+    pub(super) large_one_in: u32,
+    /// One in so many batches closes the channel.
+    pub(super) closes_one_in: u32,
+    /// One that purges does so at least this often, in milliseconds.
+    pub(super) purge_millis: u64,
+}
+
+/// More than a segment, which such an event is by itself.
+pub(super) const LARGE_BYTES: usize = 17_000;
+
+impl Habits {
+    /// Everything happens within a few commits.
+    pub(super) const OF_MANY_KINDS: Self = Self {
+        bytes: 3_000,
+        large_one_in: 8,
+        closes_one_in: 100,
+        purge_millis: 3_000,
+    };
+}
+
 /// An instance that commits one group after another.
 pub(super) struct Publisher {
     pub(super) name: usize,
@@ -21,10 +47,11 @@ pub(super) struct Publisher {
     /// Batches whose outcome is unknown and that can safely be published again.
     again: Vec<usize>,
     expected: Option<Bytes>,
+    habits: Habits,
 }
 
 impl Publisher {
-    pub(super) fn new(name: usize, purges: bool, commits: u32) -> Self {
+    pub(super) fn new(name: usize, purges: bool, commits: u32, habits: Habits) -> Self {
         Self {
             name,
             purges,
@@ -34,6 +61,7 @@ impl Publisher {
             group: vec![],
             again: vec![],
             expected: None,
+            habits,
         }
     }
 
@@ -45,6 +73,11 @@ impl Publisher {
     pub(super) fn once_more(&mut self) {
         self.left = 1;
         self.purges = false;
+    }
+
+    /// No commits after the one that is being made.
+    pub(super) fn stop(&mut self) {
+        self.left = 0;
     }
 
     /// The instance dies; what it was doing remains unknown to those who waited for it.
@@ -150,11 +183,17 @@ impl Publisher {
 
     fn pause(&mut self, random: &mut fastrand::Rng) -> Next {
         self.commit = None;
-        Next::Sleep(random.u64(1..=if self.purges { 3_000 } else { 60 }))
+        let longest = if self.purges {
+            self.habits.purge_millis
+        } else {
+            60
+        };
+        Next::Sleep(random.u64(1..=longest))
     }
 
     /// Some new batches, and those to be repeated.
     fn group(&mut self, checker: &mut Checker, random: &mut fastrand::Rng) -> Vec<Batch> {
+        let habits = self.habits;
         let mut group: Vec<_> = std::mem::take(&mut self.again);
         for _ in 0..random.u8(1..=3) {
             let events = (0..random.u8(1..=3)).map(|_| {
@@ -168,10 +207,10 @@ impl Publisher {
         let batches = self.group.iter().map(|&batch| {
             let published = checker.batch(batch);
             let events = published.events.iter().map(|token| {
-                let filler = if random.u8(..8) == 0 {
-                    17_000
+                let filler = if random.u32(..habits.large_one_in) == 0 {
+                    LARGE_BYTES
                 } else {
-                    random.usize(..3_000)
+                    random.usize(..habits.bytes)
                 };
                 NewEvent {
                     event_type: None,
@@ -182,7 +221,7 @@ impl Publisher {
             let key = |place: usize| (batch as u128 * 2 + place as u128).to_le_bytes();
             Batch {
                 events,
-                close: random.u8(..100) == 0,
+                close: random.u32(..habits.closes_one_in) == 0,
                 repeat: published.keyed.then(|| Repeat {
                     key: key(0),
                     content: key(1),

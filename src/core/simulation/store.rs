@@ -75,12 +75,22 @@ impl Model {
     }
 }
 
+/// How much there is in a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) keys: usize,
+    /// The bytes of the values.
+    pub(super) bytes: usize,
+}
+
 /// The values, and for stale reads what they were before.
 #[derive(Debug)]
 pub(super) struct Store {
     model: Model,
     values: BTreeMap<String, Bytes>,
     counters: BTreeMap<String, i64>,
+    /// How many bytes the values have.
+    bytes: usize,
     past: BTreeMap<String, Vec<(u64, Option<Bytes>)>>,
 }
 
@@ -90,12 +100,26 @@ impl Store {
             model,
             values: BTreeMap::new(),
             counters: BTreeMap::new(),
+            bytes: 0,
             past: BTreeMap::new(),
         }
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
         self.values.keys()
+    }
+
+    /// How many counters there are. They are not among the keys.
+    pub(super) fn counters(&self) -> usize {
+        self.counters.len()
+    }
+
+    /// How much there is, counters included.
+    pub(super) fn size(&self) -> Size {
+        Size {
+            keys: self.values.len() + self.counters.len(),
+            bytes: self.bytes + self.counters.len() * size_of::<i64>(),
+        }
     }
 
     pub(super) fn value(&self, key: &str) -> Option<&Bytes> {
@@ -156,13 +180,18 @@ impl Store {
     }
 
     fn set(&mut self, key: &str, value: Option<Bytes>, now: u64) {
+        self.bytes += value.as_ref().map_or(0, Bytes::len);
         let before = match value {
             Some(value) => self.values.insert(key.to_owned(), value),
             None => self.values.remove(key),
         };
+        self.bytes -= before.as_ref().map_or(0, Bytes::len);
         if self.model.is_stale() {
+            self.past.retain(|_, past| {
+                past.retain(|(until, _)| until + STALE_MILLIS > now);
+                !past.is_empty()
+            });
             let past = self.past.entry(key.to_owned()).or_default();
-            past.retain(|(until, _)| until + STALE_MILLIS > now);
             past.push((now, before));
         }
     }

@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use super::checker::{Checker, token};
+use super::stats::Stats;
 use super::store::{Answer, Call};
-use super::world::{Next, Scene, Stats};
+use super::world::{Next, Scene};
 use crate::core::log::{Head, Now, SegmentRef, Start, head_key, segment_key};
 use crate::core::sse::EventId;
 use crate::core::stream::{Settings, Step, Stream};
