@@ -89,6 +89,15 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     response
 }
 
+/// The head of a JSON response of unknown length.
+pub(super) fn json_head() -> Response {
+    let mut response = Response::new(Body::stream(futures::stream::empty()));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
 /// The answer to `OPTIONS`.
 pub(super) fn options(allowed: &[Method]) -> Response {
     let mut response = empty(StatusCode::NO_CONTENT);

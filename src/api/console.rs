@@ -11,6 +11,16 @@ use super::problem::Problem;
 use crate::platform::{log, random, store};
 
 const PAGE: &str = include_str!("../console.html");
+const DESCRIPTION: &str = include_str!("../openapi.json");
+
+/// The OpenAPI description of the HTTP surface.
+pub(super) fn description() -> Response {
+    let mut response = Response::new(Body::full(DESCRIPTION));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
 
 /// The page. Its style and script carry a nonce, and nothing else may run or load.
 pub(super) fn page() -> Response {

@@ -1,14 +1,18 @@
 //! HTTP in and out.
 
+mod accept;
 mod auth;
 mod body;
 mod channels;
 mod console;
 mod format;
+mod link;
+mod long_poll;
 mod path;
 mod problem;
 mod publish;
 mod query;
+mod reader;
 mod subscribe;
 
 pub use body::{Body, Request, Response};
@@ -38,7 +42,7 @@ async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {
         return Err(Problem::method_not_allowed(&allowed));
     }
     match route {
-        Route::Events(channel) => subscribe::subscribe(&channel, &request).await,
+        Route::Events(channel) => subscribe::subscribe(channel, &request).await,
         Route::Publish(channel) => publish::publish(&channel, request).await,
         Route::Close { closes, .. } if request.method() == Method::POST => {
             channels::close(&closes, &request).await
@@ -48,6 +52,7 @@ async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {
             _ => channels::state(&channel, &request).await,
         },
         Route::Health => console::health().await,
+        Route::Description => Ok(console::description()),
         Route::Console => Ok(console::page()),
     }
 }

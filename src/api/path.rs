@@ -11,8 +11,8 @@ use crate::core::channel::Channel;
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// `/events/{channel}`
-    Events(Channel),
+    /// `/events/{channel}`, or `/events` with the channels in the query
+    Events(Option<Channel>),
     /// `/publish/{channel}`
     Publish(Channel),
     /// `/channels/{channel}`
@@ -26,6 +26,8 @@ pub(super) enum Route {
     },
     /// `/health`
     Health,
+    /// `/openapi.json`
+    Description,
     /// `/`
     Console,
 }
@@ -36,11 +38,13 @@ impl Route {
         match path {
             "/" => return Ok(Self::Console),
             "/health" => return Ok(Self::Health),
+            "/openapi.json" => return Ok(Self::Description),
+            "/events" => return Ok(Self::Events(None)),
             _ => {}
         }
         let mut parts = path.splitn(3, '/').skip(1);
         match (parts.next(), parts.next()) {
-            (Some("events"), name) => Ok(Self::Events(channel(name)?)),
+            (Some("events"), name) => Ok(Self::Events(Some(channel(name)?))),
             (Some("publish"), name) => Ok(Self::Publish(channel(name)?)),
             (Some("channels"), name) => match name.and_then(|name| name.strip_suffix("/close")) {
                 Some(closes) => Ok(Self::Close {
@@ -56,7 +60,7 @@ impl Route {
     /// The methods it answers, `OPTIONS` apart.
     pub(super) fn methods(&self) -> Vec<Method> {
         match self {
-            Self::Events(_) | Self::Health | Self::Console => vec![Method::GET, Method::HEAD],
+            Self::Events(_) | Self::Health | Self::Description | Self::Console => vec![Method::GET, Method::HEAD],
             Self::Publish(_) => vec![Method::POST],
             Self::Close { .. } => vec![Method::GET, Method::HEAD, Method::POST, Method::DELETE],
             Self::Channel(_) => vec![Method::GET, Method::HEAD, Method::DELETE],
@@ -96,7 +100,7 @@ mod tests {
             any::<String>(),
             "/(events|publish|channels)(/(close|%2[fF]|%[0-9a-f]?[0-9a-f]?|[a-z.!é /]){0,6}){0,3}",
         ]) {
-            if let Ok(Route::Events(channel)) = Route::of(&path) {
+            if let Ok(Route::Events(Some(channel))) = Route::of(&path) {
                 let name = path.strip_prefix("/events/").unwrap();
                 prop_assert_eq!(channel.as_str(), decoded(name).unwrap());
             }
@@ -111,13 +115,15 @@ mod tests {
     fn every_route_is_found_with_its_channel() {
         assert_eq!(Route::of("/").unwrap(), Route::Console);
         assert_eq!(Route::of("/health").unwrap(), Route::Health);
+        assert_eq!(Route::of("/openapi.json").unwrap(), Route::Description);
+        assert_eq!(Route::of("/events").unwrap(), Route::Events(None));
         assert_eq!(
             Route::of("/events/a/b").unwrap(),
-            Route::Events(named("a/b"))
+            Route::Events(Some(named("a/b")))
         );
         assert_eq!(
             Route::of("/events/a%2Fb%3a1").unwrap(),
-            Route::Events(named("a/b:1"))
+            Route::Events(Some(named("a/b:1")))
         );
         assert_eq!(Route::of("/publish/a").unwrap(), Route::Publish(named("a")));
         assert_eq!(
@@ -155,7 +161,6 @@ mod tests {
     #[test]
     fn bad_channels_are_bad_requests() {
         for path in [
-            "/events",
             "/events/",
             "/events//a",
             "/events/a/",

@@ -27,7 +27,7 @@ pub(super) async fn publish(channel: &Channel, request: Request) -> Result<Respo
     let config = config::publish().await.map_err(Problem::config)?;
     auth::publisher(request.headers(), &config.token)?;
     let (parts, body) = request.into_parts();
-    let query = Query::parse(parts.uri.query())?;
+    let query = Query::parse(parts.uri.query(), &[])?;
     let close = query.flag("close")?.unwrap_or(false);
     let format = format::Format::of(&parts.headers)?;
     let key = idempotency_key(&parts.headers)?;

@@ -1,16 +1,28 @@
 //! Query parameters.
 
+use std::ops::RangeInclusive;
+
 use super::problem::Problem;
+
+/// The parameters that a last event ID may be given in, the first that is there.
+pub(super) const LAST_EVENT_ID_PARAMETERS: [&str; 3] =
+    ["last_event_id", "lastEventId", "Last-Event-ID"];
+
+/// The parameters that say where to start.
+pub(super) const START_PARAMETERS: [&str; 4] =
+    ["last_event_id", "lastEventId", "Last-Event-ID", "last"];
 
 /// The parameters of a request, decoded. Those that nobody asks for are ignored.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Decodes a query as a form is encoded (WHATWG URL 5.1). Each name may be given once.
-    pub(super) fn parse(query: Option<&str>) -> Result<Self, Problem> {
+    /// Decodes a query as a form is encoded (WHATWG URL 5.1). Each name may be given once, except
+    /// those `repeated`.
+    pub(super) fn parse(query: Option<&str>, repeated: &[&str]) -> Result<Self, Problem> {
         let mut pairs: Vec<(String, String)> = vec![];
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            if pairs.iter().any(|(given, _)| *given == name) {
+            let again = pairs.iter().any(|(given, _)| *given == name);
+            if again && !repeated.contains(&name.as_ref()) {
                 return Err(Problem::query(format_args!(
                     "the query parameter `{name}` is given more than once"
                 )));
@@ -28,18 +40,31 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
-    /// A parameter that is a whole number from 1 on.
-    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+    /// All values of a parameter, in order.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        let named = self.0.iter().filter(|(given, _)| given == name);
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// A parameter that is a whole number.
+    pub(super) fn number(
+        &self,
+        name: &str,
+        accepted: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Problem> {
         let Some(text) = self.get(name) else {
             return Ok(None);
         };
         match text.parse() {
-            Ok(number) if number > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Ok(number)
+                if accepted.contains(&number) && text.bytes().all(|byte| byte.is_ascii_digit()) =>
+            {
                 Ok(Some(number))
             }
             _ => Err(Problem::query(format_args!(
-                "`{name}` is {text:?}; accepted is a whole number from 1 to {}",
-                u64::MAX
+                "`{name}` is {text:?}; accepted is a whole number from {} to {}",
+                accepted.start(),
+                accepted.end()
             ))),
         }
     }
@@ -69,8 +94,8 @@ mod tests {
             any::<String>(),
             "((last|live|last_event_id|x)=([0-9]{0,22}|true|false|%[0-9a-f]{0,2}|\\+|é)&?){0,4}",
         ]) {
-            if let Ok(query) = Query::parse(Some(&text)) {
-                if let Ok(Some(number)) = query.number("last") {
+            if let Ok(query) = Query::parse(Some(&text), &[]) {
+                if let Ok(Some(number)) = query.number("last", 1..=u64::MAX) {
                     prop_assert!(number > 0);
                 }
                 let _ = query.flag("live");
@@ -80,19 +105,21 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded_and_each_is_given_once() {
-        let query = Query::parse(Some("a=%20+x&b&live=false&last=3")).unwrap_or_else(|_| panic!());
+        let query = Query::parse(Some("a=%20+x&b&live=false&last=3"), &[]).unwrap_or_else(|_| panic!());
         assert_eq!(
             (query.get("a"), query.get("b"), query.get("c")),
             (Some("  x"), Some(""), None)
         );
         assert_eq!(
-            (query.flag("live").unwrap(), query.number("last").unwrap()),
+            (query.flag("live").unwrap(), query.number("last", 1..=u64::MAX).unwrap()),
             (Some(false), Some(3))
         );
-        assert!(Query::parse(Some("a=1&a=1")).is_err());
+        assert!(Query::parse(Some("a=1&b=2&a=1"), &["b"]).is_err());
+        let query = Query::parse(Some("a=1&b=2&a=3"), &["a"]).unwrap_or_else(|_| panic!());
+        assert_eq!(query.all("a"), ["1", "3"]);
         for last in ["0", "-1", "+1", "x", "", "1.0", "18446744073709551616"] {
-            let query = Query::parse(Some(&format!("last={last}"))).unwrap_or_else(|_| panic!());
-            assert!(query.number("last").is_err(), "{last}");
+            let query = Query::parse(Some(&format!("last={last}")), &[]).unwrap_or_else(|_| panic!());
+            assert!(query.number("last", 1..=u64::MAX).is_err(), "{last}");
         }
     }
 }

@@ -1,64 +1,99 @@
-//! `GET /events/{channel}`: the event stream.
-
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::Poll;
+//! `GET /events/{channel}` and `GET /events?channel=…`: the event stream.
 
 use bytes::Bytes;
-use futures::FutureExt;
-use futures::future::{Either, join_all, select};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LINK, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::{self, Body, Request, Response};
 use super::problem::Problem;
-use super::query::Query;
+use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
+use super::reader::Reader;
+use super::{accept, link, long_poll};
 use crate::core::channel::Channel;
-use crate::core::log::{Head, SegmentRef, Start, segment_key};
-use crate::core::stream::{Step, Stream};
+use crate::core::log::Start;
+use crate::core::sse::{EventType, MAX_CHANNELS};
+use crate::core::stream::{Settings, Step, Stream, Subscription, Types};
 use crate::core::time::{Millis, Mono};
-use crate::platform::{clock, config, log, random, store, tail};
+use crate::platform::{clock, config, random};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// How long a resuming subscriber waits for the head before its first byte, in milliseconds.
+/// The query parameters that may be given more than once.
+const REPEATED: [&str; 2] = ["channel", "event"];
+
+/// The most types of events to choose by.
+const MAX_TYPES: usize = 32;
+
+/// How long a resuming subscriber waits for the heads before its first byte, in milliseconds.
 const FIRST_READ_MILLIS: u64 = 500;
 
-pub(super) async fn subscribe(channel: &Channel, request: &Request) -> Result<Response, Problem> {
+/// Answers a subscriber to the channel in the path, or else to those in the query.
+pub(super) async fn subscribe(
+    in_path: Option<Channel>,
+    request: &Request,
+) -> Result<Response, Problem> {
     let settings = config::subscribe().await.map_err(Problem::config)?;
     let now = clock::now();
-    let query = Query::parse(request.uri().query())?;
-    let start = start(request.headers(), &query, now.wall)?;
-    let live = query.flag("live")?.unwrap_or(true);
-    if request.method() == Method::HEAD {
-        return Ok(event_stream(Body::stream(futures::stream::empty())));
-    }
-    let stream = Stream::new(
-        channel.clone(),
-        settings,
-        start.clone(),
-        live,
-        random::u64(),
-        now.mono,
-    );
-    let mut subscription = Subscription {
-        channel: channel.clone(),
-        stream,
-        reading: None,
+    let query = Query::parse(request.uri().query(), &REPEATED)?;
+    let channels = channels(in_path, &query)?;
+    let subscription = Subscription {
+        channels: starts(channels.clone(), request.headers(), &query, now.wall)?,
+        types: types(&query)?,
+        live: query.flag("live")?.unwrap_or(true),
     };
-    if (!live || start.resumes())
-        && let Some(head) = subscription.first_head(now.mono).await
-        && Stream::is_finished(&start, live, head.as_deref(), clock::now())
-    {
-        return Ok(body::empty(StatusCode::NO_CONTENT));
+    let headers = request.headers();
+    let as_json = accept::names(headers, "application/json")
+        && !accept::names(headers, "text/event-stream");
+    let mut response = match (as_json, request.method()) {
+        (true, _) => long_poll::answer(subscription, settings, &query, request, now.mono).await?,
+        (false, &Method::HEAD) => event_stream(Body::stream(futures::stream::empty())),
+        (false, _) => open(subscription, settings, now.mono).await,
+    };
+    let headers = response.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("accept, last-event-id"));
+    headers.append(LINK, link::to(request.uri(), "self"));
+    for channel in &channels {
+        headers.append(LINK, link::to(format_args!("/publish/{channel}"), "edit"));
     }
-    let chunks = futures::stream::unfold(subscription, |mut subscription| async {
-        let chunk = subscription.chunk().await?;
-        Some((chunk, subscription))
+    Ok(response)
+}
+
+/// Opens a stream, unless it would have nothing to say.
+async fn open(subscription: Subscription, settings: Settings, now: Mono) -> Response {
+    let mut channels = subscription.channels.iter();
+    let waits = !subscription.live || channels.any(|(_, start)| start.resumes());
+    let mut reader = Reader::of(&subscription);
+    let mut stream = Stream::new(subscription, settings, random::u64(), now);
+    if waits {
+        reader.read_heads(now);
+        let until = now.after(FIRST_READ_MILLIS);
+        while !reader.is_idle() && clock::mono() < until {
+            reader.wait(until, stream.feeds()).await;
+        }
+        if stream.is_finished(clock::now()) {
+            return body::empty(StatusCode::NO_CONTENT);
+        }
+    }
+    let chunks = futures::stream::unfold((stream, reader), |(mut stream, mut reader)| async {
+        let chunk = chunk(&mut stream, &mut reader).await?;
+        Some((chunk, (stream, reader)))
     });
-    Ok(event_stream(Body::stream(chunks)))
+    event_stream(Body::stream(chunks))
+}
+
+/// The next bytes to send; `None` ends the response.
+async fn chunk(stream: &mut Stream, reader: &mut Reader) -> Option<Bytes> {
+    loop {
+        reader.tell(stream.feeds()).await;
+        match stream.next(clock::now()) {
+            Step::Emit(bytes) => return Some(bytes.into()),
+            Step::End => return None,
+            Step::ReadHead(place, newer_than) => reader.read_head(place, newer_than),
+            Step::ReadSegments(place, names) => reader.read_segments(place, names),
+            Step::Wait(until) => reader.wait(until, stream.feeds()).await,
+        }
+    }
 }
 
 fn event_stream(body: Body) -> Response {
@@ -73,145 +108,80 @@ fn event_stream(body: Body) -> Response {
     response
 }
 
+/// The channels to subscribe to, in order.
+fn channels(in_path: Option<Channel>, query: &Query) -> Result<Vec<Channel>, Problem> {
+    let in_query = query.all("channel");
+    if let Some(channel) = in_path {
+        return match in_query.is_empty() {
+            true => Ok(vec![channel]),
+            false => Err(Problem::query(
+                "a channel is in the path already; name several as /events?channel=a&channel=b",
+            )),
+        };
+    }
+    if in_query.is_empty() || in_query.len() > MAX_CHANNELS {
+        return Err(Problem::query(format_args!(
+            "{} channels are named; accepted are 1 to {MAX_CHANNELS}, as /events/a or \
+             /events?channel=a&channel=b",
+            in_query.len()
+        )));
+    }
+    let mut channels = Vec::with_capacity(in_query.len());
+    for name in in_query {
+        let channel: Channel = name.parse().map_err(Problem::channel)?;
+        if channels.contains(&channel) {
+            return Err(Problem::query(format_args!(
+                "the channel {channel} is named more than once"
+            )));
+        }
+        channels.push(channel);
+    }
+    Ok(channels)
+}
+
 /// Where to start: the header, else a last event ID in the query, else `last`, else live.
-fn start(headers: &HeaderMap, query: &Query, now: Millis) -> Result<Start, Problem> {
+fn starts(
+    channels: Vec<Channel>,
+    headers: &HeaderMap,
+    query: &Query,
+    now: Millis,
+) -> Result<Vec<(Channel, Start)>, Problem> {
     let header = headers
         .get(LAST_EVENT_ID)
         .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let in_query = || {
-        ["last_event_id", "lastEventId", "Last-Event-ID"]
+        LAST_EVENT_ID_PARAMETERS
             .iter()
             .find_map(|name| query.get(name))
     };
     let given = header
         .filter(|id| !id.is_empty())
         .or_else(|| in_query().map(str::to_owned));
-    Ok(match given.as_deref() {
-        Some("earliest") => Start::Earliest,
-        Some(id) if !id.is_empty() => Start::after(id),
-        _ => match query.number("last")? {
-            Some(count) => Start::Last(count),
-            None => Start::Live(now),
-        },
-    })
+    let count = channels.len();
+    let last = query.number("last", 1..=u64::MAX)?;
+    let starts = match (given.as_deref(), last) {
+        (Some("earliest"), _) => vec![Start::Earliest; count],
+        (Some(id), _) if !id.is_empty() => Start::after(id, count),
+        (_, Some(newest)) => vec![Start::Last(newest); count],
+        (_, None) => vec![Start::Live(now); count],
+    };
+    Ok(channels.into_iter().zip(starts).collect())
 }
 
-/// A stream and what it waits for. Dropped with the response body, when the client is gone.
-struct Subscription {
-    channel: Channel,
-    stream: Stream,
-    reading: Option<Pin<Box<dyn Future<Output = Reading>>>>,
-}
-
-/// What was read for a stream.
-enum Reading {
-    Head(Result<tail::HeadRead, String>),
-    Segments(Vec<SegmentRef>, Vec<Result<Option<Bytes>, String>>),
-}
-
-impl Subscription {
-    /// Reads the head before anything is sent, unless that takes long.
-    async fn first_head(&mut self, opened: Mono) -> Option<Option<Rc<Head>>> {
-        self.read_head(opened);
-        match self.wait(opened.after(FIRST_READ_MILLIS)).await {
-            Some(Reading::Head(result)) => {
-                let head = result.as_ref().ok().map(|(_, head)| head.clone());
-                self.tell(Reading::Head(result));
-                head
-            }
-            _ => None,
-        }
+/// The types of events to deliver.
+fn types(query: &Query) -> Result<Types, Problem> {
+    let wanted = query.all("event");
+    if wanted.is_empty() {
+        return Ok(Types::All);
     }
-
-    /// The next bytes to send; `None` ends the response.
-    async fn chunk(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(read) = self.poll_reading().await {
-                self.tell(read);
-            }
-            match self.stream.next(clock::now()) {
-                Step::Emit(bytes) => return Some(bytes.into()),
-                Step::End => return None,
-                Step::ReadHead(newer_than) => self.read_head(newer_than),
-                Step::ReadSegments(names) => self.read_segments(names),
-                Step::Wait(until) => {
-                    if let Some(read) = self.wait(until).await {
-                        self.tell(read);
-                    }
-                }
-            }
-        }
+    if wanted.len() > MAX_TYPES {
+        return Err(Problem::query(format_args!(
+            "`event` is given {} times; accepted are up to {MAX_TYPES}",
+            wanted.len()
+        )));
     }
-
-    fn read_head(&mut self, newer_than: Mono) {
-        let channel = self.channel.clone();
-        self.reading = Some(Box::pin(async move {
-            Reading::Head(tail::head(&channel, newer_than).await)
-        }));
+    for text in &wanted {
+        EventType::parse(text).map_err(Problem::event_type)?;
     }
-
-    fn read_segments(&mut self, names: Vec<SegmentRef>) {
-        let channel = self.channel.clone();
-        self.reading = Some(Box::pin(async move {
-            let keys: Vec<_> = names
-                .iter()
-                .map(|name| segment_key(&channel, *name))
-                .collect();
-            let segments = join_all(keys.iter().map(|key| store::get(key))).await;
-            Reading::Segments(names, segments)
-        }));
-    }
-
-    /// What is being read, if it has arrived. Most reads have, at once.
-    async fn poll_reading(&mut self) -> Option<Reading> {
-        let reading = self.reading.as_mut()?;
-        let read = poll_fn(|context| match reading.poll_unpin(context) {
-            Poll::Ready(read) => Poll::Ready(Some(read)),
-            Poll::Pending => Poll::Ready(None),
-        });
-        let read = read.await?;
-        self.reading = None;
-        Some(read)
-    }
-
-    /// Waits for what is being read, but not longer than `until`. What has not arrived by then goes
-    /// on being read.
-    async fn wait(&mut self, until: Mono) -> Option<Reading> {
-        let timer = clock::sleep_until(until);
-        let Some(reading) = self.reading.as_mut() else {
-            timer.await;
-            return None;
-        };
-        match select(reading, Box::pin(timer)).await {
-            Either::Left((read, _)) => {
-                self.reading = None;
-                Some(read)
-            }
-            Either::Right(_) => None,
-        }
-    }
-
-    fn tell(&mut self, read: Reading) {
-        let now = clock::mono();
-        match read {
-            Reading::Head(Ok((at, head))) => self.stream.head_read(at, Ok(head), now),
-            Reading::Head(Err(error)) => {
-                self.report(&error);
-                self.stream.head_read(now, Err(error), now);
-            }
-            Reading::Segments(names, segments) => {
-                for error in segments.iter().filter_map(|segment| segment.as_ref().err()) {
-                    self.report(error);
-                }
-                self.stream.segments_read(&names, segments, now);
-            }
-        }
-        if let Some(error) = self.stream.take_error() {
-            self.report(&error.to_string());
-        }
-    }
-
-    fn report(&self, error: &str) {
-        log::error(format_args!("streaming {}", self.channel), error);
-    }
+    Ok(Types::Only(wanted.into_iter().map(str::to_owned).collect()))
 }

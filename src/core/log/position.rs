@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Head, Run, Sealed};
-use crate::core::sse::{Cursor, EventId, Seq};
+use crate::core::sse::{Cursor, Mark, Seq};
 use crate::core::time::Millis;
 
 /// Where a subscriber wants to start.
@@ -15,8 +15,8 @@ pub enum Start {
     Earliest,
     /// With the newest so many events.
     Last(u64),
-    /// After this event.
-    After(EventId),
+    /// Where the client stood.
+    After(Mark),
     /// A last event ID that is none of this server's, as it was given.
     Unreadable(String),
 }
@@ -66,22 +66,6 @@ pub enum Location {
     Evicted,
 }
 
-impl Gap {
-    /// A gap after `requested`, going on at the oldest event that `head` keeps.
-    #[must_use]
-    pub fn new(reason: GapReason, requested: String, head: Option<&Head>) -> Self {
-        let resumed_from = head.map(|head| EventId {
-            epoch: head.epoch,
-            seq: head.first(),
-        });
-        Self {
-            reason,
-            requested,
-            resumed_from: resumed_from.map(|id| id.to_string()),
-        }
-    }
-}
-
 impl Start {
     /// Whether the client says that it has had events before.
     #[must_use]
@@ -93,39 +77,49 @@ impl Start {
     #[must_use]
     pub fn position(&self, head: &Head, now: Millis) -> Position {
         let at = |next| Position { next, gap: None };
-        let gap = |reason, requested| Position {
+        let gap = |reason| Position {
             next: head.first(),
-            gap: Some(Gap::new(reason, requested, Some(head))),
+            gap: Some(Gap {
+                reason,
+                requested: self.requested(),
+                resumed_from: Some(head.before(head.first()).next().to_string()),
+            }),
         };
         match self {
             Self::Live(since) => at(head.first_between(*since, now)),
             Self::Earliest => at(head.first()),
             Self::Last(count) => at(head.next().minus(*count).max(head.first())),
-            Self::After(id) => {
-                if id.epoch != head.epoch {
-                    gap(GapReason::Reset, id.to_string())
-                } else if id.seq >= head.next() {
-                    gap(GapReason::Ahead, id.to_string())
-                } else if id.seq.plus(1) < head.first() {
-                    gap(GapReason::Evicted, id.to_string())
-                } else {
-                    at(id.seq.plus(1))
-                }
+            Self::After(Mark::Unbegun) if head.first() == Seq::FIRST => at(Seq::FIRST),
+            Self::After(Mark::Unbegun) => gap(GapReason::Evicted),
+            Self::After(Mark::After(id)) if id.epoch != head.epoch => gap(GapReason::Reset),
+            Self::After(Mark::After(id)) if id.seq >= head.next() => gap(GapReason::Ahead),
+            Self::After(Mark::After(id)) if id.seq.plus(1) < head.first() => {
+                gap(GapReason::Evicted)
             }
-            Self::Unreadable(text) => gap(GapReason::Reset, text.clone()),
+            Self::After(Mark::After(id)) => at(id.seq.plus(1)),
+            Self::Unreadable(_) => gap(GapReason::Reset),
         }
     }
 
-    /// The start that a last event ID asks for.
+    /// Where the channels of a stream, so many, start by a last event ID. One that is not a cursor
+    /// over so many channels says nothing about any of them.
     #[must_use]
-    pub fn after(last_event_id: &str) -> Self {
-        match last_event_id
-            .parse::<Cursor>()
-            .ok()
-            .and_then(|cursor| cursor.single())
-        {
-            Some(id) => Self::After(id),
-            None => Self::Unreadable(last_event_id.to_owned()),
+    pub fn after(last_event_id: &str, channels: usize) -> Vec<Self> {
+        match last_event_id.parse::<Cursor>() {
+            Ok(cursor) if cursor.marks().len() == channels => {
+                cursor.marks().iter().copied().map(Self::After).collect()
+            }
+            _ => vec![Self::Unreadable(last_event_id.to_owned()); channels],
+        }
+    }
+
+    /// The last event ID that was given, or nothing.
+    #[must_use]
+    pub fn requested(&self) -> String {
+        match self {
+            Self::After(mark) => Cursor::from(*mark).to_string(),
+            Self::Unreadable(text) => text.clone(),
+            Self::Live(_) | Self::Earliest | Self::Last(_) => String::new(),
         }
     }
 }
@@ -213,6 +207,10 @@ mod tests {
         head
     }
 
+    fn after(last_event_id: &str) -> Start {
+        Start::after(last_event_id, 1).remove(0)
+    }
+
     fn starts(head: &Head, start: &Start) -> u64 {
         let position = start.position(head, NOW);
         assert_eq!(position.gap, None);
@@ -220,7 +218,7 @@ mod tests {
     }
 
     fn gap(head: &Head, last_event_id: &str) -> (u64, GapReason, String, String) {
-        let position = Start::after(last_event_id).position(head, NOW);
+        let position = after(last_event_id).position(head, NOW);
         let gap = position.gap.unwrap();
         (
             position.next.0,
@@ -236,9 +234,10 @@ mod tests {
         assert_eq!(starts(&head, &Start::Earliest), 1);
         assert_eq!(starts(&head, &Start::Last(2)), 4);
         assert_eq!(starts(&head, &Start::Last(99)), 1);
-        assert_eq!(starts(&head, &Start::after("000007-0")), 1);
-        assert_eq!(starts(&head, &Start::after("000007-3")), 4);
-        assert_eq!(starts(&head, &Start::after("000007-5")), 6);
+        assert_eq!(starts(&head, &after("000007-0")), 1);
+        assert_eq!(starts(&head, &after("0")), 1);
+        assert_eq!(starts(&head, &after("000007-3")), 4);
+        assert_eq!(starts(&head, &after("000007-5")), 6);
     }
 
     #[test]
@@ -268,6 +267,7 @@ mod tests {
             gap(&head, "000007-1"),
             expected(GapReason::Evicted, "000007-1")
         );
+        assert_eq!(gap(&head, "0"), expected(GapReason::Evicted, "0"));
         assert_eq!(
             gap(&head, "000007-8"),
             expected(GapReason::Ahead, "000007-8")
@@ -284,8 +284,10 @@ mod tests {
             gap(&head, "000007-6~000007-6"),
             expected(GapReason::Reset, "000007-6~000007-6")
         );
+        let cursor = Cursor::new(vec![Mark::Unbegun; 2]).unwrap().to_string();
+        assert_eq!(gap(&head, &cursor), expected(GapReason::Reset, &cursor));
         assert_eq!(
-            starts(&head, &Start::after("000007-4")),
+            starts(&head, &after("000007-4")),
             5,
             "the one before the oldest can be followed"
         );

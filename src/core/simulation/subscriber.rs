@@ -7,8 +7,8 @@ use super::stats::Stats;
 use super::store::{Answer, Call};
 use super::world::{Next, Scene};
 use crate::core::log::{Head, Now, SegmentRef, Start, head_key, segment_key};
-use crate::core::sse::EventId;
-use crate::core::stream::{Settings, Step, Stream};
+use crate::core::sse::{EventId, Mark};
+use crate::core::stream::{Settings, Step, Stream, Subscription, Types};
 use crate::core::time::Mono;
 
 const SETTINGS: Settings = Settings {
@@ -80,15 +80,13 @@ impl Subscriber {
         }
         let stream = self.stream.get_or_insert_with(|| {
             stats.streams += 1;
-            let start = self.last.map_or(Start::Earliest, Start::After);
-            Stream::new(
-                channel.clone(),
-                SETTINGS,
-                start,
-                true,
-                random.u64(..),
-                now.mono,
-            )
+            let start = self.last.map_or(Start::Earliest, |last| Start::After(Mark::After(last)));
+            let subscription = Subscription {
+                channels: vec![(channel.clone(), start)],
+                types: Types::All,
+                live: true,
+            };
+            Stream::new(subscription, SETTINGS, random.u64(..), now.mono)
         });
         match (answer, std::mem::replace(&mut self.asked, Asked::Nothing)) {
             (Some(Answer::Value(value)), Asked::Head(at)) => {
@@ -99,10 +97,10 @@ impl Subscriber {
                         .map_err(|error| error.to_string())
                 };
                 let head = value.and_then(|value| value.map(decode).transpose());
-                stream.head_read(at, head, now.mono);
+                stream.feeds().head_read(0, at, head, now.mono);
             }
             (Some(Answer::Values(values)), Asked::Segments(names)) => {
-                stream.segments_read(&names, values, now.mono)
+                stream.feeds().segments_read(0, &names, values, now.mono)
             }
             _ => {}
         }
@@ -118,11 +116,11 @@ impl Subscriber {
                     1
                 }))
             }
-            Step::ReadHead(_) => {
+            Step::ReadHead(..) => {
                 self.asked = Asked::Head(now.mono);
                 Ok(Next::Call(Call::Get(head_key(channel))))
             }
-            Step::ReadSegments(names) => {
+            Step::ReadSegments(_, names) => {
                 let keys = names
                     .iter()
                     .map(|name| segment_key(channel, *name))
@@ -154,7 +152,7 @@ impl Subscriber {
         match field("event: ") {
             Some("runnel.gap") => {
                 stats.gaps += 1;
-                let reason = data.split('"').nth(3).unwrap_or_default();
+                let reason = data.split('"').nth(7).unwrap_or_default();
                 checker.gap_read(reason, self.last, id)?;
             }
             Some("runnel.end") => {

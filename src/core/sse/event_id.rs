@@ -1,16 +1,13 @@
-//! Event ids and cursors: what a client hands back to resume.
+//! Event ids.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest cursor, in bytes: a `Last-Event-ID` header of more than 128 bytes, or with other
-/// characters, costs browsers a CORS preflight (Fetch, "CORS-safelisted request-header").
-pub const MAX_CURSOR_BYTES: usize = 128;
-
 const EPOCH_DIGITS: usize = 6;
-const EPOCH_COUNT: u32 = 36_u32.pow(6);
+/// How many epochs there are.
+pub(super) const EPOCH_COUNT: u32 = 36_u32.pow(6);
 
 /// Which log of a channel an id belongs to: drawn at random when the log is created or purged, so
 /// that ids of a log that is gone are not taken for ids of its successor. Six digits of base 36.
@@ -23,6 +20,11 @@ impl Epoch {
     #[allow(clippy::cast_possible_truncation)] // the remainder is below 36^6, which is below 2^32
     pub const fn from_random(random: u64) -> Self {
         Self((random % EPOCH_COUNT as u64) as u32)
+    }
+
+    /// The number that the digits stand for, below [`EPOCH_COUNT`].
+    pub(super) const fn number(self) -> u32 {
+        self.0
     }
 
     /// The digits as they are displayed.
@@ -87,8 +89,7 @@ impl Seq {
     }
 }
 
-/// The id of one event, written `<epoch>-<seq>`, e.g. `3k9x2a-17`. As a cursor it means "everything
-/// up to and including this event"; its seq may then be 0.
+/// The id of one event, written `<epoch>-<seq>`, e.g. `3k9x2a-17`.
 ///
 /// `Display` and `FromStr` are each other's inverse: a text that parses is written back the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,6 +98,24 @@ pub struct EventId {
     pub epoch: Epoch,
     /// Its place there.
     pub seq: Seq,
+}
+
+impl EventId {
+    /// The id of the event that follows.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self {
+            epoch: self.epoch,
+            seq: self.seq.plus(1),
+        }
+    }
+
+    /// Appends the id's text to `out`.
+    pub(super) fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.epoch.digits());
+        out.push(b'-');
+        out.extend_from_slice(itoa::Buffer::new().format(self.seq.0).as_bytes());
+    }
 }
 
 /// The text is not an event id of this server.
@@ -134,90 +153,6 @@ impl FromStr for EventId {
     }
 }
 
-/// Where a client stands: one [`EventId`] for each channel of its stream, in the stream's order,
-/// joined by `~`. Never empty, never longer than [`MAX_CURSOR_BYTES`] as text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor(Vec<EventId>);
-
-/// Why ids or a text do not make a cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CursorError {
-    /// A part is not an event id (or there is none).
-    Id(EventIdError),
-    /// As text it is longer than [`MAX_CURSOR_BYTES`].
-    TooLong,
-}
-
-impl fmt::Display for CursorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Id(error) => error.fmt(f),
-            Self::TooLong => write!(f, "a cursor has at most {MAX_CURSOR_BYTES} bytes"),
-        }
-    }
-}
-
-impl std::error::Error for CursorError {}
-
-impl Cursor {
-    /// A cursor over several channels.
-    ///
-    /// # Errors
-    /// When there is no id, or as text it would be too long.
-    pub fn new(ids: Vec<EventId>) -> Result<Self, CursorError> {
-        if ids.is_empty() {
-            return Err(CursorError::Id(EventIdError));
-        }
-        let cursor = Self(ids);
-        if cursor.to_string().len() > MAX_CURSOR_BYTES {
-            return Err(CursorError::TooLong);
-        }
-        Ok(cursor)
-    }
-
-    /// The id, if the cursor is over exactly one channel.
-    #[must_use]
-    pub fn single(&self) -> Option<EventId> {
-        match self.0.as_slice() {
-            [id] => Some(*id),
-            _ => None,
-        }
-    }
-}
-
-impl From<EventId> for Cursor {
-    fn from(id: EventId) -> Self {
-        Self(vec![id])
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, id) in self.0.iter().enumerate() {
-            if place > 0 {
-                f.write_str("~")?;
-            }
-            id.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = CursorError;
-
-    fn from_str(text: &str) -> Result<Self, CursorError> {
-        if text.len() > MAX_CURSOR_BYTES {
-            return Err(CursorError::TooLong);
-        }
-        text.split('~')
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .map(Self)
-            .map_err(CursorError::Id)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,19 +181,10 @@ mod tests {
             }
         }
 
-        /// Law: as for ids, for several of them.
-        #[test]
-        fn every_cursor_is_read_back_as_it_was_written(ids in prop::collection::vec(event_ids(), 1..12)) {
-            match Cursor::new(ids) {
-                Ok(cursor) => prop_assert_eq!(cursor.to_string().parse::<Cursor>(), Ok(cursor)),
-                Err(error) => prop_assert_eq!(error, CursorError::TooLong),
-            }
-        }
-
         /// Law: no text makes parsing panic.
         #[test]
         fn any_text_is_parsed_or_refused(text in ".*") {
-            let _ = text.parse::<Cursor>();
+            let _ = text.parse::<EventId>();
         }
     }
 
@@ -295,11 +221,5 @@ mod tests {
         ] {
             assert_eq!(text.parse::<EventId>(), Err(EventIdError), "{text:?}");
         }
-        assert_eq!(
-            "00000z-1~".parse::<Cursor>(),
-            Err(CursorError::Id(EventIdError))
-        );
-        assert_eq!("0".repeat(129).parse::<Cursor>(), Err(CursorError::TooLong));
-        assert_eq!(Cursor::new(vec![]), Err(CursorError::Id(EventIdError)));
     }
 }

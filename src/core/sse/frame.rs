@@ -12,15 +12,16 @@
 //! end-of-line = ( cr lf / cr / lf )          LF
 //! ```
 
-use super::{Cursor, EventId, EventType};
+use super::{Cursor, EventType};
 
 /// Whole blocks of an event stream, in the order they were added.
 ///
 /// ```
-/// # use runnel::core::sse::{EventType, Frames};
+/// # use runnel::core::sse::{Cursor, EventType, Frames, Mark};
 /// let mut frames = Frames::default();
 /// let price = EventType::parse("price").ok();
-/// frames.event("3k9x2a-17".parse().unwrap(), price, "7\n8");
+/// let cursor = Cursor::from(Mark::After("3k9x2a-17".parse().unwrap()));
+/// frames.event(&cursor, price, "7\n8");
 /// assert_eq!(frames.into_bytes(), b"id: 3k9x2a-17\nevent: price\ndata: 7\ndata: 8\n\n");
 /// ```
 #[derive(Debug, Default)]
@@ -37,13 +38,13 @@ impl Frames {
         }
     }
 
-    /// Adds an event.
+    /// Adds an event; `cursor` is where the client stands when it has it, and becomes its id.
     ///
     /// `data` may be anything: it is cut at CR LF, CR and LF, the three line ends a client
     /// recognises, into one `data` line each. The client joins the lines with LF again, so every
     /// line end arrives as LF and nothing else changes; empty data is still an event.
-    pub fn event(&mut self, id: EventId, event_type: Option<EventType<'_>>, data: &str) {
-        self.id(id);
+    pub fn event(&mut self, cursor: &Cursor, event_type: Option<EventType<'_>>, data: &str) {
+        self.id(cursor);
         if let Some(event_type) = event_type {
             self.line(b"event: ", event_type.as_str().as_bytes());
         }
@@ -55,10 +56,17 @@ impl Frames {
     /// client there; without one the client's last event ID stays as it is.
     pub fn signal(&mut self, name: EventType<'_>, cursor: Option<&Cursor>, data: &str) {
         if let Some(cursor) = cursor {
-            self.line(b"id: ", cursor.to_string().as_bytes());
+            self.id(cursor);
         }
         self.line(b"event: ", name.as_str().as_bytes());
         self.data(data);
+        self.end_block();
+    }
+
+    /// Adds a block that only moves the client's last event ID (9.2.6: a block without data
+    /// dispatches nothing).
+    pub fn mark(&mut self, cursor: &Cursor) {
+        self.id(cursor);
         self.end_block();
     }
 
@@ -95,11 +103,10 @@ impl Frames {
         self.bytes
     }
 
-    fn id(&mut self, id: EventId) {
+    fn id(&mut self, cursor: &Cursor) {
         self.bytes.extend_from_slice(b"id: ");
-        self.bytes.extend_from_slice(&id.epoch.digits());
-        self.bytes.push(b'-');
-        self.line(b"", itoa::Buffer::new().format(id.seq.0).as_bytes());
+        cursor.write(&mut self.bytes);
+        self.bytes.push(b'\n');
     }
 
     fn data(&mut self, data: &str) {
@@ -131,7 +138,7 @@ fn for_each_line(text: &str, mut each: impl FnMut(&[u8])) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Epoch, Seq};
+    use super::super::{Epoch, EventId, Mark, Seq};
     use super::*;
     use eventsource_stream::Eventsource;
     use futures::{StreamExt, executor::block_on, stream};
@@ -140,7 +147,7 @@ mod tests {
     fn wire(event_type: Option<&str>, data: &str) -> String {
         let mut frames = Frames::default();
         let event_type = event_type.map(|text| EventType::parse(text).unwrap());
-        frames.event("3k9x2a-17".parse().unwrap(), event_type, data);
+        frames.event(&"3k9x2a-17".parse().unwrap(), event_type, data);
         String::from_utf8(frames.into_bytes()).unwrap()
     }
 
@@ -203,11 +210,13 @@ mod tests {
         frames.comment("two\nlines");
         let end = EventType::parse("runnel.end").unwrap();
         frames.signal(end, None, "{}");
-        frames.signal(end, Some(&"00000z-1~00000y-2".parse().unwrap()), "{}");
+        let cursor = "00000z-1".parse().unwrap();
+        frames.signal(end, Some(&cursor), "{}");
+        frames.mark(&cursor);
         assert_eq!(
             String::from_utf8(frames.into_bytes()).unwrap(),
             "retry: 2345\n\n:\n\n: two\n: lines\n\nevent: runnel.end\ndata: {}\n\n\
-             id: 00000z-1~00000y-2\nevent: runnel.end\ndata: {}\n\n"
+             id: 00000z-1\nevent: runnel.end\ndata: {}\n\nid: 00000z-1\n\n"
         );
     }
 
@@ -219,7 +228,7 @@ mod tests {
                 seq: Seq(seq),
             };
             let mut frames = Frames::default();
-            frames.event(id, None, "");
+            frames.event(&Mark::After(id).into(), None, "");
             assert_eq!(
                 frames.into_bytes(),
                 format!("id: {id}\ndata: \n\n").into_bytes()
@@ -253,7 +262,7 @@ mod tests {
                 frames.comment("");
                 let id = EventId { epoch: Epoch::from_random(7), seq: Seq(place as u64 + 1) };
                 let event_type = typed.then(|| EventType::parse(event_type).unwrap());
-                frames.event(id, event_type, data);
+                frames.event(&Mark::After(id).into(), event_type, data);
             }
             let bytes = frames.into_bytes();
             let mut rest = bytes.as_slice();

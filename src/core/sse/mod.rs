@@ -1,11 +1,13 @@
 //! The event stream on the wire: WHATWG HTML 9.2, "Server-sent events".
 
+mod cursor;
 mod event_id;
 mod event_type;
 mod frame;
 mod reconnection;
 
-pub use event_id::{Cursor, CursorError, Epoch, EventId, EventIdError, MAX_CURSOR_BYTES, Seq};
+pub use cursor::{Cursor, CursorError, MAX_CHANNELS, MAX_CURSOR_BYTES, Mark};
+pub use event_id::{Epoch, EventId, EventIdError, Seq};
 pub use event_type::{EventType, EventTypeError, MAX_EVENT_TYPE_BYTES};
 pub use frame::Frames;
 pub use reconnection::{MAX_RECONNECTION_MILLIS, reconnection_millis};

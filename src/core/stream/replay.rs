@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use bytes::Buf;
 
 use super::CHUNK_BYTES;
-use crate::core::log::Run;
-use crate::core::sse::{EventId, Frames, Seq};
+use crate::core::log::{Record, Run};
+use crate::core::sse::{EventId, Seq};
 use crate::core::time::Millis;
 
-/// Runs of records in order of their seqs, to be encoded chunk by chunk.
+/// Runs of records in order of their seqs, to be given out chunk by chunk.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     runs: VecDeque<Run>,
@@ -29,32 +29,39 @@ impl Replay {
         self.runs.push_back(run);
     }
 
-    /// How much room the next chunk will want; `None` if there is nothing to encode.
-    pub(super) fn chunk_capacity(&self) -> Option<usize> {
+    /// Whether there is nothing to give out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// How much room the next chunk will want, each event having `extra` bytes beside its record;
+    /// `None` if there is nothing to give out.
+    pub(super) fn chunk_capacity(&self, extra: usize) -> Option<usize> {
         let run = self.runs.front()?;
         let records: usize = self.runs.iter().map(|run| run.records.len()).sum();
-        // An event's id, type and data lines take about this much more than its record.
-        let lines = usize::try_from(run.count)
+        let extra = usize::try_from(run.count)
             .unwrap_or(usize::MAX)
-            .saturating_mul(40);
+            .saturating_mul(extra);
         Some(
             records
-                .saturating_add(lines)
+                .saturating_add(extra)
                 .min(CHUNK_BYTES + CHUNK_BYTES / 16),
         )
     }
 
-    /// Adds events to `frames`, from the one after `last` on, until there are [`CHUNK_BYTES`] or
-    /// nothing is left; returns the last one added. Records up to `last` are passed over.
+    /// Gives out the events after `last`, until `take` says that it wants no more or nothing is
+    /// left; returns the last one.
     ///
     /// # Errors
-    /// When a record cannot be read; what came before it is in `frames`, the rest is dropped.
-    pub(super) fn encode(
+    /// When the next record cannot be read; everything that was read is dropped then.
+    pub(super) fn deliver(
         &mut self,
         mut last: EventId,
-        frames: &mut Frames,
+        mut take: impl FnMut(EventId, &Record<'_>) -> bool,
     ) -> Result<EventId, postcard::Error> {
-        while frames.len() < CHUNK_BYTES {
+        let before = last;
+        let mut wanted = true;
+        while wanted {
             let Some(run) = self.runs.front_mut() else {
                 break;
             };
@@ -66,7 +73,7 @@ impl Replay {
             let mut records = run.records();
             let mut count = 0;
             let mut result = Ok(());
-            while frames.len() < CHUNK_BYTES {
+            while wanted {
                 match records.next() {
                     None => break,
                     Some(Ok((seq, record))) => {
@@ -77,7 +84,7 @@ impl Replay {
                             if over
                                 .is_none_or(|(until, since)| seq >= until || record.time >= since)
                             {
-                                frames.event(last, record.event_type, record.data);
+                                wanted = take(last, &record);
                             }
                         }
                     }
@@ -96,11 +103,8 @@ impl Replay {
             }
             if let Err(error) = result {
                 self.runs.clear();
-                return if frames.is_empty() {
-                    Err(error)
-                } else {
-                    Ok(last)
-                };
+                // What came before it is given out; it will be met again.
+                return if last == before { Err(error) } else { Ok(last) };
             }
         }
         Ok(last)

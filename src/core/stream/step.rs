@@ -1,6 +1,8 @@
 //! How a stream is told to behave, and what it says to do.
 
-use crate::core::log::SegmentRef;
+use crate::core::channel::Channel;
+use crate::core::log::{SegmentRef, Start};
+use crate::core::sse::EventType;
 use crate::core::time::Mono;
 
 /// How streams behave; times in milliseconds.
@@ -18,19 +20,55 @@ pub struct Settings {
     pub poll_millis: (u64, u64),
 }
 
-/// What to do next.
+/// What a subscriber wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The channels, 1 to [`MAX_CHANNELS`](crate::core::sse::MAX_CHANNELS), each with the place to
+    /// start at; the cursor has their order.
+    pub channels: Vec<(Channel, Start)>,
+    /// The types of the events to deliver.
+    pub types: Types,
+    /// Whether to go on after what is in the log now.
+    pub live: bool,
+}
+
+/// Which types of events are delivered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Types {
+    /// All of them.
+    #[default]
+    All,
+    /// These; `message` stands for events without a type.
+    Only(Vec<String>),
+}
+
+impl Types {
+    /// Whether events of this type are delivered.
+    #[must_use]
+    pub fn include(&self, event_type: Option<EventType<'_>>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(types) => {
+                let event_type = event_type.map_or("message", EventType::as_str);
+                types.iter().any(|wanted| wanted == event_type)
+            }
+        }
+    }
+}
+
+/// What to do next. `usize` is the place of a channel in [`Subscription::channels`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Send these bytes (whole blocks), then ask again.
     Emit(Vec<u8>),
     /// Read the head; one that was read later than at this time will do. Then
-    /// [`Stream::head_read`](super::Stream::head_read); until then, ask on.
-    ReadHead(Mono),
-    /// Read these segments, all at once if possible. Then [`Stream::segments_read`](super::Stream::segments_read); until then,
-    /// ask on.
-    ReadSegments(Vec<SegmentRef>),
+    /// [`Feeds::head_read`](super::Feeds::head_read); until then, ask on.
+    ReadHead(usize, Mono),
+    /// Read these segments, all at once if possible. Then
+    /// [`Feeds::segments_read`](super::Feeds::segments_read); until then, ask on.
+    ReadSegments(usize, Vec<SegmentRef>),
     /// Ask again at this time, or when something was read.
     Wait(Mono),
-    /// End the response.
+    /// There is nothing more to do.
     End,
 }

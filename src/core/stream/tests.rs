@@ -2,13 +2,18 @@
 
 mod gaps;
 mod life;
+mod polling;
+mod several;
 mod trouble;
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use bytes::Bytes;
 
 use super::*;
-use crate::core::log::{Batch, NewEvent, Retention, append};
-use crate::core::sse::{Epoch, Seq};
+use crate::core::log::{Batch, Head, NewEvent, Retention, SegmentRef, Start, append};
+use crate::core::sse::Epoch;
 use crate::core::time::Millis;
 use proptest::prelude::*;
 
@@ -19,6 +24,18 @@ const SETTINGS: Settings = Settings {
     patience_millis: 30_000,
     poll_millis: (5, 500),
 };
+
+fn after(last_event_id: &str) -> Start {
+    Start::after(last_event_id, 1).remove(0)
+}
+
+fn subscription(start: Start, live: bool) -> Subscription {
+    Subscription {
+        channels: vec![("demo".parse().unwrap(), start)],
+        types: Types::All,
+        live,
+    }
+}
 
 /// A channel's log and the store it is in.
 struct World {
@@ -99,18 +116,18 @@ impl World {
     }
 
     fn open_with(&self, settings: Settings, start: Start, live: bool) -> Stream {
-        Stream::new(
-            "demo".parse().unwrap(),
-            settings,
-            start,
-            live,
-            42,
-            Mono(self.now),
-        )
+        Stream::new(subscription(start, live), settings, 42, Mono(self.now))
     }
 
     fn open(&self, start: Start) -> Stream {
         self.open_with(SETTINGS, start, true)
+    }
+
+    fn head_as_read(&self) -> Result<Option<Rc<Head>>, String> {
+        match self.failing {
+            true => Err("down".to_owned()),
+            false => Ok(self.head.clone().map(Rc::new)),
+        }
     }
 
     /// The next chunk that the stream sends no later than `until`; `None` if it ends or waits.
@@ -127,22 +144,18 @@ impl World {
                     }
                     self.now = at.0;
                 }
-                Step::ReadHead(_) => {
+                Step::ReadHead(place, _) => {
                     self.head_reads += 1;
-                    let head = if self.failing {
-                        Err("down".into())
-                    } else {
-                        Ok(self.head.clone().map(Rc::new))
-                    };
-                    stream.head_read(Mono(self.now), head, Mono(self.now));
+                    let head = self.head_as_read();
+                    stream.feeds().head_read(place, Mono(self.now), head, Mono(self.now));
                 }
-                Step::ReadSegments(names) => {
+                Step::ReadSegments(place, names) => {
                     let mut read = |name| match self.failing || self.fails_once.remove(name) {
                         true => Err("down".into()),
                         false => Ok(self.segments.get(name).cloned()),
                     };
                     let values = names.iter().map(&mut read).collect();
-                    stream.segments_read(&names, values, Mono(self.now));
+                    stream.feeds().segments_read(place, &names, values, Mono(self.now));
                 }
             }
         }

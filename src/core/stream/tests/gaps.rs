@@ -6,10 +6,10 @@ use super::*;
 fn a_cursor_of_another_log_is_told_of_the_gap_and_resumes() {
     let mut world = World::with_events(2, 10);
     for cursor in ["000009-4", "x".repeat(500).as_str(), "000007-1~000007-2"] {
-        let mut stream = world.open(Start::after(cursor));
+        let mut stream = world.open(after(cursor));
         let sent = world.sent(&mut stream, 100);
         let signal = format!(
-            "id: 000007-0\nevent: runnel.gap\ndata: {{\"reason\":\"reset\",\"requested\":\"{cursor}\",\"resumed_from\":\"000007-1\"}}\n\n"
+            "id: 000007-0\nevent: runnel.gap\ndata: {{\"channel\":\"demo\",\"reason\":\"reset\",\"requested\":\"{cursor}\",\"resumed_from\":\"000007-1\"}}\n\n"
         );
         assert!(sent.contains(&signal), "{sent}");
         assert_eq!(seqs(&sent), [1, 2]);
@@ -19,7 +19,7 @@ fn a_cursor_of_another_log_is_told_of_the_gap_and_resumes() {
 #[test]
 fn a_cursor_ahead_of_the_log_is_first_given_the_benefit_of_the_doubt() {
     let mut world = World::with_events(2, 10);
-    let mut stream = world.open(Start::after("000007-3"));
+    let mut stream = world.open(after("000007-3"));
     assert!(seqs(&world.sent(&mut stream, 500)).is_empty());
     // The store's answer was stale: now it shows what the client had, and one more.
     world.publish("3");
@@ -28,11 +28,11 @@ fn a_cursor_ahead_of_the_log_is_first_given_the_benefit_of_the_doubt() {
     assert!(!sent.contains("runnel.gap"));
     assert_eq!(seqs(&sent), [4]);
 
-    let mut stream = world.open(Start::after("000007-9"));
+    let mut stream = world.open(after("000007-9"));
     let sent = world.sent(&mut stream, 3_000);
     assert!(
         sent.contains(
-            "{\"reason\":\"ahead\",\"requested\":\"000007-9\",\"resumed_from\":\"000007-1\"}"
+            "{\"channel\":\"demo\",\"reason\":\"ahead\",\"requested\":\"000007-9\",\"resumed_from\":\"000007-1\"}"
         ),
         "{sent}"
     );
@@ -75,7 +75,7 @@ fn a_segment_that_is_lost_for_good_is_skipped_with_a_gap() {
     let expected: Vec<_> = (1..lost.first.0).chain(lost.next().0..=300).collect();
     assert_eq!(seqs(&sent), expected);
     let gap = format!(
-        "{{\"reason\":\"evicted\",\"requested\":\"000007-{}\",\"resumed_from\":\"000007-{}\"}}",
+        "{{\"channel\":\"demo\",\"reason\":\"evicted\",\"requested\":\"000007-{}\",\"resumed_from\":\"000007-{}\"}}",
         lost.first.0 - 1,
         lost.next().0
     );
@@ -96,6 +96,7 @@ fn a_corrupt_segment_is_reported_and_skipped_with_a_gap() {
     assert_eq!(seqs(&sent), (broken.next().0..=300).collect::<Vec<_>>());
     assert!(
         stream
+            .feeds()
             .take_error()
             .unwrap()
             .to_string()
@@ -124,7 +125,7 @@ fn corrupt_records_in_the_head_are_skipped_with_a_gap() {
         1,
         "{sent}"
     );
-    assert!(stream.take_error().is_some());
+    assert!(stream.feeds().take_error().is_some());
 }
 
 #[test]
@@ -138,7 +139,7 @@ fn a_purge_in_mid_stream_is_a_gap_and_the_new_log_follows() {
     let sent = world.sent(&mut stream, 1_000);
     assert!(
         sent.contains(
-            "{\"reason\":\"reset\",\"requested\":\"000007-2\",\"resumed_from\":\"000008-1\"}"
+            "{\"channel\":\"demo\",\"reason\":\"reset\",\"requested\":\"000007-2\",\"resumed_from\":\"000008-1\"}"
         ),
         "{sent}"
     );

@@ -82,14 +82,8 @@ fn ends_by_itself_between_80_and_100_percent_of_its_age() {
     let mut ends = vec![];
     for seed in 0..50 {
         let mut world = World::new();
-        let mut stream = Stream::new(
-            "demo".parse().unwrap(),
-            SETTINGS,
-            Start::Earliest,
-            true,
-            seed,
-            Mono(world.now),
-        );
+        let subscription = subscription(Start::Earliest, true);
+        let mut stream = Stream::new(subscription, SETTINGS, seed, Mono(world.now));
         let opened = world.now;
         let sent = world.sent(&mut stream, 400_000);
         assert!(
@@ -108,7 +102,7 @@ fn ends_by_itself_between_80_and_100_percent_of_its_age() {
 fn a_closed_channel_ends_the_stream_when_everything_was_sent() {
     let mut world = World::with_events(2, 10);
     world.close();
-    let mut stream = world.open(Start::after("000007-1"));
+    let mut stream = world.open(after("000007-1"));
     let sent = world.sent(&mut stream, 1_000);
     assert!(
         sent.ends_with("id: 000007-2\ndata: 0000000001\n\nid: 000007-2\nevent: runnel.end\ndata: {\"reason\":\"closed\"}\n\n"),
@@ -121,22 +115,28 @@ fn a_closed_channel_ends_the_stream_when_everything_was_sent() {
 fn a_stream_has_nothing_to_say_after_the_end_or_when_it_does_not_wait() {
     let mut world = World::with_events(2, 10);
     let finished = |world: &World, start: &Start, live| {
-        Stream::is_finished(start, live, world.head.as_ref(), world.now())
+        let mut stream = world.open_with(SETTINGS, start.clone(), live);
+        assert!(!stream.is_finished(world.now()), "before anything was read");
+        let head = world.head.clone().map(Rc::new);
+        let now = Mono(world.now);
+        stream.feeds().head_read(0, now, Ok(head), now);
+        stream.is_finished(world.now())
     };
-    let last = Start::after("000007-2");
+    let last = after("000007-2");
     assert!(!finished(&world, &last, true));
     assert!(finished(&world, &last, false));
     assert!(!finished(&world, &Start::Earliest, false));
     world.close();
     assert!(finished(&world, &last, true));
-    assert!(!finished(&world, &Start::after("000007-1"), true));
-    assert!(!finished(&world, &Start::after("garbage"), true));
+    assert!(!finished(&world, &after("000007-1"), true));
+    assert!(!finished(&world, &after("garbage"), true));
     assert!(
         !finished(&world, &Start::Live(Millis(world.now + 1)), true),
         "it is told of the end first"
     );
     let nothing = World::new();
     assert!(finished(&nothing, &Start::Earliest, false));
+    assert!(finished(&nothing, &after("0"), false));
     assert!(!finished(&nothing, &last, false));
     assert!(!finished(&nothing, &last, true));
 }
@@ -156,9 +156,9 @@ fn a_replay_without_waiting_ends_at_the_newest_event() {
 #[test]
 fn a_replay_without_waiting_of_a_lost_log_says_so() {
     let mut world = World::new();
-    let mut stream = world.open_with(SETTINGS, Start::after("000009-4"), false);
+    let mut stream = world.open_with(SETTINGS, after("000009-4"), false);
     assert!(world.sent(&mut stream, 9_000).ends_with(
-        "event: runnel.gap\ndata: {\"reason\":\"reset\",\"requested\":\"000009-4\",\"resumed_from\":null}\n\n"
+        "id: 0\nevent: runnel.gap\ndata: {\"channel\":\"demo\",\"reason\":\"reset\",\"requested\":\"000009-4\",\"resumed_from\":null}\n\n"
     ));
     assert_eq!(stream.next(world.now()), Step::End);
 }

@@ -1,0 +1,142 @@
+//! The same as an event stream, one JSON answer at a time.
+
+use form_urlencoded::Serializer;
+use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, LINK};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde::Serialize;
+
+use super::body::{self, Request, Response};
+use super::link;
+use super::problem::Problem;
+use super::query::{Query, START_PARAMETERS};
+use super::reader::Reader;
+use crate::core::log::Start;
+use crate::core::stream::{GapSignal, LongPoll, Page, Settings, Step, Subscription};
+use crate::core::time::Mono;
+use crate::platform::{clock, random};
+
+/// The longest wait, in seconds.
+const MAX_WAIT_SECONDS: u64 = 25;
+
+/// The most events in an answer.
+const MAX_EVENTS: u64 = 1_000;
+
+/// An answer that cannot grow any more may be kept by the client's cache, but not for long: a purge
+/// ends it.
+const MINUTE: &str = "private, max-age=60";
+
+/// Any other answer has to be asked for again, by its tag.
+const REVALIDATE: &str = "private, no-cache";
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    /// Left out if there are none.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    gaps: &'a [GapSignal],
+    events: Vec<Event<'a>>,
+    cursor: String,
+    more: bool,
+    closed: bool,
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    channel: &'a str,
+    id: String,
+    event: &'a str,
+    data: &'a str,
+    /// Milliseconds since 1970.
+    time: u64,
+}
+
+/// Answers as soon as there is something to tell, or after the `wait` that the query asks for.
+pub(super) async fn answer(
+    subscription: Subscription,
+    settings: Settings,
+    query: &Query,
+    request: &Request,
+    now: Mono,
+) -> Result<Response, Problem> {
+    let wait = query.number("wait", 0..=MAX_WAIT_SECONDS)?.unwrap_or(0);
+    let limit = query.number("limit", 1..=MAX_EVENTS)?.unwrap_or(MAX_EVENTS);
+    if request.method() == Method::HEAD {
+        return Ok(body::json_head());
+    }
+    let channels: Vec<_> = subscription.channels.iter().map(|(channel, _)| channel.to_string()).collect();
+    let resumes = subscription.channels.iter().all(|(_, start)| matches!(start, Start::After(_)));
+    let mut reader = Reader::of(&subscription);
+    let mut poll = LongPoll::new(
+        subscription,
+        settings,
+        usize::try_from(limit).unwrap_or(usize::MAX),
+        known(request.headers()),
+        now.after(wait.saturating_mul(1_000)),
+        random::u64(),
+        now,
+    );
+    loop {
+        reader.tell(poll.feeds()).await;
+        match poll.next(clock::now()) {
+            Step::ReadHead(place, newer_than) => reader.read_head(place, newer_than),
+            Step::ReadSegments(place, names) => reader.read_segments(place, names),
+            Step::Wait(until) => reader.wait(until, poll.feeds()).await,
+            Step::Emit(_) | Step::End => break,
+        }
+    }
+    let page = poll.into_page().ok_or_else(Problem::store)?;
+    Ok(response(&page, &channels, resumes, request))
+}
+
+/// The cursor that the client's newest answer ended with (RFC 9110, 13.1.2).
+fn known(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(IF_NONE_MATCH)?.to_str().ok()?.trim();
+    let quoted = value.strip_prefix("W/").unwrap_or(value);
+    Some(quoted.strip_prefix('"')?.strip_suffix('"')?.to_owned())
+}
+
+fn response(page: &Page, channels: &[String], resumes: bool, request: &Request) -> Response {
+    let cursor = page.cursor.to_string();
+    let mut response = if known(request.headers()).as_ref() == Some(&cursor) {
+        body::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        let events = page.events.iter().map(|event| Event {
+            channel: channels.get(event.channel).map_or("", String::as_str),
+            id: event.cursor.to_string(),
+            event: event.event_type.as_deref().unwrap_or("message"),
+            data: &event.data,
+            time: event.time.0,
+        });
+        let answer = Answer {
+            gaps: &page.gaps,
+            events: events.collect(),
+            cursor: cursor.clone(),
+            more: page.more,
+            closed: page.closed,
+        };
+        body::json(StatusCode::OK, &answer)
+    };
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{cursor}\"")) {
+        headers.insert(ETAG, tag);
+    }
+    // What follows a cursor and is followed by more stays what it is.
+    let fixed = page.more && resumes && page.gaps.is_empty();
+    let cache = if fixed { MINUTE } else { REVALIDATE };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.append(LINK, link::to(next(request, &cursor), "next"));
+    response
+}
+
+/// The path and query that ask for what follows `cursor`.
+fn next(request: &Request, cursor: &str) -> String {
+    let uri = request.uri();
+    let mut query = Serializer::new(String::new());
+    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        let starts = START_PARAMETERS.contains(&name.as_ref());
+        if !starts {
+            query.append_pair(&name, &value);
+        }
+    }
+    query.append_pair("last_event_id", cursor);
+    format!("{}?{}", uri.path(), query.finish())
+}

@@ -1,0 +1,463 @@
+//! The events of one channel, as one subscriber gets them.
+//!
+//! ```text
+//! starting ──> following ──> ended
+//!    │             │ replay and live are the same state: the feed knows the last event it gave
+//!    │             │ out, and whatever follows that is next, wherever it is stored
+//!    └ until a head has said where to start
+//! ```
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::CHUNK_BYTES;
+use super::pace::{Pace, Trouble};
+use super::replay::Replay;
+use super::step::Settings;
+use crate::core::channel::Channel;
+use crate::core::log::{
+    FormatError, Gap, GapReason, Head, Location, Now, Record, SegmentRef, Start, segment,
+    segment_key,
+};
+use crate::core::sse::{EventId, Mark};
+use crate::core::time::Mono;
+
+/// A segment that the directory lists but the store does not have is waited for this long, in
+/// case the store's answer was stale; then it is skipped with a gap. Also how long a cursor ahead
+/// of the log is given the benefit of the doubt.
+const STALE_MILLIS: u64 = 1_000;
+
+/// One channel of a stream.
+#[derive(Debug)]
+pub(super) struct Feed {
+    channel: Channel,
+    settings: Settings,
+    start: Start,
+    /// Whether to go on after what is in the log now.
+    live: bool,
+    opened: Mono,
+    phase: Phase,
+    /// Where the subscriber says it stands.
+    given: Option<Mark>,
+    /// Where it stands, once that is known.
+    mark: Option<Mark>,
+    /// To be told before anything else.
+    gap: Option<Gap>,
+    head: Option<Rc<Head>>,
+    /// When `head` was read; `None` before the first time.
+    head_read: Option<Mono>,
+    /// While `head_read` is `None`, only a head read later than this will do.
+    stale_before: Mono,
+    /// Since when a read is under way.
+    reading: Option<Mono>,
+    replay: Replay,
+    /// Whether anything was given out.
+    delivered: bool,
+    pace: Pace,
+    trouble: Trouble,
+    missing: Missing,
+    /// Since when the store has been answering with an older head than the one known.
+    outdated: Option<Mono>,
+    error: Option<FormatError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    /// The last event given out.
+    Following(EventId),
+    Ended(End),
+}
+
+/// Why nothing more comes from a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is closed, and everything was given out.
+    Closed,
+    /// Everything that was there was given out, and no more was asked for.
+    Caught,
+}
+
+/// Whether a record that the head promises cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    No,
+    Since(Mono),
+    /// It was missing again after so long that it will not come back.
+    ForGood,
+}
+
+/// What a feed has, or wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The head, read later than at this time: [`Feed::head_read`].
+    ReadHead(Mono),
+    /// These segments: [`Feed::segments_read`].
+    ReadSegments(Vec<SegmentRef>),
+    /// A gap to tell of: [`Feed::take_gap`].
+    Gap,
+    /// Events: [`Feed::deliver`].
+    Events,
+    /// Nothing before this time, or before what is being read has arrived.
+    Wait(Mono),
+    /// Nothing any more.
+    Ended(End),
+}
+
+impl Feed {
+    pub(super) fn new(
+        channel: Channel,
+        start: Start,
+        live: bool,
+        settings: Settings,
+        random: u64,
+        now: Mono,
+    ) -> Self {
+        let given = match start {
+            Start::After(mark) => Some(mark),
+            _ => None,
+        };
+        Self {
+            channel,
+            settings,
+            start,
+            live,
+            opened: now,
+            phase: Phase::Starting,
+            given,
+            mark: None,
+            gap: None,
+            head: None,
+            head_read: None,
+            stale_before: now,
+            reading: None,
+            replay: Replay::default(),
+            delivered: false,
+            pace: Pace::new(settings.poll_millis, now),
+            trouble: Trouble::new(random),
+            missing: Missing::No,
+            outdated: None,
+            error: None,
+        }
+    }
+
+    pub(super) const fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Where the subscriber stands; `None` until a head was read.
+    pub(super) const fn mark(&self) -> Option<Mark> {
+        self.mark
+    }
+
+    /// Whether the subscriber stands where it said it did.
+    pub(super) fn is_at_start(&self) -> bool {
+        self.given.is_some() && self.given == self.mark
+    }
+
+    /// Whether everything was delivered before, and nothing will follow. `false` while it is not
+    /// known.
+    pub(super) fn is_finished(&self, now: Now) -> bool {
+        let resumes = self.start.resumes();
+        match &self.head {
+            _ if self.head_read.is_none() => false,
+            None => !self.live && (!resumes || self.start == Start::After(Mark::Unbegun)),
+            Some(head) => {
+                let position = self.start.position(head, now.wall);
+                let delivered = position.gap.is_none() && position.next == head.next();
+                delivered && (!self.live || (head.closed && resumes))
+            }
+        }
+    }
+
+    /// Whether something is being read.
+    pub(super) const fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// What is next.
+    pub(super) fn next(&mut self, now: Now) -> Turn {
+        if self.gap.is_some() {
+            return Turn::Gap;
+        }
+        let turn = match self.phase {
+            Phase::Ended(end) => Some(Turn::Ended(end)),
+            Phase::Following(_) if !self.replay.is_empty() => Some(Turn::Events),
+            _ if self.reading.is_some() => None,
+            Phase::Following(last) => self.follow(last, now),
+            Phase::Starting => self.position(now),
+        };
+        turn.unwrap_or_else(|| Turn::Wait(self.wait()))
+    }
+
+    fn wait(&self) -> Mono {
+        let due = match self.reading {
+            Some(_) => None,
+            None => Some(self.trouble.not_before(self.pace.due())),
+        };
+        let wait = [due, self.patience_ends()].into_iter().flatten().min();
+        wait.unwrap_or(Mono(u64::MAX))
+    }
+
+    /// When the store has failed, or not answered, for too long.
+    pub(super) fn patience_ends(&self) -> Option<Mono> {
+        let hanging = self
+            .reading
+            .map(|since| since.after(self.settings.patience_millis));
+        let failing = self.trouble.ends(self.settings.patience_millis);
+        [hanging, failing].into_iter().flatten().min()
+    }
+
+    /// The gap that [`Turn::Gap`] is about.
+    pub(super) fn take_gap(&mut self) -> Option<Gap> {
+        self.gap.take()
+    }
+
+    /// How much room the next events will want, each having `extra` bytes beside its record; `None`
+    /// if there are none.
+    pub(super) fn chunk_capacity(&self, extra: usize) -> Option<usize> {
+        self.replay.chunk_capacity(extra)
+    }
+
+    /// Gives out the events that have been read, until `take` says that it wants no more.
+    pub(super) fn deliver(&mut self, now: Mono, take: impl FnMut(EventId, &Record<'_>) -> bool) {
+        let Phase::Following(last) = self.phase else {
+            return;
+        };
+        match self.replay.deliver(last, take) {
+            Ok(reached) => {
+                self.follow_after(reached);
+                if reached != last {
+                    self.delivered = true;
+                    self.pace.delivered(now);
+                }
+            }
+            Err(error) => {
+                let key = format!("{} after {last}", self.channel);
+                let detail = error.to_string();
+                self.error = Some(FormatError::Corrupt { key, detail });
+                self.record_missing(now);
+            }
+        }
+    }
+
+    fn follow_after(&mut self, last: EventId) {
+        self.phase = Phase::Following(last);
+        self.mark = Some(Mark::After(last));
+    }
+
+    /// Takes the head that was read at `at`, `None` if there is none, or what the store said.
+    pub(super) fn head_read(
+        &mut self,
+        at: Mono,
+        result: Result<Option<Rc<Head>>, String>,
+        now: Mono,
+    ) {
+        self.reading = None;
+        match result {
+            Ok(head) => {
+                self.trouble.over();
+                if !self.is_outdated(head.as_deref(), now) {
+                    self.head = head;
+                }
+                self.head_read = Some(at);
+                self.pace.polled(now);
+            }
+            Err(_) => self.store_failed(now),
+        }
+    }
+
+    fn store_failed(&mut self, now: Mono) {
+        // What is missing while the store fails says nothing.
+        self.missing = Missing::No;
+        self.pace.poll_at(self.trouble.again(now));
+    }
+
+    /// Whether the store answers with less than it did before. It may, for a while, if it has
+    /// replicas; if it goes on, the log was lost.
+    fn is_outdated(&mut self, head: Option<&Head>, now: Mono) -> bool {
+        let commits = |head: Option<&Head>| head.map_or(0, |head| head.commits);
+        if commits(head) >= commits(self.head.as_deref()) {
+            self.outdated = None;
+        } else {
+            self.outdated.get_or_insert(now);
+        }
+        self.outdated
+            .is_some_and(|since| now.since(since) < STALE_MILLIS)
+    }
+
+    /// Takes what was read for [`Turn::ReadSegments`], in its order.
+    pub(super) fn segments_read(
+        &mut self,
+        asked: &[SegmentRef],
+        results: Vec<Result<Option<Bytes>, String>>,
+        now: Mono,
+    ) {
+        self.reading = None;
+        for (name, result) in asked.iter().zip(results) {
+            let key = segment_key(&self.channel, *name);
+            match result.map(|bytes| bytes.map(|bytes| segment::decode(&key, *name, &bytes))) {
+                Ok(Some(Ok(run))) => {
+                    self.replay.push(run);
+                    self.trouble.over();
+                    self.missing = Missing::No;
+                }
+                Ok(Some(Err(error @ FormatError::Newer { .. }))) => {
+                    self.error = Some(error);
+                    return self.store_failed(now);
+                }
+                Ok(Some(Err(error))) => {
+                    self.error = Some(error);
+                    return self.record_missing(now);
+                }
+                Ok(None) => return self.record_missing(now),
+                Err(_) => return self.store_failed(now),
+            }
+        }
+    }
+
+    /// What is wrong with the stored log, if anything was found since this was last asked. The feed
+    /// deals with it; this is for the operator.
+    pub(super) fn take_error(&mut self) -> Option<FormatError> {
+        self.error.take()
+    }
+
+    /// A record that the head promises cannot be had: retention may have dropped it since, or the
+    /// store's answer was stale. A newer head may know better.
+    fn record_missing(&mut self, now: Mono) {
+        self.missing = match self.missing {
+            Missing::No => Missing::Since(now),
+            Missing::Since(since) if now.since(since) >= STALE_MILLIS => Missing::ForGood,
+            known => known,
+        };
+        self.pace.poll_at(now.after(self.settings.poll_millis.0));
+        self.head_read = None;
+        self.stale_before = now;
+    }
+
+    fn position(&mut self, now: Now) -> Option<Turn> {
+        if self.head_read.is_none() {
+            return self.poll(now);
+        }
+        let Some(head) = self.head.clone() else {
+            return self.without_log(now);
+        };
+        let position = self.start.position(&head, now.wall);
+        let ahead = matches!(&position.gap, Some(gap) if gap.reason == GapReason::Ahead);
+        let seen = self.head_read.map_or(0, |at| at.since(self.opened));
+        if ahead && seen < STALE_MILLIS {
+            return self.poll(now);
+        }
+        if let Start::Live(since) = self.start {
+            self.replay.pass_over(since, head.next());
+        }
+        let last = head.before(position.next);
+        self.follow_after(last);
+        self.gap = position.gap;
+        match self.gap {
+            Some(_) => Some(Turn::Gap),
+            None => self.follow(last, now),
+        }
+    }
+
+    /// There is no log yet, or not any more.
+    fn without_log(&mut self, now: Now) -> Option<Turn> {
+        if matches!(self.start, Start::Live(_) | Start::Last(_)) {
+            // The log will begin after this stream did.
+            self.start = Start::After(Mark::Unbegun);
+        }
+        self.mark = Some(match self.start {
+            Start::After(mark) => mark,
+            _ => Mark::Unbegun,
+        });
+        if self.live {
+            return self.poll(now);
+        }
+        self.phase = Phase::Ended(End::Caught);
+        if !self.start.resumes() || self.start == Start::After(Mark::Unbegun) {
+            return Some(Turn::Ended(End::Caught));
+        }
+        self.mark = Some(Mark::Unbegun);
+        self.gap = Some(Gap {
+            reason: GapReason::Reset,
+            requested: self.start.requested(),
+            resumed_from: None,
+        });
+        Some(Turn::Gap)
+    }
+
+    /// Goes on after `last`: with what is in the head, from segments, or by looking again.
+    fn follow(&mut self, last: EventId, now: Now) -> Option<Turn> {
+        if self.head_read.is_none() {
+            return self.poll(now);
+        }
+        let Some(head) = self.head.clone() else {
+            return self.poll(now);
+        };
+        if head.epoch != last.epoch {
+            return self.jump(GapReason::Reset, last, head.before(head.first()), now);
+        }
+        match head.locate(last.seq.plus(1), CHUNK_BYTES as u64) {
+            Location::Tail if head.closed && head.next() == last.seq.plus(1) => {
+                self.end(End::Closed)
+            }
+            Location::Tail if !self.live => self.end(End::Caught),
+            Location::Tail => self.poll(now),
+            Location::Evicted => {
+                self.jump(GapReason::Evicted, last, head.before(head.first()), now)
+            }
+            Location::Inline(_) if self.missing == Missing::ForGood => {
+                self.jump(GapReason::Evicted, last, head.before(head.next()), now)
+            }
+            Location::Inline(run) => {
+                self.replay.push(run);
+                Some(Turn::Events)
+            }
+            Location::Segments(segments) => match segments.first() {
+                Some(first) if self.missing == Missing::ForGood => {
+                    self.jump(GapReason::Evicted, last, head.before(first.next()), now)
+                }
+                _ if self.trouble.is_waiting(now.mono) => None,
+                _ => {
+                    self.reading = Some(now.mono);
+                    let names = segments.iter().map(|segment| head.segment(segment.first));
+                    Some(Turn::ReadSegments(names.collect()))
+                }
+            },
+        }
+    }
+
+    fn end(&mut self, end: End) -> Option<Turn> {
+        self.phase = Phase::Ended(end);
+        Some(Turn::Ended(end))
+    }
+
+    /// Leaves `last` for a place that does not follow it, and says so, unless the client asked only
+    /// for what is kept and has got nothing yet.
+    fn jump(&mut self, reason: GapReason, last: EventId, to: EventId, now: Now) -> Option<Turn> {
+        self.follow_after(to);
+        self.replay = Replay::default();
+        self.missing = Missing::No;
+        if !self.delivered && matches!(self.start, Start::Earliest | Start::Last(_)) {
+            return self.follow(to, now);
+        }
+        self.gap = Some(Gap {
+            reason,
+            requested: last.to_string(),
+            resumed_from: Some(to.next().to_string()),
+        });
+        Some(Turn::Gap)
+    }
+
+    fn poll(&mut self, now: Now) -> Option<Turn> {
+        if !self.pace.is_due(now.mono) {
+            return None;
+        }
+        self.reading = Some(now.mono);
+        Some(Turn::ReadHead(match self.head_read {
+            None => self.stale_before,
+            Some(at) => at.max(self.pace.before_due()),
+        }))
+    }
+}

@@ -1,0 +1,204 @@
+//! The channels of one subscriber, merged.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::feed::{End, Feed, Turn};
+use super::step::{Settings, Step, Subscription};
+use crate::core::channel::Channel;
+use crate::core::log::{FormatError, Gap, Head, Now, Record, SegmentRef};
+use crate::core::sse::{Cursor, EventId, Mark};
+use crate::core::time::Mono;
+
+/// The channels of a stream, each in its own order, and the cursor over them all.
+///
+/// They take turns, so that none is kept waiting by another. Nothing is given out before it is known
+/// where each of them starts: until then there is no cursor to resume by.
+#[derive(Debug)]
+pub struct Feeds {
+    feeds: Vec<Feed>,
+    /// Whose turn it is.
+    turn: usize,
+    cursor: Option<Cursor>,
+}
+
+/// What is next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Something has to be read: [`Step::ReadHead`] or [`Step::ReadSegments`].
+    Read(Step),
+    /// The channel at this place has a gap to tell of: [`Feeds::take_gap`].
+    Gap(usize),
+    /// The channel at this place has events: [`Feeds::deliver`].
+    Events(usize),
+    /// Nothing, before this time or what is being read has arrived.
+    Nothing(Mono),
+    /// Nothing any more.
+    Ended {
+        /// Whether that is because all channels are closed.
+        closed: bool,
+    },
+}
+
+impl Feeds {
+    pub(super) fn new(
+        subscription: Subscription,
+        settings: Settings,
+        random: &mut fastrand::Rng,
+        now: Mono,
+    ) -> Self {
+        let live = subscription.live;
+        let mut feed = |(channel, start)| {
+            Feed::new(channel, start, live, settings, random.u64(..), now)
+        };
+        Self {
+            feeds: subscription.channels.into_iter().map(&mut feed).collect(),
+            turn: 0,
+            cursor: None,
+        }
+    }
+
+    /// The channel at `place`.
+    pub(super) fn channel(&self, place: usize) -> Option<&Channel> {
+        self.feeds.get(place).map(Feed::channel)
+    }
+
+    /// Where the subscriber stands; `None` until that is known of each channel.
+    pub(super) const fn cursor(&self) -> Option<&Cursor> {
+        self.cursor.as_ref()
+    }
+
+    /// Whether the subscriber stands where it said it did.
+    pub(super) fn are_at_start(&self) -> bool {
+        self.feeds.iter().all(Feed::is_at_start)
+    }
+
+    /// Whether everything was delivered before, and nothing will follow.
+    pub(super) fn are_finished(&self, now: Now) -> bool {
+        self.feeds.iter().all(|feed| feed.is_finished(now))
+    }
+
+    /// Whether something is being read.
+    pub(super) fn are_reading(&self) -> bool {
+        self.feeds.iter().any(Feed::is_reading)
+    }
+
+    /// When the store has failed, or not answered, for too long.
+    pub(super) fn patience_ends(&self) -> Option<Mono> {
+        self.feeds.iter().filter_map(Feed::patience_ends).min()
+    }
+
+    /// What is next.
+    pub(super) fn next(&mut self, now: Now) -> Found {
+        let count = self.feeds.len();
+        let mut wait = Mono(u64::MAX);
+        let mut ended = 0;
+        let mut closed = 0;
+        let mut known = None;
+        for offset in 0..count {
+            let place = (self.turn + offset) % count;
+            let Some(feed) = self.feeds.get_mut(place) else {
+                continue;
+            };
+            match feed.next(now) {
+                Turn::ReadHead(newer_than) => return Found::Read(Step::ReadHead(place, newer_than)),
+                Turn::ReadSegments(names) => return Found::Read(Step::ReadSegments(place, names)),
+                Turn::Gap => known = known.or(Some(Found::Gap(place))),
+                Turn::Events => known = known.or(Some(Found::Events(place))),
+                Turn::Wait(until) => wait = wait.min(until),
+                Turn::Ended(end) => {
+                    ended += 1;
+                    closed += usize::from(end == End::Closed);
+                }
+            }
+        }
+        self.find_cursor();
+        match known {
+            Some(found) if self.cursor.is_some() => found,
+            None if ended == count => Found::Ended {
+                closed: closed == count,
+            },
+            _ => Found::Nothing(wait),
+        }
+    }
+
+    fn find_cursor(&mut self) {
+        if self.cursor.is_none() {
+            let marks: Option<Vec<Mark>> = self.feeds.iter().map(Feed::mark).collect();
+            self.cursor = marks.and_then(|marks| Cursor::new(marks).ok());
+        }
+    }
+
+    /// The gap at `place`, and the cursor after it.
+    pub(super) fn take_gap(&mut self, place: usize) -> Option<Gap> {
+        let feed = self.feeds.get_mut(place)?;
+        let gap = feed.take_gap()?;
+        if let (Some(cursor), Some(mark)) = (&mut self.cursor, feed.mark()) {
+            cursor.advance(place, mark);
+        }
+        Some(gap)
+    }
+
+    /// How much room the next events at `place` will want, each having `extra` bytes beside its
+    /// record and its id.
+    pub(super) fn chunk_capacity(&self, place: usize, extra: usize) -> usize {
+        let extra = extra + if self.feeds.len() > 1 { 3 + 12 * self.feeds.len() } else { 20 };
+        let capacity = self.feeds.get(place).and_then(|feed| feed.chunk_capacity(extra));
+        capacity.unwrap_or_default()
+    }
+
+    /// Gives out the events at `place` with the cursor after each, until `take` says that it wants
+    /// no more. After that the next channel has its turn.
+    pub(super) fn deliver(
+        &mut self,
+        place: usize,
+        now: Mono,
+        mut take: impl FnMut(&Cursor, EventId, &Record<'_>) -> bool,
+    ) {
+        self.turn = (place + 1) % self.feeds.len().max(1);
+        let (Some(feed), Some(cursor)) = (self.feeds.get_mut(place), &mut self.cursor) else {
+            return;
+        };
+        feed.deliver(now, |id, record| {
+            cursor.advance(place, Mark::After(id));
+            take(cursor, id, record)
+        });
+        if let Some(mark) = feed.mark() {
+            cursor.advance(place, mark);
+        }
+    }
+
+    /// Takes the head of the channel at `place` that was read at `at`, `None` if there is none, or
+    /// what the store said.
+    pub fn head_read(
+        &mut self,
+        place: usize,
+        at: Mono,
+        result: Result<Option<Rc<Head>>, String>,
+        now: Mono,
+    ) {
+        if let Some(feed) = self.feeds.get_mut(place) {
+            feed.head_read(at, result, now);
+        }
+    }
+
+    /// Takes what was read for [`Step::ReadSegments`], in its order.
+    pub fn segments_read(
+        &mut self,
+        place: usize,
+        asked: &[SegmentRef],
+        results: Vec<Result<Option<Bytes>, String>>,
+        now: Mono,
+    ) {
+        if let Some(feed) = self.feeds.get_mut(place) {
+            feed.segments_read(asked, results, now);
+        }
+    }
+
+    /// What is wrong with a stored log, if anything was found since this was last asked. The stream
+    /// deals with it; this is for the operator.
+    pub fn take_error(&mut self) -> Option<FormatError> {
+        self.feeds.iter_mut().find_map(Feed::take_error)
+    }
+}
