@@ -62,8 +62,15 @@ pub(super) async fn answer(
     if request.method() == Method::HEAD {
         return Ok(body::json_head());
     }
-    let channels: Vec<_> = subscription.channels.iter().map(|(channel, _)| channel.to_string()).collect();
-    let resumes = subscription.channels.iter().all(|(_, start)| matches!(start, Start::After(_)));
+    let channels: Vec<_> = subscription
+        .channels
+        .iter()
+        .map(|(channel, _)| channel.to_string())
+        .collect();
+    let resumes = subscription
+        .channels
+        .iter()
+        .all(|(_, start)| matches!(start, Start::After(_)));
     let mut reader = Reader::of(&subscription);
     let mut poll = LongPoll::new(
         subscription,

@@ -5,6 +5,7 @@ mod auth;
 mod body;
 mod channels;
 mod console;
+mod cors;
 mod format;
 mod link;
 mod long_poll;
@@ -21,16 +22,30 @@ use http::Method;
 use path::Route;
 use problem::Problem;
 
+use crate::platform::config;
+
 /// Answers a request. Which Spin component asks does not matter here: spin.toml gives each only
 /// its own routes.
 pub async fn respond(request: Request) -> Response {
-    let answer = match Route::of(request.uri().path()) {
+    let mut response = match Route::of(request.uri().path()) {
+        Ok(route) if route.is_shared() => across_origins(route, request).await,
         Ok(route) => dispatch(route, request).await,
         Err(problem) => Err(problem),
-    };
-    let mut response = answer.unwrap_or_else(Problem::into_response);
+    }
+    .unwrap_or_else(Problem::into_response);
     body::state_length(&mut response);
     response
+}
+
+/// Answers a request that a page of another origin may make.
+async fn across_origins(route: Route, request: Request) -> Result<Response, Problem> {
+    let origins = config::origins().await.map_err(Problem::config)?;
+    let methods = route.methods();
+    let (method, headers) = (request.method().clone(), request.headers().clone());
+    let answer = dispatch(route, request).await;
+    let mut response = answer.unwrap_or_else(Problem::into_response);
+    cors::allow_origin(&origins, &method, &headers, &methods, &mut response);
+    Ok(response)
 }
 
 async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {

@@ -57,10 +57,20 @@ impl Route {
         }
     }
 
+    /// Whether pages of other origins may use it, if they are allowed to at all.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(
+            self,
+            Self::Events(_) | Self::Publish(_) | Self::Channel(_) | Self::Close { .. }
+        )
+    }
+
     /// The methods it answers, `OPTIONS` apart.
     pub(super) fn methods(&self) -> Vec<Method> {
         match self {
-            Self::Events(_) | Self::Health | Self::Description | Self::Console => vec![Method::GET, Method::HEAD],
+            Self::Events(_) | Self::Health | Self::Description | Self::Console => {
+                vec![Method::GET, Method::HEAD]
+            }
             Self::Publish(_) => vec![Method::POST],
             Self::Close { .. } => vec![Method::GET, Method::HEAD, Method::POST, Method::DELETE],
             Self::Channel(_) => vec![Method::GET, Method::HEAD, Method::DELETE],

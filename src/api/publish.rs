@@ -1,7 +1,7 @@
 //! `POST /publish/{channel}`: events into the log.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LINK};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -9,9 +9,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::body::{self, Request, Response};
+use super::format::{Format, Publication};
 use super::problem::Problem;
 use super::query::Query;
-use super::{auth, format};
+use super::{accept, auth, link};
 use crate::core::channel::Channel;
 use crate::core::log::{Appended, Batch, Failure, Repeat, Retention};
 use crate::platform::config::PublishConfig;
@@ -19,6 +20,9 @@ use crate::platform::{RequestBody, committer, config, log};
 
 const EVENT_ID: HeaderName = HeaderName::from_static("event-id");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const REPRESENTATION: &str = "return=representation";
 
 /// The longest idempotency key, in bytes.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
@@ -29,29 +33,25 @@ pub(super) async fn publish(channel: &Channel, request: Request) -> Result<Respo
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query(), &[])?;
     let close = query.flag("close")?.unwrap_or(false);
-    let format = format::Format::of(&parts.headers)?;
+    let format = Format::of(&parts.headers)?;
     let key = idempotency_key(&parts.headers)?;
     let body = read(&parts, body, &config).await?;
-    let events = format.events(&body, query.get("event"), config.max_event_bytes)?;
-    let repeat = key.map(|key| Repeat {
-        key: digest(&[key]),
-        content: digest(&[
-            content_type(&parts),
-            parts.uri.query().unwrap_or_default().as_bytes(),
-            &body,
-        ]),
-    });
+    let publication = format.read(&body, query.get("event"), config.max_event_bytes)?;
+    let repeat = repeat(key, &publication, &parts, &body)?;
     let appended = append(
         channel,
         Batch {
-            events,
+            events: publication.events,
             close,
             repeat,
         },
         config.retention,
     )
     .await?;
-    Ok(created(&parts.headers, &appended))
+    let mut response = created(&parts.headers, &appended);
+    let subscribing = link::to(format_args!("/events/{channel}"), "monitor");
+    response.headers_mut().append(LINK, subscribing);
+    Ok(response)
 }
 
 /// Appends a batch.
@@ -84,15 +84,8 @@ struct Created {
 
 fn created(headers: &HeaderMap, appended: &Appended) -> Response {
     let last = appended.last_id().to_string();
-    let wants_json = headers.get(ACCEPT).is_some_and(|accept| {
-        let accepts = |range: &str| {
-            range
-                .split(';')
-                .next()
-                .is_some_and(|range| range.trim() == "application/json")
-        };
-        accept.to_str().unwrap_or_default().split(',').any(accepts)
-    });
+    let prefers = prefers_representation(headers);
+    let wants_json = prefers || accept::names(headers, "application/json");
     let mut response = if wants_json {
         let first = appended.first_id().to_string();
         body::json(
@@ -109,7 +102,53 @@ fn created(headers: &HeaderMap, appended: &Appended) -> Response {
     if let Ok(value) = HeaderValue::from_str(&last) {
         response.headers_mut().insert(EVENT_ID, value);
     }
+    if prefers {
+        response
+            .headers_mut()
+            .insert(PREFERENCE_APPLIED, HeaderValue::from_static(REPRESENTATION));
+    }
     response
+}
+
+/// Whether the client asks for a body (RFC 7240, `return=representation`).
+fn prefers_representation(headers: &HeaderMap) -> bool {
+    let preferences = headers.get_all(PREFER).iter();
+    let preferences = preferences.filter_map(|value| value.to_str().ok());
+    preferences
+        .flat_map(|value| value.split([',', ';']))
+        .any(|preference| preference.trim().eq_ignore_ascii_case(REPRESENTATION))
+}
+
+/// What tells a repeat of this request from another: the key in the header or in what is published,
+/// and all that is published.
+fn repeat(
+    in_header: Option<&[u8]>,
+    publication: &Publication,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<Option<Repeat>, Problem> {
+    let key: Vec<&[u8]> = match (in_header, &publication.key) {
+        (None, None) => return Ok(None),
+        (Some(key), None) => vec![key],
+        (None, Some(key)) => key.iter().map(String::as_bytes).collect(),
+        (Some(_), Some(_)) => {
+            return Err(Problem::header(
+                "the idempotency key is in the header and in what is published; give it once",
+            ));
+        }
+    };
+    let types = publication.events.iter();
+    let types = types.filter_map(|event| event.event_type.as_deref());
+    let mut content = vec![
+        content_type(parts),
+        parts.uri.query().unwrap_or_default().as_bytes(),
+        body,
+    ];
+    content.extend(types.map(str::as_bytes));
+    Ok(Some(Repeat {
+        key: digest(&key),
+        content: digest(&content),
+    }))
 }
 
 /// Reads the body, up to the limit.

@@ -24,7 +24,7 @@ impl Query {
             let again = pairs.iter().any(|(given, _)| *given == name);
             if again && !repeated.contains(&name.as_ref()) {
                 return Err(Problem::query(format_args!(
-                    "the query parameter `{name}` is given more than once"
+                    "`{name}` is given more than once"
                 )));
             }
             pairs.push((name.into_owned(), value.into_owned()));
@@ -38,6 +38,11 @@ impl Query {
             .iter()
             .find(|(given, _)| given == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// The names of all parameters.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 
     /// All values of a parameter, in order.
@@ -105,20 +110,25 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded_and_each_is_given_once() {
-        let query = Query::parse(Some("a=%20+x&b&live=false&last=3"), &[]).unwrap_or_else(|_| panic!());
+        let query =
+            Query::parse(Some("a=%20+x&b&live=false&last=3"), &[]).unwrap_or_else(|_| panic!());
         assert_eq!(
             (query.get("a"), query.get("b"), query.get("c")),
             (Some("  x"), Some(""), None)
         );
         assert_eq!(
-            (query.flag("live").unwrap(), query.number("last", 1..=u64::MAX).unwrap()),
+            (
+                query.flag("live").unwrap(),
+                query.number("last", 1..=u64::MAX).unwrap()
+            ),
             (Some(false), Some(3))
         );
         assert!(Query::parse(Some("a=1&b=2&a=1"), &["b"]).is_err());
         let query = Query::parse(Some("a=1&b=2&a=3"), &["a"]).unwrap_or_else(|_| panic!());
         assert_eq!(query.all("a"), ["1", "3"]);
         for last in ["0", "-1", "+1", "x", "", "1.0", "18446744073709551616"] {
-            let query = Query::parse(Some(&format!("last={last}")), &[]).unwrap_or_else(|_| panic!());
+            let query =
+                Query::parse(Some(&format!("last={last}")), &[]).unwrap_or_else(|_| panic!());
             assert!(query.number("last", 1..=u64::MAX).is_err(), "{last}");
         }
     }

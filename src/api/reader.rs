@@ -63,11 +63,7 @@ impl Reader {
         });
     }
 
-    fn begin(
-        &mut self,
-        place: usize,
-        read: impl FnOnce(Channel) -> LocalBoxFuture<'static, Read>,
-    ) {
+    fn begin(&mut self, place: usize, read: impl FnOnce(Channel) -> LocalBoxFuture<'static, Read>) {
         if let (Some(channel), Some(reading)) =
             (self.channels.get(place), self.readings.get_mut(place))
         {

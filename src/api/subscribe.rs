@@ -43,8 +43,8 @@ pub(super) async fn subscribe(
         live: query.flag("live")?.unwrap_or(true),
     };
     let headers = request.headers();
-    let as_json = accept::names(headers, "application/json")
-        && !accept::names(headers, "text/event-stream");
+    let as_json =
+        accept::names(headers, "application/json") && !accept::names(headers, "text/event-stream");
     let mut response = match (as_json, request.method()) {
         (true, _) => long_poll::answer(subscription, settings, &query, request, now.mono).await?,
         (false, &Method::HEAD) => event_stream(Body::stream(futures::stream::empty())),

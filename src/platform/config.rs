@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
+use http::HeaderValue;
 use spin_sdk::variables;
 
 use crate::core::log::Retention;
@@ -38,7 +39,19 @@ pub struct PublishConfig {
     pub retention: Retention,
 }
 
+/// Whose pages may use this server, beside its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Nobody's.
+    None,
+    /// Everybody's, but without credentials.
+    Any,
+    /// Those of these origins, as browsers write them.
+    Listed(Vec<HeaderValue>),
+}
+
 thread_local! {
+    static ORIGINS: OnceCell<Rc<Origins>> = const { OnceCell::new() };
     static PUBLISH: OnceCell<Rc<PublishConfig>> = const { OnceCell::new() };
     static SUBSCRIBE: OnceCell<Settings> = const { OnceCell::new() };
 }
@@ -89,6 +102,58 @@ pub async fn subscribe() -> Result<Settings, ConfigError> {
     Ok(SUBSCRIBE.with(|cell| *cell.get_or_init(|| settings)))
 }
 
+/// Whose pages may use this server.
+///
+/// # Errors
+/// Names the variable if it is missing or not accepted.
+pub async fn origins() -> Result<Rc<Origins>, ConfigError> {
+    if let Some(origins) = ORIGINS.with(|cell| cell.get().cloned()) {
+        return Ok(origins);
+    }
+    let origins = Rc::new(Origins::parse(&text("cors_origins").await?)?);
+    Ok(ORIGINS.with(|cell| cell.get_or_init(|| origins).clone()))
+}
+
+impl Origins {
+    /// Reads `*`, or origins with commas or spaces between them.
+    fn parse(value: &str) -> Result<Self, ConfigError> {
+        let mut listed = vec![];
+        for origin in value.split([',', ' ']).filter(|origin| !origin.is_empty()) {
+            let parsed = match origin {
+                "*" if value.trim() == "*" => return Ok(Self::Any),
+                _ => Self::parse_one(origin),
+            };
+            listed.push(parsed.ok_or_else(|| {
+                ConfigError(format!(
+                    "the variable cors_origins has {origin:?}; accepted is `*` alone, or origins \
+                     such as https://example.com or http://localhost:8080, with commas between them"
+                ))
+            })?);
+        }
+        Ok(match listed.is_empty() {
+            true => Self::None,
+            false => Self::Listed(listed),
+        })
+    }
+
+    /// An origin as browsers write it (HTML 7.1.1): scheme, host and port in lower case, and nothing
+    /// after them.
+    fn parse_one(origin: &str) -> Option<HeaderValue> {
+        let (scheme, host) = origin.split_once("://")?;
+        let is_host = !host.is_empty()
+            && host.bytes().all(
+                |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b':' | b'[' | b']'),
+            );
+        let is_scheme = !scheme.is_empty()
+            && scheme
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.'));
+        (is_scheme && is_host)
+            .then(|| HeaderValue::from_str(origin).ok())
+            .flatten()
+    }
+}
+
 async fn text(name: &str) -> Result<String, ConfigError> {
     let value = variables::get(name).await;
     value.map_err(|error| ConfigError(format!("the variable {name} cannot be read: {error}")))
@@ -121,6 +186,41 @@ fn parse(name: &str, value: &str, accepted: RangeInclusive<u64>) -> Result<u64, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn origins_are_none_any_or_listed() {
+        let listed = |origins: &[&'static str]| {
+            let origins = origins.iter().copied().map(HeaderValue::from_static);
+            Ok(Origins::Listed(origins.collect()))
+        };
+        assert_eq!(Origins::parse(" "), Ok(Origins::None));
+        assert_eq!(Origins::parse("*"), Ok(Origins::Any));
+        assert_eq!(
+            Origins::parse("https://a.example, http://localhost:8080 http://[::1]:3"),
+            listed(&[
+                "https://a.example",
+                "http://localhost:8080",
+                "http://[::1]:3"
+            ])
+        );
+        for value in [
+            "*, https://a.example",
+            "https://a.example/",
+            "https://A.example",
+            "a.example",
+            "https://",
+            "://a",
+            "null",
+            "https://*.example",
+            "https://a.example/\u{e9}",
+        ] {
+            let error = Origins::parse(value).unwrap_err().to_string();
+            assert!(
+                error.starts_with("the variable cors_origins has "),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn a_bad_value_is_refused_by_name_with_what_is_accepted() {

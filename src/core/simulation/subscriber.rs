@@ -80,7 +80,9 @@ impl Subscriber {
         }
         let stream = self.stream.get_or_insert_with(|| {
             stats.streams += 1;
-            let start = self.last.map_or(Start::Earliest, |last| Start::After(Mark::After(last)));
+            let start = self
+                .last
+                .map_or(Start::Earliest, |last| Start::After(Mark::After(last)));
             let subscription = Subscription {
                 channels: vec![(channel.clone(), start)],
                 types: Types::All,

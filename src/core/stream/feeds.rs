@@ -49,9 +49,8 @@ impl Feeds {
         now: Mono,
     ) -> Self {
         let live = subscription.live;
-        let mut feed = |(channel, start)| {
-            Feed::new(channel, start, live, settings, random.u64(..), now)
-        };
+        let mut feed =
+            |(channel, start)| Feed::new(channel, start, live, settings, random.u64(..), now);
         Self {
             feeds: subscription.channels.into_iter().map(&mut feed).collect(),
             turn: 0,
@@ -102,7 +101,9 @@ impl Feeds {
                 continue;
             };
             match feed.next(now) {
-                Turn::ReadHead(newer_than) => return Found::Read(Step::ReadHead(place, newer_than)),
+                Turn::ReadHead(newer_than) => {
+                    return Found::Read(Step::ReadHead(place, newer_than));
+                }
                 Turn::ReadSegments(names) => return Found::Read(Step::ReadSegments(place, names)),
                 Turn::Gap => known = known.or(Some(Found::Gap(place))),
                 Turn::Events => known = known.or(Some(Found::Events(place))),
@@ -143,8 +144,16 @@ impl Feeds {
     /// How much room the next events at `place` will want, each having `extra` bytes beside its
     /// record and its id.
     pub(super) fn chunk_capacity(&self, place: usize, extra: usize) -> usize {
-        let extra = extra + if self.feeds.len() > 1 { 3 + 12 * self.feeds.len() } else { 20 };
-        let capacity = self.feeds.get(place).and_then(|feed| feed.chunk_capacity(extra));
+        let extra = extra
+            + if self.feeds.len() > 1 {
+                3 + 12 * self.feeds.len()
+            } else {
+                20
+            };
+        let capacity = self
+            .feeds
+            .get(place)
+            .and_then(|feed| feed.chunk_capacity(extra));
         capacity.unwrap_or_default()
     }
 

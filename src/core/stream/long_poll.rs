@@ -32,7 +32,10 @@ pub struct LongPoll {
 enum State {
     Reading,
     /// It is over; whether more events are there, and whether all channels are closed and done.
-    Over { more: bool, closed: bool },
+    Over {
+        more: bool,
+        closed: bool,
+    },
 }
 
 /// An answer.

@@ -104,11 +104,23 @@ impl Stream {
             Phase::Open => {}
         }
         if now.mono >= self.ends {
-            return self.end(now, None, "this stream has reached its age; reconnect to resume");
+            return self.end(
+                now,
+                None,
+                "this stream has reached its age; reconnect to resume",
+            );
         }
-        if self.feeds.patience_ends().is_some_and(|end| now.mono >= end) {
+        if self
+            .feeds
+            .patience_ends()
+            .is_some_and(|end| now.mono >= end)
+        {
             let retry = reconnection_millis(self.settings.retry_millis, 3, self.random.u64(..));
-            return self.end(now, Some(retry), "the store does not answer; reconnect to resume");
+            return self.end(
+                now,
+                Some(retry),
+                "the store does not answer; reconnect to resume",
+            );
         }
         loop {
             match self.feeds.next(now) {

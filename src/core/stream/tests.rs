@@ -147,7 +147,9 @@ impl World {
                 Step::ReadHead(place, _) => {
                     self.head_reads += 1;
                     let head = self.head_as_read();
-                    stream.feeds().head_read(place, Mono(self.now), head, Mono(self.now));
+                    stream
+                        .feeds()
+                        .head_read(place, Mono(self.now), head, Mono(self.now));
                 }
                 Step::ReadSegments(place, names) => {
                     let mut read = |name| match self.failing || self.fails_once.remove(name) {
@@ -155,7 +157,9 @@ impl World {
                         false => Ok(self.segments.get(name).cloned()),
                     };
                     let values = names.iter().map(&mut read).collect();
-                    stream.feeds().segments_read(place, &names, values, Mono(self.now));
+                    stream
+                        .feeds()
+                        .segments_read(place, &names, values, Mono(self.now));
                 }
             }
         }

@@ -24,12 +24,16 @@ fn answer_while(
             }
             Step::ReadHead(place, _) => {
                 let head = world.head_as_read();
-                poll.feeds().head_read(place, Mono(world.now), head, Mono(world.now));
+                poll.feeds()
+                    .head_read(place, Mono(world.now), head, Mono(world.now));
             }
             Step::ReadSegments(place, names) => {
-                let values = names.iter().map(|name| Ok(world.segments.get(name).cloned()));
+                let values = names
+                    .iter()
+                    .map(|name| Ok(world.segments.get(name).cloned()));
                 let values = values.collect();
-                poll.feeds().segments_read(place, &names, values, Mono(world.now));
+                poll.feeds()
+                    .segments_read(place, &names, values, Mono(world.now));
             }
         }
     }
@@ -39,11 +43,22 @@ fn poll(world: &World, start: Start, limit: usize, known: Option<&str>, wait: u6
     let until = Mono(world.now + wait);
     let known = known.map(str::to_owned);
     let now = Mono(world.now);
-    LongPoll::new(subscription(start, true), SETTINGS, limit, known, until, 42, now)
+    LongPoll::new(
+        subscription(start, true),
+        SETTINGS,
+        limit,
+        known,
+        until,
+        42,
+        now,
+    )
 }
 
 fn ids(page: &Page) -> Vec<String> {
-    page.events.iter().map(|event| event.cursor.to_string()).collect()
+    page.events
+        .iter()
+        .map(|event| event.cursor.to_string())
+        .collect()
 }
 
 #[test]
@@ -54,7 +69,10 @@ fn what_is_there_is_answered_at_once() {
     let page = answer(&mut world, request).unwrap();
     assert_eq!(ids(&page), ["000007-2", "000007-3"]);
     assert_eq!(page.events[0].data, "0000000001");
-    assert_eq!((page.cursor.to_string().as_str(), page.more, page.closed), ("000007-3", false, false));
+    assert_eq!(
+        (page.cursor.to_string().as_str(), page.more, page.closed),
+        ("000007-3", false, false)
+    );
     assert_eq!(world.now, opened);
 }
 
@@ -73,7 +91,12 @@ fn pages_follow_each_other_without_a_gap_through_segments_and_head() {
         assert_eq!(page.events.len(), 64);
         start = after(&page.cursor.to_string());
     }
-    assert_eq!(seen, (1..=500).map(|seq| format!("000007-{seq}")).collect::<Vec<_>>());
+    assert_eq!(
+        seen,
+        (1..=500)
+            .map(|seq| format!("000007-{seq}"))
+            .collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -90,7 +113,10 @@ fn it_waits_for_news_and_no_longer_than_it_was_told() {
     let opened = world.now;
     let request = poll(&world, after("000007-1"), 100, None, 10_000);
     let page = answer(&mut world, request).unwrap();
-    assert_eq!((ids(&page).len(), page.cursor.to_string().as_str()), (0, "000007-1"));
+    assert_eq!(
+        (ids(&page).len(), page.cursor.to_string().as_str()),
+        (0, "000007-1")
+    );
     assert_eq!(world.now, opened + 10_000);
     let request = poll(&world, after("000007-1"), 100, None, 10_000);
     let page = answer_while(&mut world, request, |world| {
@@ -108,7 +134,10 @@ fn an_answer_that_the_client_has_is_not_repeated_before_there_is_more() {
     let opened = world.now;
     let request = poll(&world, Start::Last(2), 100, Some("000007-3"), 5_000);
     let page = answer(&mut world, request).unwrap();
-    assert_eq!((page.cursor.to_string().as_str(), world.now), ("000007-3", opened + 5_000));
+    assert_eq!(
+        (page.cursor.to_string().as_str(), world.now),
+        ("000007-3", opened + 5_000)
+    );
     let request = poll(&world, Start::Last(2), 100, Some("000007-2"), 5_000);
     let page = answer(&mut world, request).unwrap();
     assert_eq!((ids(&page).len(), world.now), (2, opened + 5_000));
@@ -145,7 +174,10 @@ fn a_channel_that_does_not_exist_is_waited_for() {
     let mut world = World::new();
     let request = poll(&world, Start::Earliest, 100, None, 1_000);
     let page = answer(&mut world, request).unwrap();
-    assert_eq!((page.cursor.to_string().as_str(), page.closed), ("0", false));
+    assert_eq!(
+        (page.cursor.to_string().as_str(), page.closed),
+        ("0", false)
+    );
     world.publish("first");
     let request = poll(&world, after("0"), 100, None, 0);
     assert_eq!(ids(&answer(&mut world, request).unwrap()), ["000007-1"]);
@@ -158,7 +190,11 @@ fn a_store_that_fails_is_given_some_time_and_then_there_is_no_answer() {
     let opened = world.now;
     let request = poll(&world, Start::Earliest, 100, None, 0);
     assert_eq!(answer(&mut world, request), None);
-    assert!((5_000..6_000).contains(&(world.now - opened)), "{}", world.now - opened);
+    assert!(
+        (5_000..6_000).contains(&(world.now - opened)),
+        "{}",
+        world.now - opened
+    );
     let request = poll(&world, Start::Earliest, 100, None, 0);
     let back = world.now + 2_000;
     let page = answer_while(&mut world, request, |world| {

@@ -40,7 +40,12 @@ impl Channels {
     }
 
     fn open(&self, starts: Vec<Start>, types: Types) -> Stream {
-        Stream::new(self.subscription(starts, types), SETTINGS, 42, Mono(self.now))
+        Stream::new(
+            self.subscription(starts, types),
+            SETTINGS,
+            42,
+            Mono(self.now),
+        )
     }
 
     fn resume(&self, last_event_id: &str) -> Stream {
@@ -66,13 +71,17 @@ impl Channels {
                 Step::Wait(at) => self.now = at.0,
                 Step::ReadHead(place, _) => {
                     let head = self.worlds[place].head_as_read();
-                    stream.feeds().head_read(place, Mono(self.now), head, Mono(self.now));
+                    stream
+                        .feeds()
+                        .head_read(place, Mono(self.now), head, Mono(self.now));
                 }
                 Step::ReadSegments(place, names) => {
                     let segments = &self.worlds[place].segments;
                     let values = names.iter().map(|name| Ok(segments.get(name).cloned()));
                     let values = values.collect();
-                    stream.feeds().segments_read(place, &names, values, Mono(self.now));
+                    stream
+                        .feeds()
+                        .segments_read(place, &names, values, Mono(self.now));
                 }
             }
         }
@@ -100,7 +109,10 @@ impl Block {
 }
 
 fn data(blocks: &[Block]) -> Vec<&str> {
-    blocks.iter().filter_map(|block| block.data.as_deref()).collect()
+    blocks
+        .iter()
+        .filter_map(|block| block.data.as_deref())
+        .collect()
 }
 
 fn last_id(blocks: &[Block]) -> String {
@@ -135,12 +147,18 @@ fn channels_take_turns_so_that_a_long_replay_keeps_no_other_waiting() {
     channels.publish(2, None, "short");
     let mut stream = channels.open(vec![Start::Earliest; 3], Types::All);
     let blocks = channels.sent(&mut stream, 1_000);
-    let short = data(&blocks).iter().position(|data| *data == "short").unwrap();
+    let short = data(&blocks)
+        .iter()
+        .position(|data| *data == "short")
+        .unwrap();
     assert!(short <= 40, "after {short} events");
     let of_a = |block: &Block| block.id.as_ref().is_some_and(|id| id.moved() == 0);
     let halfway = &blocks[..blocks.len() / 2];
     let share = halfway.iter().filter(|block| of_a(block)).count();
-    assert!((30..=70).contains(&share), "{share} of the first 100 events");
+    assert!(
+        (30..=70).contains(&share),
+        "{share} of the first 100 events"
+    );
 }
 
 #[test]
@@ -190,8 +208,14 @@ fn a_gap_names_its_channel_and_the_others_go_on() {
     );
     let mut stream = channels.resume("000007-1");
     let gaps = channels.sent(&mut stream, 1_000);
-    let gaps = gaps.iter().filter(|block| block.event_type.as_deref() == Some("runnel.gap"));
-    assert_eq!(gaps.count(), 2, "a cursor over one channel says nothing of two");
+    let gaps = gaps
+        .iter()
+        .filter(|block| block.event_type.as_deref() == Some("runnel.gap"));
+    assert_eq!(
+        gaps.count(),
+        2,
+        "a cursor over one channel says nothing of two"
+    );
 }
 
 #[test]
@@ -213,14 +237,22 @@ fn it_ends_when_all_channels_are_closed() {
         let head = channels.worlds[place].head.clone().map(Rc::new);
         again.feeds().head_read(place, now, Ok(head), now);
     }
-    let now = Now { mono: now, wall: Millis(channels.now) };
+    let now = Now {
+        mono: now,
+        wall: Millis(channels.now),
+    };
     assert!(again.is_finished(now));
 }
 
 #[test]
 fn what_is_filtered_out_moves_the_cursor_silently() {
     let mut channels = Channels::new(1);
-    for (event_type, data) in [(Some("price"), "1"), (None, "2"), (Some("message"), "3"), (Some("x"), "4")] {
+    for (event_type, data) in [
+        (Some("price"), "1"),
+        (None, "2"),
+        (Some("message"), "3"),
+        (Some("x"), "4"),
+    ] {
         channels.publish(0, event_type, data);
     }
     let prices = || Types::Only(vec!["price".to_owned()]);
@@ -251,7 +283,10 @@ fn a_stream_that_gets_only_what_is_filtered_out_stays_within_retention() {
     assert!((5..=20).contains(&blocks.iter().filter(|block| block.id.is_some()).count()));
     let mut stream = channels.resume(&last_id(&blocks));
     let resumed = channels.sent(&mut stream, 100);
-    assert!(resumed.iter().all(|block| block.event_type.is_none()), "no gap");
+    assert!(
+        resumed.iter().all(|block| block.event_type.is_none()),
+        "no gap"
+    );
 }
 
 #[test]
@@ -262,10 +297,16 @@ fn a_live_stream_is_told_where_it_stands_before_any_event() {
     let live = || vec![Start::Live(Millis(1_000_005))];
     let mut stream = channels.open(live(), Types::All);
     let blocks = channels.sent(&mut stream, 40);
-    assert_eq!((last_id(&blocks).as_str(), data(&blocks).len()), ("000007-1", 0));
+    assert_eq!(
+        (last_id(&blocks).as_str(), data(&blocks).len()),
+        ("000007-1", 0)
+    );
     channels.publish(0, None, "while the client was away");
     let mut stream = channels.resume(&last_id(&blocks));
-    assert_eq!(data(&channels.sent(&mut stream, 100)), ["while the client was away"]);
+    assert_eq!(
+        data(&channels.sent(&mut stream, 100)),
+        ["while the client was away"]
+    );
     let mut nothing = Channels::new(1);
     let mut stream = nothing.open(live(), Types::All);
     assert_eq!(last_id(&nothing.sent(&mut stream, 100)), "0");

@@ -1,0 +1,63 @@
+//! `application/x-ndjson`: a batch, an event a line.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Publication, check_size};
+use crate::api::problem::Problem;
+use crate::core::log::{MAX_GROUP_BYTES, NewEvent};
+use crate::core::sse::EventType;
+
+/// A line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    /// A string is the data itself; any other value is the data as JSON.
+    #[serde(borrow)]
+    data: &'a RawValue,
+    event: Option<String>,
+}
+
+/// Reads a batch, of [`MAX_GROUP_BYTES`] at most.
+pub(super) fn read(text: &str, max_event_bytes: usize) -> Result<Publication, Problem> {
+    let mut events = vec![];
+    let mut bytes = 0;
+    for (place, line) in text.split('\n').enumerate() {
+        let line = line.trim_end_matches('\r');
+        if line.is_empty() {
+            continue;
+        }
+        let at = |detail: String| format!("line {}: {detail}", place + 1);
+        let event = event(line).map_err(|detail| Problem::body(at(detail)))?;
+        check_size(&event.data, max_event_bytes)
+            .map_err(|detail| Problem::too_large(at(detail)))?;
+        bytes += event.bytes();
+        if bytes > MAX_GROUP_BYTES {
+            let detail = format!(
+                "with this line the batch exceeds {MAX_GROUP_BYTES} bytes, the most that is appended as one"
+            );
+            return Err(Problem::too_large(at(detail)));
+        }
+        events.push(event);
+    }
+    if events.is_empty() {
+        return Err(Problem::body("the batch has no lines"));
+    }
+    Ok(Publication { events, key: None })
+}
+
+fn event(line: &str) -> Result<NewEvent, String> {
+    let Line { data, event } = serde_json::from_str(line)
+        .map_err(|error| format!("not of the form {{\"data\":…,\"event\":…}}: {error}"))?;
+    if let Some(event_type) = &event {
+        EventType::from_publisher(event_type).map_err(|error| error.to_string())?;
+    }
+    let data = match serde_json::from_str::<String>(data.get()) {
+        Ok(string) => string,
+        Err(_) => data.get().to_owned(),
+    };
+    Ok(NewEvent {
+        event_type: event,
+        data,
+    })
+}
