@@ -11,11 +11,11 @@ use serde::de::IgnoredAny;
 use super::problem::Problem;
 use crate::core::log::NewEvent;
 use crate::core::sse::EventType;
-use cloud_event::Attributes;
+pub use cloud_event::Attributes;
 
 /// How events are written in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub enum Format {
     /// One event; its data is the body.
     Body {
         /// Whether the body has to be JSON.
@@ -33,16 +33,16 @@ pub(super) enum Format {
 
 /// What is published by one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Publication {
+pub struct Publication {
     /// The events, in order.
-    pub(super) events: Vec<NewEvent>,
+    pub events: Vec<NewEvent>,
     /// What tells a repeat of it from another, in parts.
-    pub(super) key: Option<Vec<String>>,
+    pub key: Option<Vec<String>>,
 }
 
 impl Format {
     /// The format that the headers name.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         const ACCEPTED: &str = "accepted are application/json, text/*, application/x-ndjson, \
             application/x-www-form-urlencoded and application/cloudevents+json";
         let refused = |what: &str| Problem::media_type(format_args!("{what}; {ACCEPTED}"));
@@ -96,7 +96,7 @@ impl Format {
 
     /// What a body publishes. `event_type` is from the query, and goes only with a single event that
     /// has none.
-    pub(super) fn read(
+    pub fn read(
         self,
         body: &[u8],
         event_type: Option<&str>,

@@ -6,13 +6,13 @@ mod body;
 mod channels;
 mod console;
 mod cors;
-mod format;
+pub mod format;
 mod link;
 mod long_poll;
-mod path;
-mod problem;
+pub mod path;
+pub mod problem;
 mod publish;
-mod query;
+pub mod query;
 mod reader;
 mod subscribe;
 

@@ -10,7 +10,7 @@ use crate::core::channel::Channel;
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub enum Route {
     /// `/events/{channel}`, or `/events` with the channels in the query
     Events(Option<Channel>),
     /// `/publish/{channel}`
@@ -34,7 +34,7 @@ pub(super) enum Route {
 
 impl Route {
     /// The route of a request's own path, as it was sent.
-    pub(super) fn of(path: &str) -> Result<Self, Problem> {
+    pub fn of(path: &str) -> Result<Self, Problem> {
         match path {
             "/" => return Ok(Self::Console),
             "/health" => return Ok(Self::Health),
@@ -58,7 +58,7 @@ impl Route {
     }
 
     /// Whether pages of other origins may use it, if they are allowed to at all.
-    pub(super) const fn is_shared(&self) -> bool {
+    pub const fn is_shared(&self) -> bool {
         matches!(
             self,
             Self::Events(_) | Self::Publish(_) | Self::Channel(_) | Self::Close { .. }
@@ -66,7 +66,7 @@ impl Route {
     }
 
     /// The methods it answers, `OPTIONS` apart.
-    pub(super) fn methods(&self) -> Vec<Method> {
+    pub fn methods(&self) -> Vec<Method> {
         match self {
             Self::Events(_) | Self::Health | Self::Description | Self::Console => {
                 vec![Method::GET, Method::HEAD]

@@ -16,7 +16,7 @@ use crate::platform::config::ConfigError;
 ///
 /// `type` is a URN that stays the same for the same kind of problem; `detail` is for people.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub struct Problem {
     status: StatusCode,
     kind: &'static str,
     title: &'static str,
@@ -217,7 +217,9 @@ impl Problem {
             .with(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
     }
 
-    pub(super) fn into_response(self) -> Response {
+    /// The response that tells the client of it.
+    #[must_use]
+    pub fn into_response(self) -> Response {
         let details = Details {
             r#type: format!("urn:runnel:problem:{}", self.kind),
             title: self.title,

@@ -5,20 +5,18 @@ use std::ops::RangeInclusive;
 use super::problem::Problem;
 
 /// The parameters that a last event ID may be given in, the first that is there.
-pub(super) const LAST_EVENT_ID_PARAMETERS: [&str; 3] =
-    ["last_event_id", "lastEventId", "Last-Event-ID"];
+pub const LAST_EVENT_ID_PARAMETERS: [&str; 3] = ["last_event_id", "lastEventId", "Last-Event-ID"];
 
 /// The parameters that say where to start.
-pub(super) const START_PARAMETERS: [&str; 4] =
-    ["last_event_id", "lastEventId", "Last-Event-ID", "last"];
+pub const START_PARAMETERS: [&str; 4] = ["last_event_id", "lastEventId", "Last-Event-ID", "last"];
 
 /// The parameters of a request, decoded. Those that nobody asks for are ignored.
-pub(super) struct Query(Vec<(String, String)>);
+pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Decodes a query as a form is encoded (WHATWG URL 5.1). Each name may be given once, except
     /// those `repeated`.
-    pub(super) fn parse(query: Option<&str>, repeated: &[&str]) -> Result<Self, Problem> {
+    pub fn parse(query: Option<&str>, repeated: &[&str]) -> Result<Self, Problem> {
         let mut pairs: Vec<(String, String)> = vec![];
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             let again = pairs.iter().any(|(given, _)| *given == name);
@@ -33,7 +31,7 @@ impl Query {
     }
 
     /// The value of a parameter.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
             .find(|(given, _)| given == name)
@@ -41,18 +39,18 @@ impl Query {
     }
 
     /// The names of all parameters.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
     /// All values of a parameter, in order.
-    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+    pub fn all(&self, name: &str) -> Vec<&str> {
         let named = self.0.iter().filter(|(given, _)| given == name);
         named.map(|(_, value)| value.as_str()).collect()
     }
 
     /// A parameter that is a whole number.
-    pub(super) fn number(
+    pub fn number(
         &self,
         name: &str,
         accepted: RangeInclusive<u64>,
@@ -75,7 +73,7 @@ impl Query {
     }
 
     /// A parameter that is `true` or `false`.
-    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
         match self.get(name) {
             None => Ok(None),
             Some("true") => Ok(Some(true)),

@@ -20,7 +20,7 @@ const KEY: &str = "cloudevents";
 
 /// The attributes that every CloudEvent has, `specversion` apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::api) struct Attributes {
+pub struct Attributes {
     id: String,
     source: String,
     event_type: String,

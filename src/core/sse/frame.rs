@@ -22,7 +22,7 @@ use super::{Cursor, EventType};
 /// let price = EventType::parse("price").ok();
 /// let cursor = Cursor::from(Mark::After("3k9x2a-17".parse().unwrap()));
 /// frames.event(&cursor, price, "7\n8");
-/// assert_eq!(frames.into_bytes(), b"id: 3k9x2a-17\nevent: price\ndata: 7\ndata: 8\n\n");
+/// assert_eq!(frames.into_bytes(), b"event: price\ndata: 7\ndata: 8\nid: 3k9x2a-17\n\n");
 /// ```
 #[derive(Debug, Default)]
 pub struct Frames {
@@ -43,23 +43,26 @@ impl Frames {
     /// `data` may be anything: it is cut at CR LF, CR and LF, the three line ends a client
     /// recognises, into one `data` line each. The client joins the lines with LF again, so every
     /// line end arrives as LF and nothing else changes; empty data is still an event.
+    ///
+    /// The id comes last: some clients take it as had when they read its line, and would skip the
+    /// event if the connection broke after that.
     pub fn event(&mut self, cursor: &Cursor, event_type: Option<EventType<'_>>, data: &str) {
-        self.id(cursor);
         if let Some(event_type) = event_type {
             self.line(b"event: ", event_type.as_str().as_bytes());
         }
         self.data(data);
+        self.id(cursor);
         self.end_block();
     }
 
     /// Adds an event of Runnel's own, such as `runnel.gap`. With a `cursor` it also moves the
     /// client there; without one the client's last event ID stays as it is.
     pub fn signal(&mut self, name: EventType<'_>, cursor: Option<&Cursor>, data: &str) {
+        self.line(b"event: ", name.as_str().as_bytes());
+        self.data(data);
         if let Some(cursor) = cursor {
             self.id(cursor);
         }
-        self.line(b"event: ", name.as_str().as_bytes());
-        self.data(data);
         self.end_block();
     }
 
@@ -79,9 +82,13 @@ impl Frames {
         self.end_block();
     }
 
-    /// Adds a block that sets the client's reconnection time (9.2.6: ASCII digits, milliseconds).
-    pub fn retry(&mut self, millis: u64) {
+    /// Adds a block that sets the client's reconnection time (9.2.6: ASCII digits, milliseconds) and,
+    /// with a `cursor`, its last event ID.
+    pub fn retry(&mut self, millis: u64, cursor: Option<&Cursor>) {
         self.line(b"retry: ", itoa::Buffer::new().format(millis).as_bytes());
+        if let Some(cursor) = cursor {
+            self.id(cursor);
+        }
         self.end_block();
     }
 
@@ -155,42 +162,42 @@ mod tests {
     fn writes_id_type_and_data_each_on_a_line_and_a_blank_line_after() {
         assert_eq!(
             wire(Some("price"), "7"),
-            "id: 3k9x2a-17\nevent: price\ndata: 7\n\n"
+            "event: price\ndata: 7\nid: 3k9x2a-17\n\n"
         );
-        assert_eq!(wire(None, "7"), "id: 3k9x2a-17\ndata: 7\n\n");
+        assert_eq!(wire(None, "7"), "data: 7\nid: 3k9x2a-17\n\n");
     }
 
     #[test]
     fn cuts_data_at_every_kind_of_line_end() {
         assert_eq!(
             wire(None, "a\nb\rc\r\nd"),
-            "id: 3k9x2a-17\ndata: a\ndata: b\ndata: c\ndata: d\n\n"
+            "data: a\ndata: b\ndata: c\ndata: d\nid: 3k9x2a-17\n\n"
         );
         assert_eq!(
             wire(None, "a\n\rb"),
-            "id: 3k9x2a-17\ndata: a\ndata: \ndata: b\n\n"
+            "data: a\ndata: \ndata: b\nid: 3k9x2a-17\n\n"
         );
         assert_eq!(
             wire(None, "\r\r\n"),
-            "id: 3k9x2a-17\ndata: \ndata: \ndata: \n\n"
+            "data: \ndata: \ndata: \nid: 3k9x2a-17\n\n"
         );
     }
 
     #[test]
     fn empty_data_is_still_an_event() {
-        assert_eq!(wire(None, ""), "id: 3k9x2a-17\ndata: \n\n");
+        assert_eq!(wire(None, ""), "data: \nid: 3k9x2a-17\n\n");
     }
 
     #[test]
     fn a_trailing_line_end_is_one_more_empty_line() {
-        assert_eq!(wire(None, "a\n"), "id: 3k9x2a-17\ndata: a\ndata: \n\n");
+        assert_eq!(wire(None, "a\n"), "data: a\ndata: \nid: 3k9x2a-17\n\n");
     }
 
     #[test]
     fn data_keeps_leading_spaces_colons_nul_and_a_byte_order_mark() {
         assert_eq!(
             wire(None, "  a: b\0\u{feff}ü\u{2028}"),
-            "id: 3k9x2a-17\ndata:   a: b\0\u{feff}ü\u{2028}\n\n"
+            "data:   a: b\0\u{feff}ü\u{2028}\nid: 3k9x2a-17\n\n"
         );
     }
 
@@ -198,14 +205,15 @@ mod tests {
     fn data_cannot_forge_a_field_or_a_block() {
         assert_eq!(
             wire(None, "a\n\nid: 9\nevent: x\r\rdata: y"),
-            "id: 3k9x2a-17\ndata: a\ndata: \ndata: id: 9\ndata: event: x\ndata: \ndata: data: y\n\n"
+            "data: a\ndata: \ndata: id: 9\ndata: event: x\ndata: \ndata: data: y\nid: 3k9x2a-17\n\n"
         );
     }
 
     #[test]
     fn writes_comments_reconnection_times_and_signals() {
         let mut frames = Frames::default();
-        frames.retry(2_345);
+        frames.retry(2_345, None);
+        frames.retry(1, Some(&"00000z-1".parse().unwrap()));
         frames.comment("");
         frames.comment("two\nlines");
         let end = EventType::parse("runnel.end").unwrap();
@@ -215,8 +223,8 @@ mod tests {
         frames.mark(&cursor);
         assert_eq!(
             String::from_utf8(frames.into_bytes()).unwrap(),
-            "retry: 2345\n\n:\n\n: two\n: lines\n\nevent: runnel.end\ndata: {}\n\n\
-             id: 00000z-1\nevent: runnel.end\ndata: {}\n\nid: 00000z-1\n\n"
+            "retry: 2345\n\nretry: 1\nid: 00000z-1\n\n:\n\n: two\n: lines\n\nevent: runnel.end\ndata: {}\n\n\
+             event: runnel.end\ndata: {}\nid: 00000z-1\n\nid: 00000z-1\n\n"
         );
     }
 
@@ -231,7 +239,7 @@ mod tests {
             frames.event(&Mark::After(id).into(), None, "");
             assert_eq!(
                 frames.into_bytes(),
-                format!("id: {id}\ndata: \n\n").into_bytes()
+                format!("data: \nid: {id}\n\n").into_bytes()
             );
         }
     }
@@ -257,7 +265,7 @@ mod tests {
             cuts in prop::collection::vec(1_usize..40, 1..20),
         ) {
             let mut frames = Frames::default();
-            frames.retry(1);
+            frames.retry(1, None);
             for (place, (event_type, typed, data)) in events.iter().enumerate() {
                 frames.comment("");
                 let id = EventId { epoch: Epoch::from_random(7), seq: Seq(place as u64 + 1) };

@@ -38,9 +38,7 @@ pub(super) struct Feed {
     live: bool,
     opened: Mono,
     phase: Phase,
-    /// Where the subscriber says it stands.
-    given: Option<Mark>,
-    /// Where it stands, once that is known.
+    /// Where the subscriber stands, once that is known.
     mark: Option<Mark>,
     /// To be told before anything else.
     gap: Option<Gap>,
@@ -114,10 +112,6 @@ impl Feed {
         random: u64,
         now: Mono,
     ) -> Self {
-        let given = match start {
-            Start::After(mark) => Some(mark),
-            _ => None,
-        };
         Self {
             channel,
             settings,
@@ -125,7 +119,6 @@ impl Feed {
             live,
             opened: now,
             phase: Phase::Starting,
-            given,
             mark: None,
             gap: None,
             head: None,
@@ -151,9 +144,12 @@ impl Feed {
         self.mark
     }
 
-    /// Whether the subscriber stands where it said it did.
-    pub(super) fn is_at_start(&self) -> bool {
-        self.given.is_some() && self.given == self.mark
+    /// Where the subscriber says it stands, if it does.
+    pub(super) const fn given(&self) -> Option<Mark> {
+        match self.start {
+            Start::After(mark) => Some(mark),
+            _ => None,
+        }
     }
 
     /// Whether everything was delivered before, and nothing will follow. `false` while it is not

@@ -68,9 +68,10 @@ impl Feeds {
         self.cursor.as_ref()
     }
 
-    /// Whether the subscriber stands where it said it did.
-    pub(super) fn are_at_start(&self) -> bool {
-        self.feeds.iter().all(Feed::is_at_start)
+    /// Where the subscriber says it stands, if it does.
+    pub(super) fn given(&self) -> Option<Cursor> {
+        let marks: Option<Vec<Mark>> = self.feeds.iter().map(Feed::given).collect();
+        marks.and_then(|marks| Cursor::new(marks).ok())
     }
 
     /// Whether everything was delivered before, and nothing will follow.

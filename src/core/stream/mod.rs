@@ -170,13 +170,9 @@ impl Stream {
     }
 
     /// When the client has to be told where it stands, if it does not know.
-    fn mark_due(&mut self, now: Mono) -> Option<Mono> {
+    fn mark_due(&self, now: Mono) -> Option<Mono> {
         self.feeds.cursor()?;
         match self.marked {
-            Marked::Never if self.feeds.are_at_start() => {
-                self.marked = Marked::At(now);
-                None
-            }
             Marked::Never => Some(now),
             Marked::At(_) => None,
             Marked::Before(told) => Some(told.after(MARK_MILLIS)),

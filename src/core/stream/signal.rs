@@ -17,22 +17,28 @@ pub struct GapSignal {
 }
 
 impl Stream {
+    /// The first bytes. They repeat the last event ID that the client gave: some clients forget it
+    /// with the first block that has none.
     pub(super) fn open(&mut self, now: Now) -> Step {
         let mut frames = Frames::default();
         let retry = reconnection_millis(self.settings.retry_millis, 0, self.random.u64(..));
-        frames.retry(retry);
+        let given = self.feeds.given();
+        frames.retry(retry, given.as_ref());
         frames.comment("runnel");
-        self.emit(frames, now)
+        match given {
+            Some(_) => self.emit_marked(frames, now),
+            None => self.emit(frames, now),
+        }
     }
 
     pub(super) fn end(&mut self, now: Now, retry: Option<u64>, reason: &str) -> Step {
         self.phase = Phase::Ended;
         let mut frames = Frames::default();
-        if self.mark_due(now.mono).is_some() {
-            frames = self.mark(frames);
-        }
-        if let Some(millis) = retry {
-            frames.retry(millis);
+        let moved = self.mark_due(now.mono).and(self.feeds.cursor());
+        match (retry, moved) {
+            (Some(millis), _) => frames.retry(millis, moved),
+            (None, Some(cursor)) => frames.mark(cursor),
+            (None, None) => {}
         }
         frames.comment(reason);
         self.emit(frames, now)

@@ -9,7 +9,7 @@ fn a_cursor_of_another_log_is_told_of_the_gap_and_resumes() {
         let mut stream = world.open(after(cursor));
         let sent = world.sent(&mut stream, 100);
         let signal = format!(
-            "id: 000007-0\nevent: runnel.gap\ndata: {{\"channel\":\"demo\",\"reason\":\"reset\",\"requested\":\"{cursor}\",\"resumed_from\":\"000007-1\"}}\n\n"
+            "event: runnel.gap\ndata: {{\"channel\":\"demo\",\"reason\":\"reset\",\"requested\":\"{cursor}\",\"resumed_from\":\"000007-1\"}}\nid: 000007-0\n\n"
         );
         assert!(sent.contains(&signal), "{sent}");
         assert_eq!(seqs(&sent), [1, 2]);
@@ -147,7 +147,7 @@ fn a_purge_in_mid_stream_is_a_gap_and_the_new_log_follows() {
     assert!(
         world
             .sent(&mut stream, 1_000)
-            .contains("id: 000008-1\ndata: new\n\n")
+            .contains("data: new\nid: 000008-1\n\n")
     );
 }
 

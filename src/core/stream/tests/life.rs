@@ -105,7 +105,7 @@ fn a_closed_channel_ends_the_stream_when_everything_was_sent() {
     let mut stream = world.open(after("000007-1"));
     let sent = world.sent(&mut stream, 1_000);
     assert!(
-        sent.ends_with("id: 000007-2\ndata: 0000000001\n\nid: 000007-2\nevent: runnel.end\ndata: {\"reason\":\"closed\"}\n\n"),
+        sent.ends_with("data: 0000000001\nid: 000007-2\n\nevent: runnel.end\ndata: {\"reason\":\"closed\"}\nid: 000007-2\n\n"),
         "{sent}"
     );
     assert_eq!(stream.next(world.now()), Step::End);
@@ -158,7 +158,7 @@ fn a_replay_without_waiting_of_a_lost_log_says_so() {
     let mut world = World::new();
     let mut stream = world.open_with(SETTINGS, after("000009-4"), false);
     assert!(world.sent(&mut stream, 9_000).ends_with(
-        "id: 0\nevent: runnel.gap\ndata: {\"channel\":\"demo\",\"reason\":\"reset\",\"requested\":\"000009-4\",\"resumed_from\":null}\n\n"
+        "event: runnel.gap\ndata: {\"channel\":\"demo\",\"reason\":\"reset\",\"requested\":\"000009-4\",\"resumed_from\":null}\nid: 0\n\n"
     ));
     assert_eq!(stream.next(world.now()), Step::End);
 }

@@ -313,12 +313,16 @@ fn a_live_stream_is_told_where_it_stands_before_any_event() {
 }
 
 #[test]
-fn a_client_that_resumes_is_not_told_what_it_said() {
+fn a_client_that_resumes_is_told_its_own_id_with_the_first_bytes_and_not_again() {
     let mut channels = Channels::new(1);
     channels.publish(0, None, "1");
     let mut stream = channels.resume("000007-1");
     let blocks = channels.sent(&mut stream, 60_000);
-    assert!(blocks.iter().all(|block| block.id.is_none()), "{blocks:?}");
+    assert_eq!(last_id(&blocks[..1]), "000007-1");
+    assert!(
+        blocks[1..].iter().all(|block| block.id.is_none()),
+        "{blocks:?}"
+    );
 }
 
 proptest! {

@@ -1,0 +1,31 @@
+//! What arrives by HTTP.
+
+mod batch;
+mod request;
+
+pub use batch::ndjson;
+pub use request::request;
+
+use futures::executor::block_on;
+use http_body_util::BodyExt;
+use runnel::api::problem::Problem;
+
+/// A problem is a client's error, in the form of RFC 9457.
+fn check_problem(problem: Problem) {
+    let response = problem.into_response();
+    let status = response.status();
+    assert!(status.is_client_error(), "{status}");
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
+    let Ok(body) = block_on(response.into_body().collect());
+    let details: serde_json::Value =
+        serde_json::from_slice(&body.to_bytes()).expect("a problem is JSON");
+    assert_eq!(details["status"], status.as_u16());
+    let named = |field: &str| details[field].as_str().is_some_and(|text| !text.is_empty());
+    assert!(
+        named("type") && named("title") && named("detail"),
+        "{details}"
+    );
+}

@@ -1,0 +1,93 @@
+//! Batches.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use super::check_problem;
+use runnel::api::format::Format;
+use runnel::core::log::{Batch, Head, MAX_GROUP_BYTES, NewEvent, Retention, append};
+use runnel::core::sse::{Epoch, EventType};
+use runnel::core::time::Millis;
+
+/// The default of `max_event_bytes`.
+pub(super) const MAX_EVENT_BYTES: usize = 64 * 1024;
+
+/// Law: any body is a batch or a problem. Each line of a batch is an event whose data is the string
+/// or the JSON given; the events can be published, are read back from the log as they are, and make
+/// the same batch when they are written as lines again.
+///
+/// # Panics
+/// When the law is broken.
+pub fn ndjson(body: &[u8]) {
+    let events = match Format::JsonLines.read(body, None, MAX_EVENT_BYTES) {
+        Ok(publication) => publication.events,
+        Err(problem) => return check_problem(problem),
+    };
+    let text = std::str::from_utf8(body).expect("a batch is UTF-8");
+    let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+    let lines: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines.len(), events.len());
+    for (line, event) in lines.iter().zip(&events) {
+        check_line(line, event);
+    }
+    check_events(&events);
+    let again: Vec<_> = events.iter().map(line).collect();
+    let again = Format::JsonLines.read(again.join("\n").as_bytes(), None, MAX_EVENT_BYTES);
+    assert_eq!(again.map(|again| again.events).ok(), Some(events));
+}
+
+/// Law: what came out of a body can be published, and is read back from the log as it is.
+pub(super) fn check_events(events: &[NewEvent]) {
+    assert!(
+        events
+            .iter()
+            .all(|event| event.data.len() <= MAX_EVENT_BYTES)
+    );
+    let bytes: usize = events.iter().map(NewEvent::bytes).sum();
+    assert!(events.len() == 1 || bytes <= MAX_GROUP_BYTES);
+    for event_type in events.iter().filter_map(|event| event.event_type.as_ref()) {
+        assert!(EventType::from_publisher(event_type).is_ok());
+    }
+    let batch = Batch {
+        events: events.to_vec(),
+        ..Batch::default()
+    };
+    let retention = Retention {
+        events: 1,
+        bytes: 1,
+        seconds: 0,
+    };
+    let head = Head::new(Epoch::from_random(7));
+    let plan = append(&head, &[batch], 1, Millis(1), &retention).expect("there is no record yet");
+    let head = plan.change.expect("a new log takes a batch").head;
+    let read: Result<Vec<_>, _> = head.inline.records().collect();
+    let read = read.expect("what was appended is read").into_iter();
+    let read = read.map(|(_, record)| NewEvent {
+        event_type: record.event_type.map(|text| text.as_str().to_owned()),
+        data: record.data.to_owned(),
+    });
+    assert_eq!(read.collect::<Vec<_>>(), events);
+}
+
+/// Holds an event against its line, read as any JSON object is. An array of data and type is read
+/// too, and a string with half a surrogate pair is taken as JSON: what they are is not asked here.
+fn check_line(line: &str, event: &NewEvent) {
+    if line.trim_start().starts_with('[') {
+        return;
+    }
+    let fields: HashMap<String, &RawValue> = serde_json::from_str(line).expect("a line is JSON");
+    let text = |raw: &RawValue| serde_json::from_str::<String>(raw.get());
+    let data = fields["data"];
+    match text(data) {
+        Ok(string) => assert_eq!(event.data, string),
+        Err(_) => assert_eq!(event.data, data.get()),
+    }
+    let given = fields.get("event").and_then(|raw| text(raw).ok());
+    assert_eq!(event.event_type, given);
+}
+
+fn line(event: &NewEvent) -> String {
+    let fields = serde_json::json!({ "data": event.data, "event": event.event_type });
+    fields.to_string()
+}

@@ -1,0 +1,39 @@
+//! What the proxy answers itself.
+
+use std::path::Path;
+
+/// The path of an empty page.
+pub(crate) const PAGE: &str = "/page";
+
+/// A whole response: the page, or a module of npm from below `/modules/`.
+pub(super) fn answer(path: &str, modules: Option<&Path>) -> Vec<u8> {
+    let found = if path == PAGE {
+        Some((
+            "text/html",
+            b"<!doctype html><title>client</title>".to_vec(),
+        ))
+    } else {
+        let module = path.strip_prefix("/modules/").zip(modules);
+        module
+            .and_then(|(name, folder)| read(&folder.join("node_modules").join(name)))
+            .map(|text| ("text/javascript", text))
+    };
+    let (status, (kind, body)) = match found {
+        Some(found) => ("200 OK", found),
+        None => ("404 Not Found", ("text/plain", vec![])),
+    };
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {kind}; charset=utf-8\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n"
+    );
+    [head.into_bytes(), body].concat()
+}
+
+/// A module, which may be imported without the end of its name, as bundlers allow.
+fn read(file: &Path) -> Option<Vec<u8>> {
+    let whole = std::fs::read(file);
+    whole
+        .or_else(|_| std::fs::read(file.with_extension("js")))
+        .ok()
+}
