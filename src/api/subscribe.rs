@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LINK, VARY};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::{self, Body, Request, Response};
@@ -52,7 +53,11 @@ pub(super) async fn subscribe(
     };
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("accept, last-event-id"));
-    headers.append(LINK, link::to(request.uri(), "self"));
+    let own = request.uri().path_and_query();
+    headers.append(
+        LINK,
+        link::to(own.map_or("/", PathAndQuery::as_str), "self"),
+    );
     for channel in &channels {
         headers.append(LINK, link::to(format_args!("/publish/{channel}"), "edit"));
     }
