@@ -54,9 +54,11 @@ async fn main() {
     first_byte(fast.address()).await;
     println!("\n| what | events/s | ack p50 | ack p99 | events a swap |\n|---|---|---|---|---|");
     for publishers in [1, 4, 32] {
-        crowd(publishers, fast.address(), &store).await;
+        crowd(publishers, Load::event(), fast.address(), &store).await;
     }
-    batches(fast.address(), &store).await;
+    for publishers in [1, 4] {
+        crowd(publishers, Load::batch(), fast.address(), &store).await;
+    }
     println!("\n| what | store reads | MB/s |\n|---|---|---|");
     replay(fast.address(), &store).await;
     let component = std::env::current_dir()
@@ -124,10 +126,31 @@ fn event() -> Bytes {
     Bytes::from("x".repeat(200))
 }
 
-/// 100 events as a batch.
-fn batch() -> Bytes {
-    let line = format!("{{\"data\":\"{}\"}}\n", "x".repeat(200));
-    Bytes::from(line.repeat(100))
+/// What a publisher sends, over and over.
+#[derive(Clone)]
+struct Load {
+    events: usize,
+    content_type: &'static str,
+    body: Bytes,
+}
+
+impl Load {
+    fn event() -> Self {
+        Self {
+            events: 1,
+            content_type: "text/plain",
+            body: event(),
+        }
+    }
+
+    fn batch() -> Self {
+        let line = format!("{{\"data\":\"{}\"}}\n", "x".repeat(200));
+        Self {
+            events: 100,
+            content_type: "application/x-ndjson",
+            body: Bytes::from(line.repeat(100)),
+        }
+    }
 }
 
 /// Times, sorted.
@@ -201,18 +224,21 @@ async fn first_byte(address: SocketAddr) {
     Times::new(times).print("first byte of a stream, warm instance");
 }
 
-async fn crowd(publishers: usize, address: SocketAddr, store: &Faulty) {
+/// Requests of so many publishers, each on a connection of its own, for [`RUN`].
+async fn crowd(publishers: usize, load: Load, address: SocketAddr, store: &Faulty) {
+    let channel = format!("crowd{publishers}-{}", load.events);
     store.reset_counts();
     let start = Instant::now();
     let tasks: Vec<_> = (0..publishers)
         .map(|_| {
+            let (channel, body) = (channel.clone(), load.body.clone());
             tokio::spawn(async move {
                 let mut connection = Connection::open(address).await;
                 let mut times = vec![];
                 while start.elapsed() < RUN {
                     let begun = Instant::now();
                     connection
-                        .publish(&format!("crowd{publishers}"), "text/plain", event())
+                        .publish(&channel, load.content_type, body.clone())
                         .await;
                     times.push(begun.elapsed());
                 }
@@ -224,19 +250,12 @@ async fn crowd(publishers: usize, address: SocketAddr, store: &Faulty) {
     for task in tasks {
         times.extend(task.await.unwrap());
     }
-    let what = format!("{publishers} publisher(s), one channel");
-    print_rate(
-        &what,
-        times,
-        1,
-        start,
-        store.count(Operation::Swap, "head!crowd"),
-    );
-}
-
-/// A line of the second table; `start` is when the first of these publishes of `events` each began.
-fn print_rate(what: &str, times: Vec<Duration>, events: usize, start: Instant, swaps: u64) {
-    let events = (times.len() * events) as f64;
+    let what = match load.events {
+        1 => format!("{publishers} publisher(s), one channel"),
+        events => format!("{publishers} publisher(s) of batches of {events}, one channel"),
+    };
+    let swaps = store.count(Operation::Swap, &format!("head!{channel}"));
+    let events = (times.len() * load.events) as f64;
     let rate = events / start.elapsed().as_secs_f64();
     let times = Times::new(times);
     let (p50, p99) = (times.at(50), times.at(99));
@@ -246,32 +265,12 @@ fn print_rate(what: &str, times: Vec<Duration>, events: usize, start: Instant, s
     );
 }
 
-async fn batches(address: SocketAddr, store: &Faulty) {
-    let batch = batch();
-    let mut connection = Connection::open(address).await;
-    connection
-        .publish("batches", "application/x-ndjson", batch.clone())
-        .await;
-    store.reset_counts();
-    let start = Instant::now();
-    let mut times = vec![];
-    while start.elapsed() < RUN {
-        let begun = Instant::now();
-        connection
-            .publish("batches", "application/x-ndjson", batch.clone())
-            .await;
-        times.push(begun.elapsed());
-    }
-    let swaps = store.count(Operation::Swap, "head!batches");
-    print_rate("batches of 100, one connection", times, 100, start, swaps);
-}
-
 async fn replay(address: SocketAddr, store: &Faulty) {
-    let batch = batch();
+    let batch = Load::batch();
     let mut connection = Connection::open(address).await;
     for _ in 0..100 {
         connection
-            .publish("replay", "application/x-ndjson", batch.clone())
+            .publish("replay", batch.content_type, batch.body.clone())
             .await;
     }
     store.reset_counts();
