@@ -172,6 +172,14 @@ fn is_json(essence: &str) -> bool {
             && essence != "application/cloudevents-batch+json")
 }
 
+/// Whether JSON is an object. A struct would be read from an array, too.
+fn check_object(json: &str) -> Result<(), &'static str> {
+    match json.trim_start().starts_with('{') {
+        true => Ok(()),
+        false => Err("it is not a JSON object"),
+    }
+}
+
 fn check_size(data: &str, max_event_bytes: usize) -> Result<(), String> {
     match data.len() {
         bytes if bytes <= max_event_bytes => Ok(()),

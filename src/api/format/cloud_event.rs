@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::Publication;
+use super::{Publication, check_object};
 use crate::api::problem::Problem;
 use crate::core::log::NewEvent;
 
@@ -104,6 +104,7 @@ struct Structured {
 /// The attributes of a CloudEvent in structured mode.
 pub(super) fn structured(text: &str) -> Result<Attributes, Problem> {
     let refused = |why: &str| Problem::body(format_args!("the body is not a CloudEvent: {why}"));
+    check_object(text).map_err(refused)?;
     let event: Structured =
         serde_json::from_str(text).map_err(|error| refused(&error.to_string()))?;
     if event.data.is_some() && event.data_base64.is_some() {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Publication, check_size};
+use super::{Publication, check_object, check_size};
 use crate::api::problem::Problem;
 use crate::core::log::{MAX_GROUP_BYTES, NewEvent};
 use crate::core::sse::EventType;
@@ -47,14 +47,18 @@ pub(super) fn read(text: &str, max_event_bytes: usize) -> Result<Publication, Pr
 }
 
 fn event(line: &str) -> Result<NewEvent, String> {
-    let Line { data, event } = serde_json::from_str(line)
-        .map_err(|error| format!("not of the form {{\"data\":…,\"event\":…}}: {error}"))?;
+    let refused = |why: &str| format!("not of the form {{\"data\":…,\"event\":…}}: {why}");
+    check_object(line).map_err(refused)?;
+    let Line { data, event } =
+        serde_json::from_str(line).map_err(|error| refused(&error.to_string()))?;
     if let Some(event_type) = &event {
         EventType::from_publisher(event_type).map_err(|error| error.to_string())?;
     }
-    let data = match serde_json::from_str::<String>(data.get()) {
-        Ok(string) => string,
-        Err(_) => data.get().to_owned(),
+    let data = match data.get() {
+        // A string of JSON need not be one of Unicode: it may have half a surrogate pair.
+        string if string.starts_with('"') => serde_json::from_str(string)
+            .map_err(|error| format!("its data is not a Unicode string: {error}"))?,
+        json => json.to_owned(),
     };
     Ok(NewEvent {
         event_type: event,

@@ -129,6 +129,11 @@ fn a_bad_line_names_its_number() {
     for (batch, line) in [
         ("{\"data\":1}\n\n{\"data\":}", "line 3: "),
         ("{\"data\":1}\n{}", "line 2: "),
+        ("[\"data\",null]", "line 1: "),
+        (
+            "{\"data\":\"\\ud800\"}",
+            "line 1: its data is not a Unicode string",
+        ),
         ("{\"data\":1}\n{\"data\":1,\"id\":2}", "line 2: "),
         ("{\"data\":1,\"event\":\"runnel.gap\"}", "line 1: "),
         ("{\"data\":1,\"event\":\"a\\nb\"}", "line 1: "),
@@ -238,7 +243,10 @@ fn a_cloud_event_without_what_it_must_have_is_refused() {
             CLOUD_EVENT.replace("\"data\"", "\"data_base64\":\"\",\"data\""),
             "both",
         ),
-        ("[]".into(), "CloudEvent"),
+        (
+            r#"["1.0","7","/shop","order.placed",1,null]"#.into(),
+            "not a JSON object",
+        ),
         ("{".into(), "CloudEvent"),
     ] {
         let problem = refused(Format::CloudEvent, &body);

@@ -104,6 +104,9 @@ pub struct Remembered {
     pub time: Millis,
 }
 
+/// More events, or bytes, than a log can come to have: with fewer no sum over a head wraps.
+const BEYOND_ANY_LOG: u64 = 1 << 63;
+
 /// The head as it is stored, before the bytes of the inline records. Every field is as small as
 /// its value: integers take one byte for each seven bits.
 #[derive(Serialize, Deserialize)]
@@ -249,10 +252,10 @@ impl Head {
                     format!("segment {} is empty", first.0),
                 ));
             }
-            total = match total.checked_add(bytes) {
-                Some(total) => total,
-                None => return Err(format::corrupt(key, "its sizes exceed 64 bits")),
-            };
+            total = total
+                .checked_add(bytes)
+                .filter(|total| *total < BEYOND_ANY_LOG)
+                .ok_or_else(|| format::corrupt(key, "its sizes are beyond any log's"))?;
             segments.push(Sealed {
                 first,
                 count,
@@ -289,8 +292,9 @@ fn step(before: &mut i64, time: Millis) -> i64 {
 
 fn after(key: &str, first: Seq, count: u64) -> Result<Seq, FormatError> {
     let next = first.0.checked_add(count);
-    next.map(Seq)
-        .ok_or_else(|| format::corrupt(key, "its seqs exceed 64 bits"))
+    next.filter(|next| *next < BEYOND_ANY_LOG)
+        .map(Seq)
+        .ok_or_else(|| format::corrupt(key, "its seqs are beyond any log's"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,19 @@ pub(super) const EPOCH_COUNT: u32 = 36_u32.pow(6);
 /// Which log of a channel an id belongs to: drawn at random when the log is created or purged, so
 /// that ids of a log that is gone are not taken for ids of its successor. Six digits of base 36.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u32")]
 pub struct Epoch(u32);
+
+impl TryFrom<u32> for Epoch {
+    type Error = EventIdError;
+
+    fn try_from(number: u32) -> Result<Self, EventIdError> {
+        match number < EPOCH_COUNT {
+            true => Ok(Self(number)),
+            false => Err(EventIdError),
+        }
+    }
+}
 
 impl Epoch {
     /// An epoch from a random number; every epoch is equally likely.

@@ -104,7 +104,7 @@ impl Commands<'_> {
             }
         };
         let events = (0..(shape / 8 % 8).max(least)).map(event).collect();
-        let repeat = (repeat >= 128).then(|| Repeat {
+        let repeat = (repeat >= 128).then_some(Repeat {
             key: [repeat % 8; 16],
             content: [repeat / 8 % 4; 16],
         });

@@ -238,7 +238,7 @@ impl Model {
         let mut records = run.records();
         let mut newest = None;
         let mut seq = run.first;
-        while let Some(record) = records.next() {
+        for record in records.by_ref() {
             let (at, record) = record.expect("what was written is read");
             let place = usize::try_from(at.since(Seq::FIRST)).expect("few events");
             let (time, event) = &self.events[place];
