@@ -65,7 +65,8 @@ pub(super) fn state_length(response: &mut Response) {
         Kind::Full(bytes) => bytes.as_ref().map_or(0, Bytes::len),
         Kind::Stream(_) => return,
     };
-    if response.status() != StatusCode::NO_CONTENT {
+    let has_none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+    if !has_none.contains(&response.status()) {
         response
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -3,11 +3,11 @@
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::body::{Response, allow};
+use super::body::Response;
 use crate::platform::config::Origins;
 
 /// The request headers that a page may set.
@@ -26,7 +26,6 @@ pub(super) fn allow_origin(
     origins: &Origins,
     method: &Method,
     request: &HeaderMap,
-    methods: &[Method],
     response: &mut Response,
 ) {
     let headers = response.headers_mut();
@@ -49,7 +48,9 @@ pub(super) fn allow_origin(
         }
     }
     if method == Method::OPTIONS && request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, allow(methods));
+        if let Some(methods) = headers.get(ALLOW).cloned() {
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        }
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static(HEADERS),

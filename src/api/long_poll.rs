@@ -51,7 +51,7 @@ struct Event<'a> {
 
 /// Answers as soon as there is something to tell, or after the `wait` that the query asks for.
 pub(super) async fn answer(
-    subscription: Subscription,
+    mut subscription: Subscription,
     settings: Settings,
     query: &Query,
     request: &Request,
@@ -62,6 +62,7 @@ pub(super) async fn answer(
     if request.method() == Method::HEAD {
         return Ok(body::json_head());
     }
+    subscription.live &= wait > 0;
     let channels: Vec<_> = subscription
         .channels
         .iter()
@@ -94,16 +95,21 @@ pub(super) async fn answer(
     Ok(response(&page, &channels, resumes, request))
 }
 
-/// The cursor that the client's newest answer ended with (RFC 9110, 13.1.2).
-fn known(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(IF_NONE_MATCH)?.to_str().ok()?.trim();
-    let quoted = value.strip_prefix("W/").unwrap_or(value);
-    Some(quoted.strip_prefix('"')?.strip_suffix('"')?.to_owned())
+/// The tags of the answers that the client has (RFC 9110, 13.1.2), compared weakly.
+fn known(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(IF_NONE_MATCH).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let tags = values.flat_map(|value| value.split(',')).map(str::trim);
+    let opaque = |tag: &str| {
+        let quoted = tag.strip_prefix("W/").unwrap_or(tag);
+        Some(quoted.strip_prefix('"')?.strip_suffix('"')?.to_owned())
+    };
+    tags.filter_map(opaque).collect()
 }
 
 fn response(page: &Page, channels: &[String], resumes: bool, request: &Request) -> Response {
     let cursor = page.cursor.to_string();
-    let mut response = if known(request.headers()).as_ref() == Some(&cursor) {
+    let mut response = if known(request.headers()).contains(&page.tag()) {
         body::empty(StatusCode::NOT_MODIFIED)
     } else {
         let events = page.events.iter().map(|event| Event {
@@ -123,7 +129,7 @@ fn response(page: &Page, channels: &[String], resumes: bool, request: &Request) 
         body::json(StatusCode::OK, &answer)
     };
     let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{cursor}\"")) {
+    if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{}\"", page.tag())) {
         headers.insert(ETAG, tag);
     }
     // What follows a cursor and is followed by more stays what it is.

@@ -27,25 +27,32 @@ use crate::platform::config;
 /// Answers a request. Which Spin component asks does not matter here: spin.toml gives each only
 /// its own routes.
 pub async fn respond(request: Request) -> Response {
-    let mut response = match Route::of(request.uri().path()) {
-        Ok(route) if route.is_shared() => across_origins(route, request).await,
-        Ok(route) => dispatch(route, request).await,
-        Err(problem) => Err(problem),
-    }
-    .unwrap_or_else(Problem::into_response);
+    let mut response = match path::is_shared(request.uri().path()) {
+        true => across_origins(request).await,
+        false => answer(request).await,
+    };
     body::state_length(&mut response);
     response
 }
 
+async fn answer(request: Request) -> Response {
+    let answer = match Route::of(request.uri().path()) {
+        Ok(route) => dispatch(route, request).await,
+        Err(problem) => Err(problem),
+    };
+    answer.unwrap_or_else(Problem::into_response)
+}
+
 /// Answers a request that a page of another origin may make.
-async fn across_origins(route: Route, request: Request) -> Result<Response, Problem> {
-    let origins = config::origins().await.map_err(Problem::config)?;
-    let methods = route.methods();
+async fn across_origins(request: Request) -> Response {
+    let origins = match config::origins().await {
+        Ok(origins) => origins,
+        Err(error) => return Problem::config(error).into_response(),
+    };
     let (method, headers) = (request.method().clone(), request.headers().clone());
-    let answer = dispatch(route, request).await;
-    let mut response = answer.unwrap_or_else(Problem::into_response);
-    cors::allow_origin(&origins, &method, &headers, &methods, &mut response);
-    Ok(response)
+    let mut response = answer(request).await;
+    cors::allow_origin(&origins, &method, &headers, &mut response);
+    response
 }
 
 async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {

@@ -57,14 +57,6 @@ impl Route {
         }
     }
 
-    /// Whether pages of other origins may use it, if they are allowed to at all.
-    pub const fn is_shared(&self) -> bool {
-        matches!(
-            self,
-            Self::Events(_) | Self::Publish(_) | Self::Channel(_) | Self::Close { .. }
-        )
-    }
-
     /// The methods it answers, `OPTIONS` apart.
     pub fn methods(&self) -> Vec<Method> {
         match self {
@@ -76,6 +68,12 @@ impl Route {
             Self::Channel(_) => vec![Method::GET, Method::HEAD, Method::DELETE],
         }
     }
+}
+
+/// Whether pages of other origins may use what is below this path, if they are allowed to at all.
+pub(super) fn is_shared(path: &str) -> bool {
+    let first = path.split('/').nth(1);
+    matches!(first, Some("events" | "publish" | "channels"))
 }
 
 fn channel(name: Option<&str>) -> Result<Channel, Problem> {

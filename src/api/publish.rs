@@ -115,8 +115,16 @@ fn prefers_representation(headers: &HeaderMap) -> bool {
     let preferences = headers.get_all(PREFER).iter();
     let preferences = preferences.filter_map(|value| value.to_str().ok());
     preferences
-        .flat_map(|value| value.split([',', ';']))
-        .any(|preference| preference.trim().eq_ignore_ascii_case(REPRESENTATION))
+        .flat_map(|value| value.split(','))
+        .any(|preference| {
+            let preference = preference.split(';').next().unwrap_or_default();
+            let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
+            name.trim().eq_ignore_ascii_case("return")
+                && value
+                    .trim()
+                    .trim_matches('"')
+                    .eq_ignore_ascii_case("representation")
+        })
 }
 
 /// What tells a repeat of this request from another: the key in the header or in what is published,

@@ -1,6 +1,9 @@
 //! Query parameters.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
+
+use percent_encoding::percent_decode_str;
 
 use super::problem::Problem;
 
@@ -14,18 +17,22 @@ pub const START_PARAMETERS: [&str; 4] = ["last_event_id", "lastEventId", "Last-E
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Decodes a query as a form is encoded (WHATWG URL 5.1). Each name may be given once, except
-    /// those `repeated`.
+    /// Decodes a query. Each name may be given once, except those `repeated`.
     pub fn parse(query: Option<&str>, repeated: &[&str]) -> Result<Self, Problem> {
+        Self::decode(query.unwrap_or_default(), repeated).map_err(Problem::query)
+    }
+
+    /// Decodes what is encoded as a form (WHATWG URL 5.1), but takes only UTF-8.
+    pub(super) fn decode(text: &str, repeated: &[&str]) -> Result<Self, String> {
         let mut pairs: Vec<(String, String)> = vec![];
-        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decoded(name)?, decoded(value)?);
             let again = pairs.iter().any(|(given, _)| *given == name);
-            if again && !repeated.contains(&name.as_ref()) {
-                return Err(Problem::query(format_args!(
-                    "`{name}` is given more than once"
-                )));
+            if again && !repeated.contains(&name.as_str()) {
+                return Err(format!("`{name}` is given more than once"));
             }
-            pairs.push((name.into_owned(), value.into_owned()));
+            pairs.push((name, value));
         }
         Ok(Self(pairs))
     }
@@ -83,6 +90,14 @@ impl Query {
             ))),
         }
     }
+}
+
+fn decoded(text: &str) -> Result<String, String> {
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8();
+    decoded
+        .map(Cow::into_owned)
+        .map_err(|_| format!("{text:?} does not decode to UTF-8"))
 }
 
 #[cfg(test)]

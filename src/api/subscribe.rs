@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::{accept, link, long_poll};
 use crate::core::channel::Channel;
 use crate::core::log::Start;
-use crate::core::sse::{EventType, MAX_CHANNELS};
+use crate::core::sse::{Cursor, EventType, MAX_CHANNELS};
 use crate::core::stream::{Settings, Step, Stream, Subscription, Types};
 use crate::core::time::{Millis, Mono};
 use crate::platform::{clock, config, random};
@@ -38,8 +38,12 @@ pub(super) async fn subscribe(
     let now = clock::now();
     let query = Query::parse(request.uri().query(), &REPEATED)?;
     let channels = channels(in_path, &query)?;
+    let given = last_event_id(request.headers(), &query);
+    let starts = starts(given.as_deref(), channels.len(), &query, now.wall)?;
+    let cursor = given.and_then(|given| given.parse::<Cursor>().ok());
     let subscription = Subscription {
-        channels: starts(channels.clone(), request.headers(), &query, now.wall)?,
+        channels: channels.iter().cloned().zip(starts).collect(),
+        given: cursor.filter(|cursor| cursor.marks().len() == channels.len()),
         types: types(&query)?,
         live: query.flag("live")?.unwrap_or(true),
     };
@@ -144,33 +148,31 @@ fn channels(in_path: Option<Channel>, query: &Query) -> Result<Vec<Channel>, Pro
     Ok(channels)
 }
 
-/// Where to start: the header, else a last event ID in the query, else `last`, else live.
+/// The last event ID in the header, else in the query.
+fn last_event_id(headers: &HeaderMap, query: &Query) -> Option<String> {
+    let header = headers.get(LAST_EVENT_ID);
+    let header = header.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let mut names = LAST_EVENT_ID_PARAMETERS.iter();
+    header
+        .filter(|id| !id.is_empty())
+        .or_else(|| names.find_map(|name| query.get(name)).map(str::to_owned))
+        .filter(|id| !id.is_empty())
+}
+
+/// Where each of the channels starts: by the last event ID, else by `last`, else live.
 fn starts(
-    channels: Vec<Channel>,
-    headers: &HeaderMap,
+    last_event_id: Option<&str>,
+    channels: usize,
     query: &Query,
     now: Millis,
-) -> Result<Vec<(Channel, Start)>, Problem> {
-    let header = headers
-        .get(LAST_EVENT_ID)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let in_query = || {
-        LAST_EVENT_ID_PARAMETERS
-            .iter()
-            .find_map(|name| query.get(name))
-    };
-    let given = header
-        .filter(|id| !id.is_empty())
-        .or_else(|| in_query().map(str::to_owned));
-    let count = channels.len();
+) -> Result<Vec<Start>, Problem> {
     let last = query.number("last", 1..=u64::MAX)?;
-    let starts = match (given.as_deref(), last) {
-        (Some("earliest"), _) => vec![Start::Earliest; count],
-        (Some(id), _) if !id.is_empty() => Start::after(id, count),
-        (_, Some(newest)) => vec![Start::Last(newest); count],
-        (_, None) => vec![Start::Live(now); count],
-    };
-    Ok(channels.into_iter().zip(starts).collect())
+    Ok(match (last_event_id, last) {
+        (Some("earliest"), _) => vec![Start::Earliest; channels],
+        (Some(id), _) => Start::after(id, channels),
+        (None, Some(newest)) => vec![Start::Last(newest); channels],
+        (None, None) => vec![Start::Live(now); channels],
+    })
 }
 
 /// The types of events to deliver.

@@ -18,7 +18,6 @@ async fn get(path: &str) -> Answer {
 async fn bad_channel_names_are_refused_with_the_reason() {
     let overlong = format!("/events/{}", "x".repeat(161));
     for (path, reason) in [
-        ("/events", "empty"),
         ("/events/", "empty"),
         ("/events//a", "empty segment"),
         ("/events/a/", "empty segment"),
@@ -40,6 +39,13 @@ async fn bad_channel_names_are_refused_with_the_reason() {
         (&overlong, "161 bytes"),
     ] {
         get(path).await.is_problem(400, "channel-name", reason);
+    }
+}
+
+#[tokio::test]
+async fn events_of_no_channel_are_a_bad_query() {
+    for path in ["/events", "/events?", "/events?last=1", "/events?Channel=a"] {
+        get(path).await.is_problem(400, "query", "0 channels");
     }
 }
 

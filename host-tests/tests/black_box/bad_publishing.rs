@@ -77,12 +77,17 @@ async fn a_token_in_the_query_does_not_count() {
 #[tokio::test]
 async fn unsupported_media_types_are_refused_with_the_supported_ones() {
     let channel = Channel::new();
-    let mut requests = vec![(channel.publish(""), "content-type header is missing")];
+    let twice = channel.publish("").body("text/plain", "x");
+    let mut requests = vec![
+        (channel.publish(""), "no content-type header"),
+        (twice.header("content-type", "text/plain"), "more than one"),
+    ];
     for content_type in [
         "application/xml",
         "application/octet-stream",
         "multipart/form-data; boundary=x",
-        "application/x-www-form-urlencoded",
+        "application/cloudevents-batch+json",
+        "application/cloudevents+xml",
         "text",
         "",
     ] {

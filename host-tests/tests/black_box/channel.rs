@@ -63,6 +63,31 @@ impl Channel {
         ids
     }
 
+    /// Publishes events whose data is the numbers, as one batch.
+    pub(crate) async fn batch(&self, numbers: std::ops::RangeInclusive<u32>) {
+        let lines: String = numbers
+            .map(|number| format!("{{\"data\":\"{number}\"}}\n"))
+            .collect();
+        let request = self.publish("").body("application/x-ndjson", lines);
+        request.send().await.has(201);
+    }
+
+    /// Publishes an event of this type and returns its id.
+    pub(crate) async fn say_of_type(&self, event_type: &str, text: impl Into<Bytes>) -> String {
+        let request = self.publish(&format!("?event={event_type}"));
+        id_of(&request.body("text/plain", text).send().await.has(201))
+    }
+
+    /// Closes the channel.
+    pub(crate) async fn close(&self) {
+        self.manage("POST", "/close").send().await.has(204);
+    }
+
+    /// Drops all that is kept.
+    pub(crate) async fn purge(&self) {
+        self.manage("DELETE", "").send().await.has(204);
+    }
+
     /// What `GET /channels/{channel}` says.
     pub(crate) async fn state(&self) -> Value {
         self.manage("GET", "").send().await.has(200).json()

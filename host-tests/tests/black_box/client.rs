@@ -108,6 +108,16 @@ impl Request {
         self.header("content-type", content_type)
     }
 
+    /// The answer as JSON to a request that accepts nothing else.
+    pub(crate) async fn json(self) -> Value {
+        self.long_poll().send().await.has(200).json()
+    }
+
+    /// A request for one answer instead of a stream.
+    pub(crate) fn long_poll(self) -> Self {
+        self.header("accept", "application/json")
+    }
+
     /// The response, as soon as its head is there.
     pub(crate) async fn try_open(self) -> Result<Open, Error> {
         let stream = TcpStream::connect(&self.server.authority).await?;
@@ -190,6 +200,21 @@ impl Answer {
         let value = values.next().map(|value| value.to_str().unwrap());
         assert_eq!(values.next(), None, "{name} is there twice: {self:?}");
         value
+    }
+
+    /// All values of a header, each of which may be a list, one by one.
+    pub(crate) fn list(&self, name: &str) -> Vec<&str> {
+        let values = self.headers.get_all(name).iter();
+        let values = values.map(|value| value.to_str().unwrap());
+        values.flat_map(|value| value.split(", ")).collect()
+    }
+
+    /// The targets of the links in this relation (RFC 8288).
+    pub(crate) fn links(&self, relation: &str) -> Vec<&str> {
+        let end = format!(">; rel=\"{relation}\"");
+        let links = self.list("link").into_iter();
+        let targets = links.filter_map(|link| link.strip_prefix('<')?.strip_suffix(&end));
+        targets.collect()
     }
 
     pub(crate) fn json(&self) -> Value {

@@ -33,7 +33,7 @@ async fn nothing_is_published_to_a_closed_channel() {
     let answer = channel.manage("POST", "/close").send().await.has(204);
     assert_eq!(answer.body, "");
     // Whoever did not get that answer may ask again.
-    channel.manage("POST", "/close").send().await.has(204);
+    channel.close().await;
     for request in [
         channel.publish("").body("text/plain", "late"),
         channel.publish("?close=true").body("text/plain", "late"),
@@ -57,7 +57,7 @@ async fn an_open_stream_ends_when_its_channel_is_closed() {
     live.begun().await;
     let id = channel.say("one").await;
     assert_eq!(live.event().await.id, id);
-    channel.manage("POST", "/close").send().await.has(204);
+    channel.close().await;
     assert_eq!(live.signal("runnel.end").await.0, id);
     assert!(live.rest().await.is_empty());
 }
@@ -65,7 +65,7 @@ async fn an_open_stream_ends_when_its_channel_is_closed() {
 #[tokio::test]
 async fn a_channel_can_be_closed_before_anything_was_published() {
     let channel = Channel::new();
-    channel.manage("POST", "/close").send().await.has(204);
+    channel.close().await;
     let mut stream = channel.subscribe("").await;
     let (id, _) = stream.signal("runnel.end").await;
     assert_eq!(parts(&id).1, 0);
@@ -100,7 +100,7 @@ async fn the_state_tells_what_the_log_holds() {
     assert!(state["bytes"].as_u64().unwrap() > 0);
     let published = state["last_published_ms"].as_u64().unwrap();
     assert!(published > 1_600_000_000_000, "{published}");
-    channel.manage("POST", "/close").send().await.has(204);
+    channel.close().await;
     let closed = channel.state().await;
     assert_eq!(closed["closed"], true);
     assert_eq!(closed["last"], sent[2]);
@@ -126,7 +126,12 @@ async fn a_purge_begins_a_new_log_and_an_old_cursor_is_told_so() {
     assert_ne!(parts(&new[0]).0, parts(&old[0]).0);
     let mut stream = channel.resume(&old[1]).await;
     let (_, gap) = stream.signal("runnel.gap").await;
-    let expected = json!({"reason": "reset", "requested": old[1], "resumed_from": new[0]});
+    let expected = json!({
+        "channel": channel.name,
+        "reason": "reset",
+        "requested": old[1],
+        "resumed_from": new[0],
+    });
     assert_eq!(gap, expected);
     assert_eq!(ids(&stream.events(2).await), new);
 }
@@ -137,7 +142,7 @@ async fn an_open_stream_goes_on_with_the_new_log_after_a_purge() {
     let old = channel.count(1..=2).await;
     let mut stream = channel.subscribe("?last=2").await;
     stream.events(2).await;
-    channel.manage("DELETE", "").send().await.has(204);
+    channel.purge().await;
     let new = channel.say("new").await;
     let (_, gap) = stream.signal("runnel.gap").await;
     assert_eq!(gap["reason"], "reset");
@@ -150,8 +155,8 @@ async fn an_open_stream_goes_on_with_the_new_log_after_a_purge() {
 async fn a_purge_opens_a_closed_channel_again() {
     let channel = Channel::new();
     channel.say("old").await;
-    channel.manage("POST", "/close").send().await.has(204);
-    channel.manage("DELETE", "").send().await.has(204);
+    channel.close().await;
+    channel.purge().await;
     let id = channel.say("new").await;
     assert_eq!(channel.log().await, [(id, "new".to_owned())]);
 }
@@ -164,7 +169,7 @@ async fn a_key_from_before_a_purge_is_new_again() {
         .header("idempotency-key", "k")
         .body("text/plain", "x");
     let before = id_of(&request.clone().send().await.has(201));
-    channel.manage("DELETE", "").send().await.has(204);
+    channel.purge().await;
     let after = id_of(&request.send().await.has(201));
     assert_ne!(after, before);
     assert_eq!(channel.log().await, [(after, "x".to_owned())]);
@@ -176,6 +181,6 @@ async fn a_channel_whose_name_ends_in_close_is_a_channel_like_any_other() {
     channel.name.push_str("/close");
     let id = channel.say("here").await;
     assert_eq!(channel.state().await["last"], id);
-    channel.manage("DELETE", "").send().await.has(204);
+    channel.purge().await;
     assert_eq!(channel.state().await["count"], 0);
 }

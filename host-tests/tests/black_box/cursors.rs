@@ -1,5 +1,7 @@
 //! Resuming after an event, and cursors that cannot be followed.
 
+use serde_json::json;
+
 use crate::channel::{Channel, parts};
 use crate::stream::{Stream, data, ids};
 
@@ -72,9 +74,15 @@ async fn resumes_after_a_gap(channel: &Channel, sent: &[String], cursor: &[u8], 
 async fn garbage_as_a_cursor_is_a_gap_and_never_an_error() {
     let overlong = "x".repeat(5_000);
     let digits = format!("abcdef-{}", "9".repeat(4_990));
-    let garbage: [&[u8]; 12] = [
+    let garbage: [&[u8]; 18] = [
         b"garbage",
-        b"0",
+        b"00",
+        b"~",
+        b"~0",
+        b"~0AAAAAAAAAAAA",
+        b"~0AAAAAAAAAAAAAAAAAAAAAAAA",
+        b"~9AAAAAAAAAAAAAAAAAAAAAAAA",
+        b"~\xe90AAAAAAAAAAAA",
         b"-",
         b"abcdef",
         b"abcdef-",
@@ -118,24 +126,31 @@ async fn a_cursor_ahead_of_the_log_is_a_gap() {
 }
 
 #[tokio::test]
-async fn a_cursor_on_a_channel_without_a_log_waits_for_one_and_then_is_a_gap() {
-    let channel = Channel::new();
-    let mut stream = channel.resume("abcdef-7").await;
-    stream.begun().await;
-    let id = channel.say("first").await;
-    let (_, gap) = stream.signal("runnel.gap").await;
-    assert_eq!(gap["reason"], "reset");
-    assert_eq!(gap["requested"], "abcdef-7");
-    assert_eq!(gap["resumed_from"], id);
-    assert_eq!(stream.event().await.data, "first");
-
-    let mut stream = Channel::new()
-        .subscribe("?live=false&last_event_id=abcdef-7")
-        .await;
-    let (_, gap) = stream.signal("runnel.gap").await;
-    assert_eq!(gap["reason"], "reset");
-    assert!(gap["resumed_from"].is_null());
-    assert!(stream.rest().await.is_empty());
+async fn a_cursor_on_a_channel_without_a_log_is_a_gap_to_before_its_first_event() {
+    for lost in ["abcdef-7", "garbage"] {
+        for query in ["", "?live=false"] {
+            let channel = Channel::new();
+            let request = channel.events(query).header("last-event-id", lost);
+            let mut stream = Stream::of(request.open().await);
+            let (id, gap) = stream.signal("runnel.gap").await;
+            let expected = json!({
+                "channel": channel.name,
+                "reason": "reset",
+                "requested": lost,
+                "resumed_from": null,
+            });
+            assert_eq!((id.as_str(), gap), ("0", expected));
+            // Whoever knows of that gets all that is published then, and no other gap.
+            let mut resumed = channel.resume(&id).await;
+            let first = channel.say("first").await;
+            assert_eq!(resumed.event().await.id, first);
+            if query.is_empty() {
+                assert_eq!(stream.event().await.id, first);
+            } else {
+                assert!(stream.rest().await.is_empty());
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod channel;
+mod channels;
 mod client;
 mod server;
 mod stream;
@@ -27,11 +28,20 @@ mod stream;
 mod bad_paths;
 mod bad_publishing;
 mod closing;
+mod cloud_events;
 mod command_line;
 mod concurrency;
+mod cors;
 mod crash;
 mod cursors;
+mod filter;
+mod forms;
+mod links;
+mod long_poll;
+mod openapi;
+mod pages;
 mod publishing;
 mod restart;
 mod settings;
+mod several;
 mod subscribing;

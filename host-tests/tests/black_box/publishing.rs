@@ -139,7 +139,7 @@ async fn an_event_is_these_bytes_on_the_wire() {
     let mut stream = channel.subscribe("?last_event_id=earliest").await;
     stream.events(2).await;
     let event = format!(
-        "id: {first}\nevent: price:eur\ndata: 7\ndata: \ndata: 8\n\nid: {second}\ndata: \n\n"
+        "event: price:eur\ndata: 7\ndata: \ndata: 8\nid: {first}\n\ndata: \nid: {second}\n\n"
     );
     let text = stream.text();
     assert!(text.ends_with(&event), "{text:?}");

@@ -13,7 +13,8 @@ async fn an_idle_stream_has_a_heartbeat_that_moves_no_cursor() {
     let host = Host::start(folder.path(), &["heartbeat_seconds=1"]);
     let channel = Channel::on(host.server.clone());
     let mut stream = channel.subscribe("").await;
-    let begun = stream.begun().await;
+    stream.marked("").await;
+    let begun = stream.text();
     let text = stream.until(|text| text.matches("\n:").count() >= 3).await;
     assert!(
         text[begun.len()..]

@@ -78,6 +78,11 @@ impl Stream {
     pub(crate) async fn signal(&mut self, name: &str) -> (String, Value) {
         let event = self.event().await;
         assert_eq!(event.event, name, "{event:?}");
+        let is_gap = name == "runnel.gap";
+        assert!(
+            !is_gap || event.data.starts_with("{\"channel\":"),
+            "{event:?}"
+        );
         (event.id, serde_json::from_str(&event.data).unwrap())
     }
 
@@ -111,6 +116,18 @@ impl Stream {
         let comment = |text: &str| text.lines().any(|line| line.starts_with(':'));
         self.until(|text| comment(text) && text.ends_with("\n\n"))
             .await
+    }
+
+    /// Waits for a block that says where the client stands, and nothing else, if that is not at
+    /// `known`: the id.
+    pub(crate) async fn marked(&mut self, known: &str) -> String {
+        let mark = |text: &str| {
+            let (_, last) = text.strip_suffix("\n\n")?.rsplit_once("\n\n")?;
+            let id = last.strip_prefix("id: ")?;
+            (id != known && !id.contains('\n')).then(|| id.to_owned())
+        };
+        let text = self.until(|text| mark(text).is_some()).await;
+        mark(&text).unwrap()
     }
 
     /// The stream so far, byte for byte.

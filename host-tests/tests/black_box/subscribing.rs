@@ -28,12 +28,44 @@ async fn the_head_of_a_stream_keeps_caches_and_proxies_away() {
 #[tokio::test]
 async fn a_channel_nobody_published_to_opens_at_once_with_a_retry_and_a_comment() {
     let mut stream = Channel::new().subscribe("").await;
-    let text = stream.begun().await;
-    let (retry, comment) = text.split_once("\n\n").unwrap();
+    stream.begun().await;
+    assert_eq!(stream.marked("").await, "0");
+    let text = stream.text();
+    let blocks: Vec<_> = text.split_terminator("\n\n").collect();
+    let [retry, comment, "id: 0"] = blocks[..] else {
+        panic!("{text:?}")
+    };
     let millis: u64 = retry.strip_prefix("retry: ").unwrap().parse().unwrap();
     assert!(millis > 0);
-    assert!(comment.starts_with(':') && comment.ends_with("\n\n"));
-    assert_eq!(comment.lines().count(), 2, "{comment:?}");
+    assert!(comment.starts_with(": ") && !comment.contains('\n'));
+}
+
+#[tokio::test]
+async fn a_live_stream_is_told_where_it_stands_and_resumes_there() {
+    let channel = Channel::new();
+    let last = channel.count(1..=3).await.remove(2);
+    a_later_millisecond().await;
+    let mut stream = channel.subscribe("").await;
+    assert_eq!(stream.marked("").await, last);
+    drop(stream);
+    let missed = channel.say("missed").await;
+    let mut stream = channel.resume(&last).await;
+    assert_eq!(stream.event().await.id, missed);
+    // Some clients forget their id with the first block that has none.
+    let text = stream.text();
+    let (first, _) = text.split_once("\n\n").unwrap();
+    assert!(first.starts_with("retry: "), "{text:?}");
+    assert!(first.ends_with(&format!("\nid: {last}")), "{text:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_was_there_before_the_log_began_gets_all_of_it() {
+    let channel = Channel::new();
+    let mut stream = channel.subscribe("").await;
+    let before = stream.marked("").await;
+    drop(stream);
+    let sent = channel.count(1..=3).await;
+    assert_eq!(ids(&channel.resume(&before).await.events(3).await), sent);
 }
 
 #[tokio::test]

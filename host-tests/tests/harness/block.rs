@@ -22,6 +22,8 @@ impl Block {
     fn parse(text: &str) -> Self {
         let mut block = Self::default();
         for line in text.split('\n') {
+            // Some clients take an event as had when they read its id.
+            assert_eq!(block.id, None, "the id is not the last line: {text:?}");
             if let Some(comment) = line.strip_prefix(':') {
                 block.comments.push(comment.trim_start().to_owned());
                 continue;
@@ -50,6 +52,15 @@ impl Block {
             name: self.name,
             data: self.data?,
         })
+    }
+
+    /// Whether it says where the client stands, and nothing else.
+    pub(crate) fn is_mark(&self) -> bool {
+        let mark = Self {
+            id: self.id.clone(),
+            ..Self::default()
+        };
+        self.id.is_some() && *self == mark
     }
 
     /// Whether it is a heartbeat: an empty comment and nothing else.
@@ -95,12 +106,14 @@ pub(crate) fn epoch(id: &str) -> &str {
 
 #[test]
 fn blocks_are_read_field_by_field() {
-    let blocks =
-        Block::parse_all("retry: 7\n\n: hello\n\n:\n\nid: a-1\nevent: x\ndata: 1\ndata: \n\n");
+    let blocks = Block::parse_all(
+        "retry: 7\n\n: hello\n\n:\n\nevent: x\ndata: 1\ndata: \nid: a-1\n\nid: a-1\n\n",
+    );
     assert_eq!(blocks[0].retry, Some(7));
     assert_eq!(blocks[1].comments, ["hello"]);
     assert!(!blocks[1].is_heartbeat() && blocks[2].is_heartbeat());
     let event = blocks[3].clone().event().unwrap();
     assert_eq!((event.seq(), event.data.as_str()), (1, "1\n"));
     assert_eq!(event.name.as_deref(), Some("x"));
+    assert!(!blocks[3].is_mark() && blocks[4].is_mark());
 }

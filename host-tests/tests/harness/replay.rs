@@ -117,7 +117,8 @@ async fn a_live_stream_misses_nothing_between_its_first_byte_and_its_first_read_
                 _ => Fault::None,
             }
         });
-        let mut subscriber = Subscriber::open_live(&site.host, CHANNEL).await;
+        let mut subscriber = site.subscribe("").await;
+        subscriber.read_opening().await;
         site.publish_run(old + 1, old + new, bytes).await;
         let first = subscriber.event().await.unwrap().seq();
         // If a segment was sealed in the meantime that holds old and new events, it comes whole.

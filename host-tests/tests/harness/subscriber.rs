@@ -26,7 +26,12 @@ pub(crate) struct Subscriber {
 impl Subscriber {
     /// Opens a stream; nothing of it has been read yet.
     pub(crate) async fn open(host: &Host, channel: &str, query: &str) -> Self {
-        let request = Request::get(format!("/events/{channel}{query}"));
+        Self::get(host, &format!("/events/{channel}{query}")).await
+    }
+
+    /// Opens the stream at a path with a query; nothing of it has been read yet.
+    pub(crate) async fn get(host: &Host, path: &str) -> Self {
+        let request = Request::get(path);
         let response = host.request(request.body(Full::<Bytes>::default()).unwrap());
         Self::of(timeout(HUNG, response).await.expect("no response head"))
     }
@@ -42,10 +47,12 @@ impl Subscriber {
         }
     }
 
-    /// Opens a stream of a live subscriber and reads its first bytes.
+    /// Opens a stream of a live subscriber, and reads its first bytes and where it stands.
     pub(crate) async fn open_live(host: &Host, channel: &str) -> Self {
         let mut subscriber = Self::open(host, channel, "").await;
         subscriber.read_opening().await;
+        let mark = subscriber.block().await.unwrap();
+        assert!(mark.is_mark(), "{mark:?}");
         subscriber
     }
 

@@ -29,17 +29,6 @@ pub struct Attributes {
 impl Attributes {
     /// The attributes in `ce-` headers; `None` if it is no CloudEvent in binary mode.
     pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
-        let attribute = |name: &str| {
-            let Some(value) = headers.get(name) else {
-                return Ok(None);
-            };
-            let decoded = value.to_str().ok().map(percent_decode_str);
-            let decoded = decoded.and_then(|bytes| bytes.decode_utf8().ok());
-            decoded
-                .map(Cow::into_owned)
-                .map(Some)
-                .ok_or_else(|| Problem::header(format_args!("{name} is not percent-encoded UTF-8")))
-        };
         let names = ["ce-specversion", "ce-id", "ce-source", "ce-type"];
         if names.iter().all(|name| headers.get(*name).is_none()) {
             return Ok(None);
@@ -50,7 +39,7 @@ impl Attributes {
                  ce-source and ce-type"
             ))
         };
-        let [version, id, source, event_type] = names.map(attribute);
+        let [version, id, source, event_type] = names.map(|name| attribute(headers, name));
         Self::new(version?, id?, source?, event_type?)
             .map(Some)
             .map_err(|why| refused(&why))
@@ -88,6 +77,42 @@ impl Attributes {
             key: Some(vec![KEY.to_owned(), self.source, self.id]),
         }
     }
+}
+
+/// The attribute in a `ce-` header, which may be quoted and percent-encoded (3.1.3.2).
+fn attribute(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Problem::header(format_args!(
+            "{name} is given more than once"
+        )));
+    }
+    let bad = || Problem::header(format_args!("{name} is not percent-encoded UTF-8"));
+    let value = value.to_str().map_err(|_| bad())?;
+    let quoted = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'));
+    let plain = quoted.map_or(Cow::Borrowed(value), unescaped);
+    let decoded = percent_decode_str(&plain)
+        .decode_utf8()
+        .map_err(|_| bad())?;
+    Ok(Some(decoded.into_owned()))
+}
+
+/// A quoted string without the backslashes of its quoted pairs (RFC 9110, 5.6.4).
+fn unescaped(quoted: &str) -> Cow<'_, str> {
+    let mut plain = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        plain.extend(match character {
+            '\\' => characters.next(),
+            _ => Some(character),
+        });
+    }
+    plain.into()
 }
 
 /// A CloudEvent in the JSON format (1.0.2), as far as it matters here.

@@ -7,7 +7,7 @@ use crate::core::log::NewEvent;
 
 /// Reads the fields `data`, `event` (its type) and `id` (its idempotency key).
 pub(super) fn read(text: &str, event_type: Option<&str>) -> Result<Publication, Problem> {
-    let form = Query::parse(Some(text), &[])?;
+    let form = Query::decode(text, &[]).map_err(Problem::body)?;
     let refused = |what: &str| {
         Problem::body(format_args!(
             "{what}; a form has the field `data` and may have `event` and `id`"

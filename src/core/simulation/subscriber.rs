@@ -85,6 +85,7 @@ impl Subscriber {
                 .map_or(Start::Earliest, |last| Start::After(Mark::After(last)));
             let subscription = Subscription {
                 channels: vec![(channel.clone(), start)],
+                given: None,
                 types: Types::All,
                 live: true,
             };

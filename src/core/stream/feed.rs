@@ -37,7 +37,9 @@ pub(super) struct Feed {
     live: bool,
     opened: Mono,
     phase: Phase,
-    /// Where the subscriber stands, once that is known.
+    /// Where the subscriber says it stands.
+    given: Option<Mark>,
+    /// Where it stands, once that is known.
     mark: Option<Mark>,
     /// To be told before anything else.
     gap: Option<Gap>,
@@ -111,10 +113,15 @@ impl Feed {
         random: u64,
         now: Mono,
     ) -> Self {
+        let given = match start {
+            Start::After(mark) => Some(mark),
+            _ => None,
+        };
         Self {
             channel,
             settings,
             start,
+            given,
             live,
             opened: now,
             phase: Phase::Starting,
@@ -143,14 +150,6 @@ impl Feed {
         self.mark
     }
 
-    /// Where the subscriber says it stands, if it does.
-    pub(super) const fn given(&self) -> Option<Mark> {
-        match self.start {
-            Start::After(mark) => Some(mark),
-            _ => None,
-        }
-    }
-
     /// Whether everything was delivered before, and nothing will follow. `false` while it is not
     /// known.
     pub(super) fn is_finished(&self, now: Now) -> bool {
@@ -166,9 +165,23 @@ impl Feed {
         }
     }
 
-    /// Whether something is being read.
-    pub(super) const fn is_reading(&self) -> bool {
-        self.reading.is_some()
+    /// Whether everything is known that the log had when it was last looked at.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Ended(_))
+            || (self.mark.is_some()
+                && self.head_read.is_some()
+                && self.reading.is_none()
+                && self.missing == Missing::No
+                && self.trouble.ends(0).is_none())
+    }
+
+    /// Where the subscriber stands before it is told of a gap: where it says it does, if that can be
+    /// read.
+    pub(super) fn mark_before_gap(&self) -> Option<Mark> {
+        match (&self.gap, self.given) {
+            (Some(_), Some(given)) => Some(given),
+            _ => self.mark,
+        }
     }
 
     /// What is next.
@@ -183,15 +196,16 @@ impl Feed {
             Phase::Following(last) => self.follow(last, now),
             Phase::Starting => self.position(now),
         };
-        turn.unwrap_or_else(|| Turn::Wait(self.wait()))
+        turn.unwrap_or_else(|| Turn::Wait(self.wait(now.mono)))
     }
 
-    fn wait(&self) -> Mono {
+    fn wait(&self, now: Mono) -> Mono {
         let due = match self.reading {
             Some(_) => None,
             None => Some(self.trouble.not_before(self.pace.due())),
         };
-        let wait = [due, self.patience_ends()].into_iter().flatten().min();
+        let patience = self.patience_ends().filter(|end| *end > now);
+        let wait = [due, patience].into_iter().flatten().min();
         wait.unwrap_or(Mono(u64::MAX))
     }
 
@@ -251,8 +265,7 @@ impl Feed {
         };
         let position = self.start.position(&head, now.wall);
         let ahead = matches!(&position.gap, Some(gap) if gap.reason == GapReason::Ahead);
-        let seen = self.head_read.map_or(0, |at| at.since(self.opened));
-        if ahead && seen < STALE_MILLIS {
+        if ahead && !self.is_beyond_doubt() {
             return self.poll(now);
         }
         if let Start::Live(since) = self.start {
@@ -273,24 +286,34 @@ impl Feed {
             // The log will begin after this stream did.
             self.start = Start::After(Mark::Unbegun);
         }
-        self.mark = Some(match self.start {
-            Start::After(mark) => mark,
-            _ => Mark::Unbegun,
-        });
-        if self.live {
+        let requested = self.start.requested();
+        let is_lost = self.start.resumes() && self.start != Start::After(Mark::Unbegun);
+        if is_lost && self.live && !self.is_beyond_doubt() {
             return self.poll(now);
         }
-        self.phase = Phase::Ended(End::Caught);
-        if !self.start.resumes() || self.start == Start::After(Mark::Unbegun) {
-            return Some(Turn::Ended(End::Caught));
-        }
         self.mark = Some(Mark::Unbegun);
-        self.gap = Some(Gap {
-            reason: GapReason::Reset,
-            requested: self.start.requested(),
-            resumed_from: None,
-        });
-        Some(Turn::Gap)
+        if !self.live {
+            self.phase = Phase::Ended(End::Caught);
+        }
+        if is_lost {
+            self.start = Start::After(Mark::Unbegun);
+            self.gap = Some(Gap {
+                reason: GapReason::Reset,
+                requested,
+                resumed_from: None,
+            });
+            return Some(Turn::Gap);
+        }
+        match self.phase {
+            Phase::Ended(end) => Some(Turn::Ended(end)),
+            _ => self.poll(now),
+        }
+    }
+
+    /// Whether the store has had the time to answer with what it has.
+    fn is_beyond_doubt(&self) -> bool {
+        let seen = self.head_read.map_or(0, |at| at.since(self.opened));
+        seen >= STALE_MILLIS
     }
 
     /// Goes on after `last`: with what is in the head, from segments, or by looking again.

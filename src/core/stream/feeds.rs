@@ -5,9 +5,9 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::feed::{End, Feed, Turn};
+use super::signal::GapSignal;
 use super::step::{Settings, Step, Subscription};
-use crate::core::channel::Channel;
-use crate::core::log::{FormatError, Gap, Head, Now, Record, SegmentRef};
+use crate::core::log::{FormatError, Head, Now, Record, SegmentRef};
 use crate::core::sse::{Cursor, EventId, Mark};
 use crate::core::time::Mono;
 
@@ -28,8 +28,8 @@ pub struct Feeds {
 pub(super) enum Found {
     /// Something has to be read: [`Step::ReadHead`] or [`Step::ReadSegments`].
     Read(Step),
-    /// The channel at this place has a gap to tell of: [`Feeds::take_gap`].
-    Gap(usize),
+    /// Gaps have to be told of before anything else: [`Feeds::take_gaps`].
+    Gaps,
     /// The channel at this place has events: [`Feeds::deliver`].
     Events(usize),
     /// Nothing, before this time or what is being read has arrived.
@@ -58,20 +58,9 @@ impl Feeds {
         }
     }
 
-    /// The channel at `place`.
-    pub(super) fn channel(&self, place: usize) -> Option<&Channel> {
-        self.feeds.get(place).map(Feed::channel)
-    }
-
     /// Where the subscriber stands; `None` until that is known of each channel.
     pub(super) const fn cursor(&self) -> Option<&Cursor> {
         self.cursor.as_ref()
-    }
-
-    /// Where the subscriber says it stands, if it does.
-    pub(super) fn given(&self) -> Option<Cursor> {
-        let marks: Option<Vec<Mark>> = self.feeds.iter().map(Feed::given).collect();
-        marks.and_then(|marks| Cursor::new(marks).ok())
     }
 
     /// Whether everything was delivered before, and nothing will follow.
@@ -79,9 +68,9 @@ impl Feeds {
         self.feeds.iter().all(|feed| feed.is_finished(now))
     }
 
-    /// Whether something is being read.
-    pub(super) fn are_reading(&self) -> bool {
-        self.feeds.iter().any(Feed::is_reading)
+    /// Whether everything is known that the logs had when they were last looked at.
+    pub(super) fn are_settled(&self) -> bool {
+        self.feeds.iter().all(Feed::is_settled)
     }
 
     /// When the store has failed, or not answered, for too long.
@@ -95,7 +84,8 @@ impl Feeds {
         let mut wait = Mono(u64::MAX);
         let mut ended = 0;
         let mut closed = 0;
-        let mut known = None;
+        let mut gaps = false;
+        let mut events = None;
         for offset in 0..count {
             let place = (self.turn + offset) % count;
             let Some(feed) = self.feeds.get_mut(place) else {
@@ -106,8 +96,8 @@ impl Feeds {
                     return Found::Read(Step::ReadHead(place, newer_than));
                 }
                 Turn::ReadSegments(names) => return Found::Read(Step::ReadSegments(place, names)),
-                Turn::Gap => known = known.or(Some(Found::Gap(place))),
-                Turn::Events => known = known.or(Some(Found::Events(place))),
+                Turn::Gap => gaps = true,
+                Turn::Events => events = events.or(Some(place)),
                 Turn::Wait(until) => wait = wait.min(until),
                 Turn::Ended(end) => {
                     ended += 1;
@@ -116,30 +106,36 @@ impl Feeds {
             }
         }
         self.find_cursor();
-        match known {
-            Some(found) if self.cursor.is_some() => found,
+        match events {
+            _ if self.cursor.is_none() => Found::Nothing(wait),
+            _ if gaps => Found::Gaps,
+            Some(place) => Found::Events(place),
             None if ended == count => Found::Ended {
                 closed: closed == count,
             },
-            _ => Found::Nothing(wait),
+            None => Found::Nothing(wait),
         }
     }
 
     fn find_cursor(&mut self) {
         if self.cursor.is_none() {
-            let marks: Option<Vec<Mark>> = self.feeds.iter().map(Feed::mark).collect();
+            let marks: Option<Vec<Mark>> = self.feeds.iter().map(Feed::mark_before_gap).collect();
             self.cursor = marks.and_then(|marks| Cursor::new(marks).ok());
         }
     }
 
-    /// The gap at `place`, and the cursor after it.
-    pub(super) fn take_gap(&mut self, place: usize) -> Option<Gap> {
-        let feed = self.feeds.get_mut(place)?;
-        let gap = feed.take_gap()?;
-        if let (Some(cursor), Some(mark)) = (&mut self.cursor, feed.mark()) {
-            cursor.advance(place, mark);
+    /// The gaps that have not been told of, each with the cursor behind it.
+    pub(super) fn take_gaps(&mut self) -> Vec<(GapSignal, Option<Cursor>)> {
+        let mut signals = vec![];
+        for (place, feed) in self.feeds.iter_mut().enumerate() {
+            let Some(gap) = feed.take_gap() else { continue };
+            if let (Some(cursor), Some(mark)) = (&mut self.cursor, feed.mark()) {
+                cursor.advance(place, mark);
+            }
+            let channel = feed.channel().to_string();
+            signals.push((GapSignal { channel, gap }, self.cursor.clone()));
         }
-        Some(gap)
+        signals
     }
 
     /// How much room the next events at `place` will want, each having `extra` bytes beside its

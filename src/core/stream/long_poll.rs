@@ -18,8 +18,8 @@ const PATIENCE_MILLIS: u64 = 5_000;
 pub struct LongPoll {
     types: Types,
     limit: usize,
-    /// An answer that ends here is known to the client already.
-    known: Option<String>,
+    /// The tags of answers that the client has.
+    known: Vec<String>,
     until: Mono,
     feeds: Feeds,
     events: Vec<PageEvent>,
@@ -53,6 +53,20 @@ pub struct Page {
     pub closed: bool,
 }
 
+impl Page {
+    /// What the answer to the same request is only as long as it is the same.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        tag(&self.cursor, self.more, self.closed)
+    }
+}
+
+fn tag(cursor: &Cursor, more: bool, closed: bool) -> String {
+    let more = if more { ".more" } else { "" };
+    let closed = if closed { ".closed" } else { "" };
+    format!("{cursor}{more}{closed}")
+}
+
 /// An event in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageEvent {
@@ -69,14 +83,14 @@ pub struct PageEvent {
 }
 
 impl LongPoll {
-    /// A request that is answered as soon as there is something to tell and the answer does not end
-    /// at `known`; at the latest at `until`. `limit` is the most events in the answer.
+    /// A request that is answered as soon as there is something to tell and the answer's tag is not
+    /// `known`; at the latest at `until`. `limit` is the most events in the answer.
     #[must_use]
     pub fn new(
         subscription: Subscription,
         settings: Settings,
         limit: usize,
-        known: Option<String>,
+        known: Vec<String>,
         until: Mono,
         random: u64,
         now: Mono,
@@ -112,15 +126,23 @@ impl LongPoll {
             }
             match self.feeds.next(now) {
                 Found::Read(step) => return step,
-                Found::Gap(place) => self.gap(place),
+                Found::Gaps => {
+                    let gaps = self.feeds.take_gaps().into_iter();
+                    self.gaps.extend(gaps.map(|(gap, _)| gap));
+                }
                 Found::Events(_) if self.is_full() => self.end(true, false),
                 Found::Events(place) => self.take(place, now.mono),
                 Found::Ended { closed } => self.end(false, closed),
-                Found::Nothing(_) if !self.feeds.are_reading() && self.has_news() => {
-                    self.end(false, false);
-                }
-                Found::Nothing(_) if now.mono >= self.deadline() => self.end(false, false),
-                Found::Nothing(until) => return Step::Wait(until.min(self.deadline())),
+                Found::Nothing(until) => match self.feeds.are_settled() {
+                    true if self.has_news() || now.mono >= self.until => self.end(false, false),
+                    true => return Step::Wait(until.min(self.until)),
+                    // Whatever the time, it is not known yet what is there.
+                    false => match self.feeds.patience_ends() {
+                        Some(end) if now.mono >= self.gives_up(end) => self.end(true, false),
+                        Some(end) => return Step::Wait(until.min(self.gives_up(end))),
+                        None => return Step::Wait(until),
+                    },
+                },
             }
         }
     }
@@ -144,13 +166,12 @@ impl LongPoll {
         self.state = State::Over { more, closed };
     }
 
-    /// The time is up when the client says so, but what is being read, or has never been, is waited
-    /// for as long as the store is given.
-    fn deadline(&self) -> Mono {
-        let reading = self.feeds.cursor().is_none() || self.feeds.are_reading();
-        match self.feeds.patience_ends() {
-            Some(end) if reading => end,
-            _ => self.until,
+    /// When to give up, the store's time being over at `end`: as soon as the client's is, too, if it
+    /// is known where the client stands.
+    fn gives_up(&self, end: Mono) -> Mono {
+        match self.feeds.cursor() {
+            Some(_) => end.max(self.until),
+            None => end,
         }
     }
 
@@ -160,16 +181,8 @@ impl LongPoll {
 
     fn has_news(&self) -> bool {
         let told = !self.events.is_empty() || !self.gaps.is_empty();
-        let cursor = self.feeds.cursor().map(Cursor::to_string);
-        told && (self.known.is_none() || cursor != self.known)
-    }
-
-    fn gap(&mut self, place: usize) {
-        let gap = self.feeds.take_gap(place);
-        let channel = self.feeds.channel(place).map(ToString::to_string);
-        if let (Some(channel), Some(gap)) = (channel, gap) {
-            self.gaps.push(GapSignal { channel, gap });
-        }
+        let tag = self.feeds.cursor().map(|cursor| tag(cursor, false, false));
+        told && tag.is_none_or(|tag| !self.known.contains(&tag))
     }
 
     fn take(&mut self, place: usize, now: Mono) {

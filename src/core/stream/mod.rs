@@ -20,7 +20,7 @@ pub use step::{Settings, Step, Subscription, Types};
 
 use self::feeds::Found;
 use crate::core::log::Now;
-use crate::core::sse::{Frames, reconnection_millis};
+use crate::core::sse::{Cursor, Frames, reconnection_millis};
 use crate::core::time::Mono;
 
 /// A replayed chunk ends with the event that takes it to this many bytes: 64 KiB.
@@ -42,6 +42,8 @@ pub struct Stream {
     last_sent: Mono,
     phase: Phase,
     feeds: Feeds,
+    /// The last event ID that the client gave.
+    given: Option<Cursor>,
     /// Whether the client has been told where it stands, and when it was last told.
     marked: Marked,
 }
@@ -74,6 +76,7 @@ impl Stream {
             ends: now.after(age),
             last_sent: now,
             phase: Phase::Opening,
+            given: subscription.given.clone(),
             feeds: Feeds::new(subscription, settings, &mut random, now),
             marked: Marked::Never,
             random,
@@ -125,11 +128,7 @@ impl Stream {
         loop {
             match self.feeds.next(now) {
                 Found::Read(step) => return step,
-                Found::Gap(place) => {
-                    if let Some(step) = self.gap(place, now) {
-                        return step;
-                    }
-                }
+                Found::Gaps => return self.gaps(now),
                 Found::Events(place) => {
                     if let Some(step) = self.chunk(place, now) {
                         return step;

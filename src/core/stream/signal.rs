@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Marked, Phase, Step, Stream};
 use crate::core::log::{Gap, Now};
-use crate::core::sse::{EventType, Frames, reconnection_millis};
+use crate::core::sse::{Cursor, EventType, Frames, reconnection_millis};
 
 /// The data of a `runnel.gap` signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,10 +22,9 @@ impl Stream {
     pub(super) fn open(&mut self, now: Now) -> Step {
         let mut frames = Frames::default();
         let retry = reconnection_millis(self.settings.retry_millis, 0, self.random.u64(..));
-        let given = self.feeds.given();
-        frames.retry(retry, given.as_ref());
+        frames.retry(retry, self.given.as_ref());
         frames.comment("runnel");
-        match given {
+        match self.given {
             Some(_) => self.emit_marked(frames, now),
             None => self.emit(frames, now),
         }
@@ -50,7 +49,10 @@ impl Stream {
     pub(super) fn finish(&mut self, closed: bool, now: Now) -> Step {
         self.phase = Phase::Ended;
         if closed {
-            return self.signal("runnel.end", r#"{"reason":"closed"}"#, now);
+            let mut frames = Frames::default();
+            let data = r#"{"reason":"closed"}"#;
+            signal(&mut frames, "runnel.end", self.feeds.cursor(), data);
+            return self.emit_marked(frames, now);
         }
         if self.mark_due(now.mono).is_none() {
             return Step::End;
@@ -59,17 +61,16 @@ impl Stream {
         self.emit_marked(frames, now)
     }
 
-    pub(super) fn gap(&mut self, place: usize, now: Now) -> Option<Step> {
-        let gap = self.feeds.take_gap(place)?;
-        let channel = self.feeds.channel(place)?.to_string();
-        let data = serde_json::to_string(&GapSignal { channel, gap }).unwrap_or_default();
-        Some(self.signal("runnel.gap", &data, now))
-    }
-
-    fn signal(&mut self, name: &str, data: &str, now: Now) -> Step {
+    /// Tells of all gaps there are. Each moves the client behind it; but if the client does not stand
+    /// anywhere that can be named, only the last does, so that it is told of all or of all again.
+    pub(super) fn gaps(&mut self, now: Now) -> Step {
+        let each = self.given.is_some() || self.marked != Marked::Never;
         let mut frames = Frames::default();
-        if let Ok(name) = EventType::parse(name) {
-            frames.signal(name, self.feeds.cursor(), data);
+        let mut gaps = self.feeds.take_gaps().into_iter().peekable();
+        while let Some((gap, cursor)) = gaps.next() {
+            let data = serde_json::to_string(&gap).unwrap_or_default();
+            let cursor = cursor.filter(|_| each || gaps.peek().is_none());
+            signal(&mut frames, "runnel.gap", cursor.as_ref(), &data);
         }
         self.emit_marked(frames, now)
     }
@@ -91,5 +92,11 @@ impl Stream {
     pub(super) fn emit(&mut self, frames: Frames, now: Now) -> Step {
         self.last_sent = now.mono;
         Step::Emit(frames.into_bytes())
+    }
+}
+
+fn signal(frames: &mut Frames, name: &str, cursor: Option<&Cursor>, data: &str) {
+    if let Ok(name) = EventType::parse(name) {
+        frames.signal(name, cursor, data);
     }
 }

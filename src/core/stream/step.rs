@@ -2,7 +2,7 @@
 
 use crate::core::channel::Channel;
 use crate::core::log::{SegmentRef, Start};
-use crate::core::sse::EventType;
+use crate::core::sse::{Cursor, EventType};
 use crate::core::time::Mono;
 
 /// How streams behave; times in milliseconds.
@@ -26,6 +26,8 @@ pub struct Subscription {
     /// The channels, 1 to [`MAX_CHANNELS`](crate::core::sse::MAX_CHANNELS), each with the place to
     /// start at; the cursor has their order.
     pub channels: Vec<(Channel, Start)>,
+    /// The last event ID that the client gave, if it is a cursor over these channels.
+    pub given: Option<Cursor>,
     /// The types of the events to deliver.
     pub types: Types,
     /// Whether to go on after what is in the log now.

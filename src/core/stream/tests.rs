@@ -32,6 +32,7 @@ fn after(last_event_id: &str) -> Start {
 fn subscription(start: Start, live: bool) -> Subscription {
     Subscription {
         channels: vec![("demo".parse().unwrap(), start)],
+        given: None,
         types: Types::All,
         live,
     }

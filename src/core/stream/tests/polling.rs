@@ -41,7 +41,7 @@ fn answer_while(
 
 fn poll(world: &World, start: Start, limit: usize, known: Option<&str>, wait: u64) -> LongPoll {
     let until = Mono(world.now + wait);
-    let known = known.map(str::to_owned);
+    let known = known.map(str::to_owned).into_iter().collect();
     let now = Mono(world.now);
     LongPoll::new(
         subscription(start, true),

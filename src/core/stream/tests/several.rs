@@ -34,6 +34,7 @@ impl Channels {
         let names = (b'a'..).map(|letter| char::from(letter).to_string().parse().unwrap());
         Subscription {
             channels: names.zip(starts).collect(),
+            given: None,
             types,
             live: true,
         }
@@ -49,7 +50,12 @@ impl Channels {
     }
 
     fn resume(&self, last_event_id: &str) -> Stream {
-        self.open(Start::after(last_event_id, self.worlds.len()), Types::All)
+        let starts = Start::after(last_event_id, self.worlds.len());
+        let subscription = Subscription {
+            given: last_event_id.parse().ok(),
+            ..self.subscription(starts, Types::All)
+        };
+        Stream::new(subscription, SETTINGS, 42, Mono(self.now))
     }
 
     /// Everything that is sent in so many milliseconds.
@@ -201,8 +207,8 @@ fn a_gap_names_its_channel_and_the_others_go_on() {
     assert_eq!(
         data(&blocks),
         [
-            "a1",
             r#"{"channel":"b","reason":"reset","requested":"000008-5","resumed_from":"000007-1"}"#,
+            "a1",
             "b1"
         ]
     );

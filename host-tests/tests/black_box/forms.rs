@@ -1,0 +1,157 @@
+//! Events as a page's form sends them.
+
+use crate::channel::{Channel, id_of};
+use crate::client::Request;
+use crate::stream::{data, ids};
+
+fn form(channel: &Channel, query: &str, body: &'static str) -> Request {
+    let request = channel.publish(query);
+    request.body("application/x-www-form-urlencoded", body)
+}
+
+#[tokio::test]
+async fn the_fields_of_a_form_are_data_and_type() {
+    let channel = Channel::new();
+    let charset = "application/x-www-form-urlencoded; charset=UTF-8";
+    let mut sent = vec![];
+    for request in [
+        form(
+            &channel,
+            "",
+            "data=gr%C3%B6%C3%9Fe+1%2B1%0D%0Anext&event=note",
+        ),
+        form(&channel, "", "data="),
+        form(&channel, "", "data"),
+        form(&channel, "", "event=&data=a%26b%3Dc&id="),
+        form(&channel, "?event=from.query", "data=x"),
+        channel.publish("").body(charset, "data=\u{e4}"),
+    ] {
+        let answer = request.send().await.has(201);
+        assert_eq!(answer.body, "");
+        sent.push(id_of(&answer));
+    }
+    let stream = channel.subscribe("?last=9&live=false").await;
+    let events = stream.rest().await;
+    assert_eq!(ids(&events), sent);
+    assert_eq!(
+        data(&events),
+        ["größe 1+1\nnext", "", "", "a&b=c", "x", "ä"]
+    );
+    let types: Vec<_> = events.iter().map(|event| event.event.as_str()).collect();
+    let expected = [
+        "note",
+        "message",
+        "message",
+        "message",
+        "from.query",
+        "message",
+    ];
+    assert_eq!(types, expected);
+}
+
+#[tokio::test]
+async fn the_field_id_tells_a_repeat() {
+    let channel = Channel::new();
+    let body = "data=once&id=order+42";
+    let first = id_of(&form(&channel, "", body).send().await.has(201));
+    channel.say("in between").await;
+    for _ in 0..2 {
+        let again = form(&channel, "", body).send().await.has(201);
+        assert_eq!(id_of(&again), first);
+    }
+    assert_eq!(channel.log().await.len(), 2);
+    let other = form(&channel, "", "data=twice&id=order+42").send().await;
+    other.is_problem(422, "idempotency-key-reused", "use a new key");
+    form(&channel, "", "data=once&id=order+43")
+        .send()
+        .await
+        .has(201);
+    assert_eq!(channel.log().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_form_that_is_no_event_is_refused() {
+    let channel = Channel::new();
+    let both = form(&channel, "", "data=x&id=a").header("idempotency-key", "b");
+    for (request, kind, about) in [
+        (form(&channel, "", ""), "body", "no field `data`"),
+        (form(&channel, "", "event=x"), "body", "no field `data`"),
+        (form(&channel, "", "Data=x"), "body", "\"Data\""),
+        (form(&channel, "", "data=x&type=y"), "body", "\"type\""),
+        (form(&channel, "", "data=x&=y"), "body", "\"\""),
+        (
+            form(&channel, "", "data=x&event=open"),
+            "event-type",
+            "`open` is reserved",
+        ),
+        (
+            form(&channel, "", "data=x&event=runnel.end"),
+            "event-type",
+            "reserved",
+        ),
+        (
+            form(&channel, "", "data=x&event=a%0Ab"),
+            "event-type",
+            "line feed",
+        ),
+        (
+            form(&channel, "?event=a", "data=x&event=b"),
+            "query",
+            "in the query and in the form",
+        ),
+        (
+            form(&channel, "?event=a", "data=x&event=a"),
+            "query",
+            "in the query and in the form",
+        ),
+        (both, "header", "give it once"),
+    ] {
+        request.send().await.is_problem(400, kind, about);
+    }
+    let latin = "application/x-www-form-urlencoded; charset=iso-8859-1";
+    let latin = channel.publish("").body(latin, "data=x");
+    latin
+        .send()
+        .await
+        .is_problem(415, "media-type", "only utf-8");
+    let large = format!("data={}", "x".repeat(65_537));
+    let large = channel
+        .publish("")
+        .body("application/x-www-form-urlencoded", large);
+    large
+        .send()
+        .await
+        .is_problem(413, "too-large", "65537 bytes");
+    let state = channel.manage("GET", "").send().await;
+    state.is_problem(404, "unknown-channel", &channel.name);
+}
+
+#[tokio::test]
+async fn a_field_that_is_given_twice_is_a_bad_body() {
+    let channel = Channel::new();
+    let twice = form(&channel, "", "data=x&data=y").send().await;
+    twice.is_problem(400, "body", "`data` is given more than once");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_refused_and_not_replaced() {
+    let channel = Channel::new();
+    for body in ["data=%ff", "data=x&event=%C3", "data=x&id=%80"] {
+        let answer = form(&channel, "", body).send().await;
+        answer.is_problem(400, "body", "UTF-8");
+    }
+    let channel = Channel::new();
+    let query = channel.publish("?event=%ff").body("text/plain", "x");
+    query.send().await.is_problem(400, "query", "UTF-8");
+}
+
+#[tokio::test]
+async fn data_is_measured_when_it_is_decoded() {
+    let channel = Channel::new();
+    let largest = format!("data={}", "%41".repeat(65_536));
+    let request = channel
+        .publish("")
+        .body("application/x-www-form-urlencoded", largest);
+    request.send().await.has(201);
+    assert_eq!(channel.log().await[0].1, "A".repeat(65_536));
+}
