@@ -12,7 +12,8 @@ use crate::platform::config::Origins;
 
 /// The request headers that a page may set.
 const HEADERS: &str = "accept, authorization, content-type, idempotency-key, if-none-match, \
-    last-event-id, prefer, ce-specversion, ce-id, ce-source, ce-type";
+    last-event-id, prefer, ce-specversion, ce-id, ce-source, ce-type, ce-time, ce-subject, \
+    ce-datacontenttype, ce-dataschema";
 
 /// The response headers that a page may see.
 const EXPOSED: &str = "event-id, etag, link, preference-applied, retry-after";

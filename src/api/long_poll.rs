@@ -133,7 +133,7 @@ fn response(page: &Page, channels: &[String], resumes: bool, request: &Request) 
         headers.insert(ETAG, tag);
     }
     // What follows a cursor and is followed by more stays what it is.
-    let fixed = page.more && resumes && page.gaps.is_empty();
+    let fixed = page.full && resumes && page.gaps.is_empty();
     let cache = if fixed { MINUTE } else { REVALIDATE };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.append(LINK, link::to(next(request, &cursor), "next"));

@@ -152,11 +152,12 @@ fn channels(in_path: Option<Channel>, query: &Query) -> Result<Vec<Channel>, Pro
 fn last_event_id(headers: &HeaderMap, query: &Query) -> Option<String> {
     let header = headers.get(LAST_EVENT_ID);
     let header = header.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let mut names = LAST_EVENT_ID_PARAMETERS.iter();
-    header
-        .filter(|id| !id.is_empty())
-        .or_else(|| names.find_map(|name| query.get(name)).map(str::to_owned))
-        .filter(|id| !id.is_empty())
+    let in_query = LAST_EVENT_ID_PARAMETERS.iter();
+    let in_query = in_query
+        .filter_map(|name| query.get(name))
+        .map(str::to_owned);
+    let mut given = header.into_iter().chain(in_query);
+    given.find(|id| !id.is_empty())
 }
 
 /// Where each of the channels starts: by the last event ID, else by `last`, else live.

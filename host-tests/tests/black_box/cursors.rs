@@ -54,13 +54,18 @@ async fn the_header_wins_over_the_query_and_the_query_over_last() {
     assert_eq!(ids(&events), sent[1..]);
 }
 
+/// What a gap repeats of a last event ID: no more than one of this server's can have.
+pub(crate) fn requested(cursor: &[u8]) -> String {
+    String::from_utf8_lossy(cursor).chars().take(128).collect()
+}
+
 /// Resumes at the oldest event, after a gap signal for `reason`.
 async fn resumes_after_a_gap(channel: &Channel, sent: &[String], cursor: &[u8], reason: &str) {
     let request = channel.events("").header("last-event-id", cursor);
     let mut stream = Stream::of(request.open().await);
     let (id, gap) = stream.signal("runnel.gap").await;
     assert_eq!(gap["reason"], reason);
-    assert_eq!(gap["requested"], *String::from_utf8_lossy(cursor));
+    assert_eq!(gap["requested"], requested(cursor));
     assert_eq!(gap["resumed_from"], sent[0]);
     // The signal takes the client to where a reconnect goes on without another gap.
     let (epoch, first) = parts(&sent[0]);

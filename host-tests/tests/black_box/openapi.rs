@@ -33,10 +33,14 @@ const NOT_PROVOKED: [(&str, &str); 2] = [
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 #[tokio::test]
-async fn the_description_is_served_as_it_is_and_is_openapi_3_1() {
+async fn the_description_is_served_as_it_is() {
     let answer = server().get("/openapi.json").send().await.has(200);
     assert_eq!(answer.body, FILE);
-    let document = answer.json();
+}
+
+#[test]
+fn the_description_is_openapi_3_1_and_of_this_version() {
+    let document: Value = serde_json::from_str(FILE).unwrap();
     check_openapi(&document).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));

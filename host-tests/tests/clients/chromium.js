@@ -46,9 +46,10 @@ const clients = {
           report("open");
         }
       },
-      // It is also called for blocks that are no events, such as a comment.
+      // It is also called for blocks that are no events: comments, and ids that the client has had, which
+      // are sent without data.
       onmessage({ id, event, data }) {
-        if (id) {
+        if (id && id !== had) {
           had = id;
           report({ event: { id, type: event || "message", data } });
         }

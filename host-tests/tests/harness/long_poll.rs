@@ -136,3 +136,57 @@ async fn who_waits_is_answered_as_soon_as_the_store_works_again() {
         start.elapsed()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_the_store_cut_short_is_kept_by_no_cache() {
+    let site = prepare().await;
+    let first = site.log().await.remove(0).id;
+    site.befall(|call| match call.operation {
+        Operation::Get if call.key.starts_with("seg!") => Fault::ErrorBefore,
+        _ => Fault::None,
+    });
+    let answer = ask(&site, &format!("last_event_id={first}")).await;
+    if answer.status == 200 {
+        assert_eq!(answer.header("cache-control"), "private, no-cache");
+        assert_eq!(answer.json()["more"], true);
+    } else {
+        assert_eq!(answer.problem(), "urn:runnel:problem:store");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_of_one_channel_does_not_wait_long_for_another_that_cannot_be_read() {
+    let site = prepare().await;
+    crate::site::publish(&site.host, "d", "first").await.id();
+    let several = async |query: &str| {
+        let headers = [("accept", "application/json")];
+        let path = format!("/events?channel=c&channel=d&{query}");
+        send(&site.host, authorized_with("GET", &path, &headers, ""))
+            .await
+            .json()
+    };
+    let page = several("last=1").await;
+    let cursor = page["cursor"].as_str().unwrap();
+    let mut reads = 0;
+    site.befall(move |call| {
+        reads += u64::from(call.operation == Operation::Get && call.key == "head!c");
+        match call.operation {
+            Operation::Get if call.key == "head!c" && reads > 1 => Fault::ErrorBefore,
+            _ => Fault::None,
+        }
+    });
+    let start = Instant::now();
+    let query = format!("wait=25&last_event_id={cursor}");
+    let asking = several(&query);
+    let publishing = async {
+        sleep(Duration::from_secs(2)).await;
+        crate::site::publish(&site.host, "d", "news").await.id();
+    };
+    let (page, ()) = tokio::join!(asking, publishing);
+    assert_eq!(page["events"][0]["data"], "news");
+    assert!(
+        start.elapsed() <= Duration::from_secs(8),
+        "{:?}",
+        start.elapsed()
+    );
+}

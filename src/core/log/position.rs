@@ -6,6 +6,9 @@ use super::{Head, Run, Sealed};
 use crate::core::sse::{Cursor, Mark, Seq};
 use crate::core::time::Millis;
 
+/// So much of an unreadable last event ID is repeated to the client.
+const UNREADABLE_BYTES: usize = 128;
+
 /// Where a subscriber wants to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -17,7 +20,7 @@ pub enum Start {
     Last(u64),
     /// Where the client stood.
     After(Mark),
-    /// A last event ID that is none of this server's, as it was given.
+    /// A last event ID that is none of this server's: its first 128 bytes.
     Unreadable(String),
 }
 
@@ -109,7 +112,11 @@ impl Start {
             Ok(cursor) if cursor.marks().len() == channels => {
                 cursor.marks().iter().copied().map(Self::After).collect()
             }
-            _ => vec![Self::Unreadable(last_event_id.to_owned()); channels],
+            _ => {
+                let end = last_event_id.floor_char_boundary(UNREADABLE_BYTES);
+                let told = last_event_id.get(..end).unwrap_or_default();
+                vec![Self::Unreadable(told.to_owned()); channels]
+            }
         }
     }
 

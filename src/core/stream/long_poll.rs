@@ -31,11 +31,20 @@ pub struct LongPoll {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Reading,
-    /// It is over; whether more events are there, and whether all channels are closed and done.
-    Over {
-        more: bool,
-        closed: bool,
-    },
+    /// It is over, and why.
+    Over(Over),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    /// The answer is full, and more events are there.
+    Full,
+    /// The store has not said what more there is.
+    CutShort,
+    /// That is all there is now.
+    Caught,
+    /// That is all there will ever be.
+    Closed,
 }
 
 /// An answer.
@@ -47,8 +56,10 @@ pub struct Page {
     pub events: Vec<PageEvent>,
     /// Where the client stands now.
     pub cursor: Cursor,
-    /// Whether more events are there already.
+    /// Whether more events are there already, or may be.
     pub more: bool,
+    /// Whether it is full, and so stays what it is.
+    pub full: bool,
     /// Whether nothing will ever follow.
     pub closed: bool,
 }
@@ -130,15 +141,16 @@ impl LongPoll {
                     let gaps = self.feeds.take_gaps().into_iter();
                     self.gaps.extend(gaps.map(|(gap, _)| gap));
                 }
-                Found::Events(_) if self.is_full() => self.end(true, false),
+                Found::Events(_) if self.is_full() => self.end(Over::Full),
                 Found::Events(place) => self.take(place, now.mono),
-                Found::Ended { closed } => self.end(false, closed),
+                Found::Ended { closed: true } => self.end(Over::Closed),
+                Found::Ended { closed: false } => self.end(Over::Caught),
                 Found::Nothing(until) => match self.feeds.are_settled() {
-                    true if self.has_news() || now.mono >= self.until => self.end(false, false),
+                    true if self.has_news() || now.mono >= self.until => self.end(Over::Caught),
                     true => return Step::Wait(until.min(self.until)),
                     // Whatever the time, it is not known yet what is there.
                     false => match self.feeds.patience_ends() {
-                        Some(end) if now.mono >= self.gives_up(end) => self.end(true, false),
+                        Some(end) if now.mono >= self.gives_up(end) => self.end(Over::CutShort),
                         Some(end) => return Step::Wait(until.min(self.gives_up(end))),
                         None => return Step::Wait(until),
                     },
@@ -150,28 +162,29 @@ impl LongPoll {
     /// The answer; `None` if the store has not said where the client stands.
     #[must_use]
     pub fn into_page(self) -> Option<Page> {
-        let State::Over { more, closed } = self.state else {
+        let State::Over(over) = self.state else {
             return None;
         };
         Some(Page {
             gaps: self.gaps,
             events: self.events,
             cursor: self.feeds.cursor()?.clone(),
-            more,
-            closed,
+            more: matches!(over, Over::Full | Over::CutShort),
+            full: over == Over::Full,
+            closed: over == Over::Closed,
         })
     }
 
-    fn end(&mut self, more: bool, closed: bool) {
-        self.state = State::Over { more, closed };
+    fn end(&mut self, over: Over) {
+        self.state = State::Over(over);
     }
 
-    /// When to give up, the store's time being over at `end`: as soon as the client's is, too, if it
-    /// is known where the client stands.
+    /// When to give up, the store's time being over at `end`: only when the client's is, too, if it is
+    /// known where the client stands and there is nothing to tell.
     fn gives_up(&self, end: Mono) -> Mono {
         match self.feeds.cursor() {
-            Some(_) => end.max(self.until),
-            None => end,
+            Some(_) if !self.has_news() => end.max(self.until),
+            _ => end,
         }
     }
 

@@ -1,0 +1,162 @@
+//! Figures over rounds, as a Markdown table.
+
+use std::fmt;
+
+use crate::servers::{Peer, Server};
+
+/// One figure of every round.
+#[derive(Debug, Default, Clone)]
+struct Rounds(Vec<f64>);
+
+impl Rounds {
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+
+    fn median(&self) -> Option<f64> {
+        quantile(&self.sorted(), 50)
+    }
+}
+
+/// Minimum, median and maximum; of a single round its figure.
+impl fmt::Display for Rounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.sorted().as_slice(), self.median()) {
+            ([], _) | (_, None) => f.write_str("–"),
+            ([only], _) => f.write_str(&shown(*only)),
+            ([min, .., max], Some(median)) => {
+                write!(
+                    f,
+                    "{} / **{}** / {}",
+                    shown(*min),
+                    shown(median),
+                    shown(*max)
+                )
+            }
+        }
+    }
+}
+
+/// The figure that so many per cent of `sorted` do not exceed.
+pub(crate) fn quantile(sorted: &[f64], percent: usize) -> Option<f64> {
+    sorted
+        .get(sorted.len().checked_sub(1)? * percent / 100)
+        .copied()
+}
+
+/// A figure with three digits or more, and no more than it needs; thousands apart.
+pub(crate) fn shown(figure: f64) -> String {
+    let decimals = match figure.abs() {
+        0.0 => 0,
+        small if small < 10.0 => 2,
+        middle if middle < 100.0 => 1,
+        _ => 0,
+    };
+    let text = format!("{figure:.decimals$}");
+    let whole = text.split('.').next().map_or(0, str::len);
+    let digits = text.char_indices().flat_map(|(at, digit)| {
+        let apart = at > 0 && at < whole && (whole - at) % 3 == 0;
+        apart.then_some(' ').into_iter().chain([digit])
+    });
+    digits.collect()
+}
+
+/// A row for each server, a column for each figure.
+pub(crate) struct Table {
+    columns: &'static [&'static str],
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: String,
+    peer: Peer,
+    figures: Vec<Rounds>,
+    failures: Vec<String>,
+}
+
+impl Table {
+    /// An empty one.
+    pub(crate) fn new(columns: &'static [&'static str]) -> Self {
+        Self {
+            columns,
+            rows: vec![],
+        }
+    }
+
+    /// Adds what a round has said of a server.
+    pub(crate) fn add(&mut self, server: &Server, round: anyhow::Result<Vec<f64>>) {
+        self.add_as(&server.to_string(), server.peer(), round);
+    }
+
+    /// Adds what a round has said, in a row of another name.
+    pub(crate) fn add_as(&mut self, name: &str, peer: Peer, round: anyhow::Result<Vec<f64>>) {
+        let at = self.rows.iter().position(|row| row.name == name);
+        let at = at.unwrap_or_else(|| {
+            self.rows.push(Row {
+                name: name.to_owned(),
+                peer,
+                figures: vec![Rounds::default(); self.columns.len()],
+                failures: vec![],
+            });
+            self.rows.len() - 1
+        });
+        let row = &mut self.rows[at];
+        match round {
+            Ok(figures) => {
+                for (rounds, figure) in row.figures.iter_mut().zip(figures) {
+                    rounds.0.push(figure);
+                }
+            }
+            Err(error) => row.failures.push(format!("{error:#}")),
+        }
+    }
+
+    /// The medians of a column: Runnel's as a multiple of each other server's.
+    pub(crate) fn compare(&self, column: usize) -> String {
+        let median = |row: &Row| row.figures[column].median();
+        let runnel = self.rows.iter().find(|row| row.peer == Peer::Runnel);
+        let Some(own) = runnel.and_then(median) else {
+            return String::new();
+        };
+        let is_other = |row: &&Row| row.peer != Peer::Runnel && row.name == row.peer.to_string();
+        let others = self.rows.iter().filter(is_other);
+        let multiples = others.filter_map(|row| {
+            let multiple = own / median(row)?;
+            Some(format!("{} × {}", shown(multiple), row.name))
+        });
+        format!(
+            "Runnel's median of {}: {}.",
+            self.columns[column],
+            multiples.collect::<Vec<_>>().join(", ")
+        )
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "| server | {} |", self.columns.join(" | "))?;
+        writeln!(f, "|---{}|", "|---:".repeat(self.columns.len()))?;
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by_key(|row| Peer::ALL.iter().position(|peer| *peer == row.peer));
+        for row in &rows {
+            write!(f, "| {} ", row.name)?;
+            for rounds in &row.figures {
+                write!(f, "| {rounds} ")?;
+            }
+            writeln!(f, "|")?;
+        }
+        for row in rows {
+            if let Some(first) = row.failures.first() {
+                let count = row.failures.len();
+                writeln!(
+                    f,
+                    "\n{}: {count} round(s) failed, the first: {first}",
+                    row.name
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
