@@ -69,7 +69,12 @@ async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {
         Route::Close { closes, .. } if request.method() == Method::POST => {
             channels::close(&closes, &request).await
         }
-        Route::Channel(channel) | Route::Close { named: channel, .. } => match *request.method() {
+        Route::Close { named: None, .. } => Err(Problem::method_not_allowed(&allowed)),
+        Route::Channel(channel)
+        | Route::Close {
+            named: Some(channel),
+            ..
+        } => match *request.method() {
             Method::DELETE => channels::purge(&channel, &request).await,
             _ => channels::state(&channel, &request).await,
         },

@@ -21,8 +21,8 @@ pub enum Route {
     Close {
         /// The channel that `POST` closes.
         closes: Channel,
-        /// The channel that the other methods are about.
-        named: Channel,
+        /// The channel that the other methods are about, if there can be one of this name.
+        named: Option<Channel>,
     },
     /// `/health`
     Health,
@@ -49,7 +49,7 @@ impl Route {
             (Some("channels"), name) => match name.and_then(|name| name.strip_suffix("/close")) {
                 Some(closes) => Ok(Self::Close {
                     closes: channel(Some(closes))?,
-                    named: channel(name)?,
+                    named: channel(name).ok(),
                 }),
                 None => Ok(Self::Channel(channel(name)?)),
             },
@@ -64,6 +64,7 @@ impl Route {
                 vec![Method::GET, Method::HEAD]
             }
             Self::Publish(_) => vec![Method::POST],
+            Self::Close { named: None, .. } => vec![Method::POST],
             Self::Close { .. } => vec![Method::GET, Method::HEAD, Method::POST, Method::DELETE],
             Self::Channel(_) => vec![Method::GET, Method::HEAD, Method::DELETE],
         }
@@ -142,7 +143,15 @@ mod tests {
             Route::of("/channels/a/close").unwrap(),
             Route::Close {
                 closes: named("a"),
-                named: named("a/close")
+                named: Some(named("a/close"))
+            }
+        );
+        let longest = "a".repeat(160);
+        assert_eq!(
+            Route::of(&format!("/channels/{longest}/close")).unwrap(),
+            Route::Close {
+                closes: named(&longest),
+                named: None
             }
         );
     }

@@ -65,7 +65,7 @@ impl Problem {
     pub(super) fn not_found(path: &str) -> Self {
         let detail = format!(
             "nothing is served at {path}; there are /events/{{channel}}, /publish/{{channel}}, \
-             /channels/{{channel}}, /health and /"
+             /channels/{{channel}}, /health, /openapi.json and /"
         );
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
     }
