@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections that are opened at the same time.
 const OPENED_AT_ONCE: usize = 64;
 
-/// How long streams that have just been opened are left alone.
+/// How long a server is left alone with streams that have just been opened or dropped.
 const SETTLING: Duration = Duration::from_millis(300);
 
 /// Runs the rounds of a work.

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use tokio::time::sleep;
 
-use super::{Backlog, rounds};
+use super::{Backlog, SETTLING, rounds};
 use crate::client::Stream;
 use crate::servers::{Peer, Server};
 use crate::table::{Table, shown};
@@ -32,10 +33,11 @@ pub(crate) async fn run(servers: &[Server], count: usize) -> Result<()> {
         let Some((_, backlog)) = backlog(server) else {
             return Ok(vec![]);
         };
-        // Every server is warm: it has just answered the same request.
+        // Every server is warm: it has just begun to answer the same request.
         let mut warming = backlog.resume(server, CHANNEL).await?;
         warming.count(1, |_| ()).await?;
         drop(warming);
+        sleep(SETTLING).await;
         let start = Instant::now();
         let mut stream = backlog.resume(server, CHANNEL).await?;
         backlog.take(&mut stream, EVENTS).await?;
