@@ -3,11 +3,11 @@
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 
-use super::body::Response;
+use super::body::{Request, Response};
 use crate::platform::config::Origins;
 
 /// The request headers that a page may set.
@@ -21,16 +21,23 @@ const EXPOSED: &str = "event-id, etag, link, preference-applied, retry-after";
 /// How long a browser may remember the answer to a preflight: a day (browsers make less of it).
 const MAX_AGE_SECONDS: &str = "86400";
 
-/// Says in the response to `request` what a page of another origin may do. Credentials go only with
-/// origins that are listed, never with a wildcard.
+/// Whether a browser asks what a page may do.
+pub(super) fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request
+            .headers()
+            .contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Says in the response what a page of `origin` may do. Credentials go only with origins that are
+/// listed, never with a wildcard.
 pub(super) fn allow_origin(
     origins: &Origins,
-    method: &Method,
-    request: &HeaderMap,
+    origin: Option<HeaderValue>,
+    is_preflight: bool,
     response: &mut Response,
 ) {
     let headers = response.headers_mut();
-    let origin = request.get(ORIGIN);
     match (origins, origin) {
         (Origins::None, _) => return,
         (Origins::Any, _) => {
@@ -38,17 +45,17 @@ pub(super) fn allow_origin(
         }
         (Origins::Listed(listed), origin) => {
             headers.append(VARY, HeaderValue::from_static("origin"));
-            let Some(origin) = origin.filter(|origin| listed.contains(*origin)) else {
+            let Some(origin) = origin.filter(|origin| listed.contains(origin)) else {
                 return;
             };
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(
                 ACCESS_CONTROL_ALLOW_CREDENTIALS,
                 HeaderValue::from_static("true"),
             );
         }
     }
-    if method == Method::OPTIONS && request.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+    if is_preflight {
         if let Some(methods) = headers.get(ALLOW).cloned() {
             headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
         }

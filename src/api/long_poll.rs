@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::body::{self, Request, Response};
 use super::link;
 use super::problem::Problem;
-use super::query::{Query, START_PARAMETERS};
+use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
 use super::reader::Reader;
 use crate::core::log::Start;
 use crate::core::stream::{GapSignal, LongPoll, Page, Settings, Step, Subscription};
@@ -145,7 +145,7 @@ fn next(request: &Request, cursor: &str) -> String {
     let uri = request.uri();
     let mut query = Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-        let starts = START_PARAMETERS.contains(&name.as_ref());
+        let starts = name == "last" || LAST_EVENT_ID_PARAMETERS.contains(&name.as_ref());
         if !starts {
             query.append_pair(&name, &value);
         }

@@ -19,6 +19,7 @@ mod subscribe;
 pub use body::{Body, Request, Response};
 
 use http::Method;
+use http::header::ORIGIN;
 use path::Route;
 use problem::Problem;
 
@@ -49,9 +50,10 @@ async fn across_origins(request: Request) -> Response {
         Ok(origins) => origins,
         Err(error) => return Problem::config(error).into_response(),
     };
-    let (method, headers) = (request.method().clone(), request.headers().clone());
+    let origin = request.headers().get(ORIGIN).cloned();
+    let is_preflight = cors::is_preflight(&request);
     let mut response = answer(request).await;
-    cors::allow_origin(&origins, &method, &headers, &mut response);
+    cors::allow_origin(&origins, origin, is_preflight, &mut response);
     response
 }
 

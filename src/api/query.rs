@@ -10,9 +10,6 @@ use super::problem::Problem;
 /// The parameters that a last event ID may be given in, the first that is there.
 pub const LAST_EVENT_ID_PARAMETERS: [&str; 3] = ["last_event_id", "lastEventId", "Last-Event-ID"];
 
-/// The parameters that say where to start.
-pub const START_PARAMETERS: [&str; 4] = ["last_event_id", "lastEventId", "Last-Event-ID", "last"];
-
 /// The parameters of a request, decoded. Those that nobody asks for are ignored.
 pub struct Query(Vec<(String, String)>);
 

@@ -8,7 +8,7 @@ use super::feed::{End, Feed, Turn};
 use super::signal::GapSignal;
 use super::step::{Settings, Step, Subscription};
 use crate::core::log::{FormatError, Head, Now, Record, SegmentRef};
-use crate::core::sse::{Cursor, EventId, Mark};
+use crate::core::sse::{Cursor, Mark};
 use crate::core::time::Mono;
 
 /// The channels of a stream, each in its own order, and the cursor over them all.
@@ -160,7 +160,7 @@ impl Feeds {
         &mut self,
         place: usize,
         now: Mono,
-        mut take: impl FnMut(&Cursor, EventId, &Record<'_>) -> bool,
+        mut take: impl FnMut(&Cursor, &Record<'_>) -> bool,
     ) {
         self.turn = (place + 1) % self.feeds.len().max(1);
         let (Some(feed), Some(cursor)) = (self.feeds.get_mut(place), &mut self.cursor) else {
@@ -168,7 +168,7 @@ impl Feeds {
         };
         feed.deliver(now, |id, record| {
             cursor.advance(place, Mark::After(id));
-            take(cursor, id, record)
+            take(cursor, record)
         });
         if let Some(mark) = feed.mark() {
             cursor.advance(place, mark);

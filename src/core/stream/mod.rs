@@ -144,7 +144,7 @@ impl Stream {
     fn chunk(&mut self, place: usize, now: Now) -> Option<Step> {
         let mut frames = Frames::with_capacity(self.feeds.chunk_capacity(place, FIELDS_BYTES));
         let mut passed = false;
-        self.feeds.deliver(place, now.mono, |cursor, _, record| {
+        self.feeds.deliver(place, now.mono, |cursor, record| {
             passed = !self.types.include(record.event_type);
             if !passed {
                 frames.event(cursor, record.event_type, record.data);
