@@ -44,6 +44,12 @@ pub(crate) async fn run(servers: &[Server], count: usize) -> Result<()> {
         Ok(rates(&stream, start))
     })
     .await;
+    if let Some(runnel) = servers.iter().find(|server| server.peer() == Peer::Runnel) {
+        for number in 0..count {
+            let name = format!("{runnel}, a channel that nobody has read");
+            table.add_as(&name, Peer::Runnel, unread(runnel, number).await);
+        }
+    }
     if let Some(bare) = servers.iter().find(|server| server.peer() == Peer::Bare) {
         for _ in 0..CEILING_ROUNDS {
             let name = format!(
@@ -59,6 +65,17 @@ pub(crate) async fn run(servers: &[Server], count: usize) -> Result<()> {
     );
     println!("{}\n\n{}\n", table.compare(0), table.compare(1));
     Ok(())
+}
+
+/// The first replay of a channel: nothing that another stream has read is of use to it.
+async fn unread(server: &Server, number: usize) -> Result<Vec<f64>> {
+    let channel = format!("{CHANNEL}-{number}");
+    let backlog = Backlog::publish(server, &channel, EVENTS).await?;
+    sleep(SETTLING).await;
+    let start = Instant::now();
+    let mut stream = backlog.resume(server, &channel).await?;
+    backlog.take(&mut stream, EVENTS).await?;
+    Ok(rates(&stream, start))
 }
 
 async fn ceiling(bare: &Server) -> Result<Vec<f64>> {
