@@ -11,6 +11,6 @@ pub mod platform;
 /// there is no host to call it, the crate is a library of its parts.
 #[cfg(target_family = "wasm")]
 #[spin_sdk::http_service]
-async fn handle(request: api::Request) -> api::Response {
-    api::respond(request).await
+async fn handle(request: api::Request) -> platform::Outgoing {
+    platform::Outgoing(api::respond(request).await)
 }

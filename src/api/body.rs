@@ -1,15 +1,12 @@
 //! Requests and responses as this component sees them.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use bytes::Bytes;
-use futures::Stream;
+use futures::StreamExt;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
-use http_body::Frame;
 use serde::Serialize;
+
+pub use crate::platform::Body;
 
 /// A request, with its body still to be read.
 pub type Request = http::Request<crate::platform::RequestBody>;
@@ -17,54 +14,13 @@ pub type Request = http::Request<crate::platform::RequestBody>;
 /// A response.
 pub type Response = http::Response<Body>;
 
-/// What a response carries. A stream is pulled by the host as the client takes it.
-pub struct Body(Kind);
-
-enum Kind {
-    Full(Option<Bytes>),
-    Stream(Pin<Box<dyn Stream<Item = Bytes>>>),
-}
-
-impl Body {
-    /// No bytes.
-    pub(super) fn empty() -> Self {
-        Self(Kind::Full(None))
-    }
-
-    /// These bytes.
-    pub(super) fn full(bytes: impl Into<Bytes>) -> Self {
-        Self(Kind::Full(Some(bytes.into())))
-    }
-
-    /// The chunks of a stream, each written as one.
-    pub(super) fn stream(chunks: impl Stream<Item = Bytes> + 'static) -> Self {
-        Self(Kind::Stream(Box::pin(chunks)))
-    }
-}
-
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = match &mut self.0 {
-            Kind::Full(bytes) => Poll::Ready(bytes.take()),
-            Kind::Stream(chunks) => chunks.as_mut().poll_next(context),
-        };
-        bytes.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
-    }
-}
-
 /// States the length of a body that is known whole. A host that does not set TCP_NODELAY would
 /// otherwise send the end of an empty body in a packet of its own, 40 ms later.
 pub(super) fn state_length(response: &mut Response) {
-    let length = match &response.body().0 {
-        Kind::Full(bytes) => bytes.as_ref().map_or(0, Bytes::len),
-        Kind::Stream(_) => return,
+    let Body::Full(bytes) = response.body() else {
+        return;
     };
+    let length = bytes.len();
     let has_none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
     if !has_none.contains(&response.status()) {
         response
@@ -75,14 +31,16 @@ pub(super) fn state_length(response: &mut Response) {
 
 /// A response without a body.
 pub(super) fn empty(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
+    let mut response = Response::new(Body::Full(Bytes::new()));
     *response.status_mut() = status;
     response
 }
 
 /// A JSON response.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    let mut response = Response::new(Body::full(serde_json::to_vec(value).unwrap_or_default()));
+    let mut response = Response::new(Body::Full(
+        serde_json::to_vec(value).unwrap_or_default().into(),
+    ));
     *response.status_mut() = status;
     response
         .headers_mut()
@@ -92,7 +50,7 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
 
 /// The head of a JSON response of unknown length.
 pub(super) fn json_head() -> Response {
-    let mut response = Response::new(Body::stream(futures::stream::empty()));
+    let mut response = Response::new(Body::Stream(futures::stream::empty().boxed_local()));
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

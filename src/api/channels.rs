@@ -9,7 +9,7 @@ use super::{auth, publish};
 use crate::core::channel::Channel;
 use crate::core::log::{Batch, Head};
 use crate::core::sse::EventId;
-use crate::platform::{clock, committer, config, log, tail};
+use crate::platform::{committer, config, log, tail};
 
 /// What a channel's log holds.
 #[derive(Serialize)]
@@ -56,7 +56,7 @@ impl<'a> State<'a> {
 pub(super) async fn state(channel: &Channel, request: &Request) -> Result<Response, Problem> {
     let config = config::publish().await.map_err(Problem::config)?;
     auth::publisher(request.headers(), &config.token)?;
-    let read = tail::head(channel, clock::mono()).await.map_err(|error| {
+    let read = tail::read(channel).await.map_err(|error| {
         log::error(format_args!("reading the state of {channel}"), error);
         Problem::store()
     })?;

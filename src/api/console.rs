@@ -15,7 +15,7 @@ const DESCRIPTION: &str = include_str!("../openapi.json");
 
 /// The OpenAPI description of the HTTP surface.
 pub(super) fn description() -> Response {
-    let mut response = Response::new(Body::full(DESCRIPTION));
+    let mut response = Response::new(Body::Full(DESCRIPTION.into()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -31,7 +31,7 @@ pub(super) fn page() -> Response {
     );
     let page = PAGE.replacen("<style>", &format!("<style nonce=\"{nonce}\">"), 1);
     let page = page.replacen("<script>", &format!("<script nonce=\"{nonce}\">"), 1);
-    let mut response = Response::new(Body::full(page));
+    let mut response = Response::new(Body::Full(page.into()));
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,

@@ -227,7 +227,7 @@ impl Problem {
             detail: &self.detail,
         };
         let body = serde_json::to_vec(&details).unwrap_or_default();
-        let mut response = Response::new(Body::full(body));
+        let mut response = Response::new(Body::Full(body.into()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(

@@ -12,13 +12,25 @@ use crate::core::channel::Channel;
 use crate::core::log::{SegmentRef, segment_key};
 use crate::core::stream::{Feeds, Subscription};
 use crate::core::time::Mono;
-use crate::platform::{clock, log, store, tail};
+use crate::platform::{clock, log, rest, store, tail};
+
+/// How often to look whether another stream has read a head: after 1 ms, then ever later as that
+/// takes longer, but at least every 64 ms.
+const LOOK_MILLIS: (u64, u64) = (1, 64);
 
 /// Reads heads and segments, one at a time for each channel, and tells [`Feeds`] of them. What is
 /// being read is dropped with it.
 pub(super) struct Reader {
     channels: Vec<Channel>,
-    readings: Vec<Option<LocalBoxFuture<'static, Read>>>,
+    readings: Vec<Reading>,
+}
+
+enum Reading {
+    Nothing,
+    /// A head that was read later than at the first time, by this stream or another; it is wanted
+    /// since the second.
+    Head(Mono, Mono),
+    Own(LocalBoxFuture<'static, Read>),
 }
 
 enum Read {
@@ -31,7 +43,7 @@ impl Reader {
     pub(super) fn of(subscription: &Subscription) -> Self {
         let channels = subscription.channels.iter();
         let channels: Vec<_> = channels.map(|(channel, _)| channel.clone()).collect();
-        let readings = channels.iter().map(|_| None).collect();
+        let readings = channels.iter().map(|_| Reading::Nothing).collect();
         Self { channels, readings }
     }
 
@@ -42,38 +54,37 @@ impl Reader {
         }
     }
 
-    /// Begins to read the head of the channel at `place`, if it is not newer than this.
+    /// Begins to read the head of the channel at `place`, unless one newer than this is known, or
+    /// another stream is reading it.
     pub(super) fn read_head(&mut self, place: usize, newer_than: Mono) {
-        self.begin(place, |channel| {
-            let head = async move { Read::Head(tail::head(&channel, newer_than).await) };
-            head.boxed_local()
-        });
+        if let Some(reading) = self.readings.get_mut(place) {
+            *reading = Reading::Head(newer_than, clock::mono());
+        }
     }
 
     /// Begins to read segments of the channel at `place`.
     pub(super) fn read_segments(&mut self, place: usize, names: Vec<SegmentRef>) {
-        self.begin(place, |channel| {
-            let segments = async move {
-                let keys = names.iter().map(|name| segment_key(&channel, *name));
-                let keys: Vec<_> = keys.collect();
-                let segments = join_all(keys.iter().map(|key| store::get(key))).await;
-                Read::Segments(names, segments)
-            };
-            segments.boxed_local()
-        });
+        let (Some(channel), Some(reading)) = self.at(place) else {
+            return;
+        };
+        let channel = channel.clone();
+        let segments = async move {
+            let keys = names.iter().map(|name| segment_key(&channel, *name));
+            let keys: Vec<_> = keys.collect();
+            let segments = join_all(keys.iter().map(|key| store::get(key))).await;
+            Read::Segments(names, segments)
+        };
+        *reading = Reading::Own(segments.boxed_local());
     }
 
-    fn begin(&mut self, place: usize, read: impl FnOnce(Channel) -> LocalBoxFuture<'static, Read>) {
-        if let (Some(channel), Some(reading)) =
-            (self.channels.get(place), self.readings.get_mut(place))
-        {
-            *reading = Some(read(channel.clone()));
-        }
+    fn at(&mut self, place: usize) -> (Option<&Channel>, Option<&mut Reading>) {
+        (self.channels.get(place), self.readings.get_mut(place))
     }
 
     /// Whether everything has been read.
     pub(super) fn is_idle(&self) -> bool {
-        self.readings.iter().all(Option::is_none)
+        let mut readings = self.readings.iter();
+        readings.all(|reading| matches!(reading, Reading::Nothing))
     }
 
     /// Tells `feeds` what has arrived. Most reads have, at once.
@@ -86,7 +97,7 @@ impl Reader {
     /// Waits until something has arrived, and tells `feeds`, but not longer than `until`. What has
     /// not arrived by then goes on being read.
     pub(super) async fn wait(&mut self, until: Mono, feeds: &mut Feeds) {
-        let mut timer = Box::pin(clock::sleep_until(until));
+        let mut timer = Box::pin(clock::sleep_until(self.looks_again().min(until)));
         poll_fn(|context| match self.poll(context, feeds) {
             true => Poll::Ready(()),
             false => timer.as_mut().poll(context),
@@ -94,23 +105,69 @@ impl Reader {
         .await;
     }
 
+    /// [`Reader::wait`] for streams that have sent their head: they rest together if they can.
+    pub(super) async fn rest(&mut self, until: Mono, feeds: &mut Feeds) {
+        let mut readings = self.readings.iter();
+        if readings.any(|reading| matches!(reading, Reading::Own(_))) {
+            return self.wait(until, feeds).await;
+        }
+        rest(self.looks_again().min(until), !self.is_idle()).await;
+        self.tell(feeds).await;
+    }
+
+    /// When to look again for heads that other streams read.
+    fn looks_again(&self) -> Mono {
+        let now = clock::mono();
+        let (shortest, longest) = LOOK_MILLIS;
+        let mut next = Mono(u64::MAX);
+        for (channel, reading) in self.channels.iter().zip(&self.readings) {
+            if let Reading::Head(newer_than, asked) = reading
+                && let tail::Look::Reading(since) = tail::look(channel, *newer_than, *asked)
+            {
+                next = next.min(now.after(now.since(since).clamp(shortest, longest)));
+            }
+        }
+        next
+    }
+
     /// Tells `feeds` what has arrived; whether anything has.
     fn poll(&mut self, context: &mut Context<'_>, feeds: &mut Feeds) -> bool {
         let mut any = false;
         for place in 0..self.readings.len() {
-            let reading = self.readings.get_mut(place);
-            let Some(Some(reading)) = reading.map(Option::as_mut) else {
-                continue;
-            };
-            if let Poll::Ready(read) = Pin::new(reading).poll(context) {
+            if let Some(read) = self.poll_at(place, context) {
                 any = true;
-                if let Some(done) = self.readings.get_mut(place) {
-                    *done = None;
-                }
                 self.arrived(place, read, feeds);
             }
         }
         any
+    }
+
+    fn poll_at(&mut self, place: usize, context: &mut Context<'_>) -> Option<Read> {
+        let (Some(channel), Some(reading)) = self.at(place) else {
+            return None;
+        };
+        if let Reading::Head(newer_than, asked) = reading {
+            match tail::look(channel, *newer_than, *asked) {
+                tail::Look::Read(read) => {
+                    *reading = Reading::Nothing;
+                    return Some(Read::Head(read));
+                }
+                tail::Look::Reading(_) => return None,
+                tail::Look::Outdated => {
+                    let channel = channel.clone();
+                    let head = async move { Read::Head(tail::read(&channel).await) };
+                    *reading = Reading::Own(head.boxed_local());
+                }
+            }
+        }
+        let Reading::Own(own) = reading else {
+            return None;
+        };
+        let Poll::Ready(read) = Pin::new(own).poll(context) else {
+            return None;
+        };
+        *reading = Reading::Nothing;
+        Some(read)
     }
 
     fn arrived(&self, place: usize, read: Read, feeds: &mut Feeds) {

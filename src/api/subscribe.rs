@@ -1,6 +1,7 @@
 //! `GET /events/{channel}` and `GET /events?channel=…`: the event stream.
 
 use bytes::Bytes;
+use futures::StreamExt;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LINK, VARY};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -15,7 +16,7 @@ use crate::core::log::Start;
 use crate::core::sse::{Cursor, EventType, MAX_CHANNELS};
 use crate::core::stream::{Settings, Step, Stream, Subscription, Types};
 use crate::core::time::{Millis, Mono};
-use crate::platform::{clock, config, random};
+use crate::platform::{clock, config, random, tail};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -52,7 +53,9 @@ pub(super) async fn subscribe(
         accept::names(headers, "application/json") && !accept::names(headers, "text/event-stream");
     let mut response = match (as_json, request.method()) {
         (true, _) => long_poll::answer(subscription, settings, &query, request, now.mono).await?,
-        (false, &Method::HEAD) => event_stream(Body::stream(futures::stream::empty())),
+        (false, &Method::HEAD) => {
+            event_stream(Body::Stream(futures::stream::empty().boxed_local()))
+        }
         (false, _) => open(subscription, settings, now.mono).await,
     };
     let headers = response.headers_mut();
@@ -73,7 +76,8 @@ async fn open(subscription: Subscription, settings: Settings, now: Mono) -> Resp
     let mut channels = subscription.channels.iter();
     let waits = !subscription.live || channels.any(|(_, start)| start.resumes());
     let mut reader = Reader::of(&subscription);
-    let mut stream = Stream::new(subscription, settings, random::u64(), now);
+    let stream = Stream::new(subscription, settings, random::u64(), now);
+    let mut stream = stream.sharing(tail::frames());
     if waits {
         reader.read_heads(now);
         let until = now.after(FIRST_READ_MILLIS);
@@ -88,7 +92,7 @@ async fn open(subscription: Subscription, settings: Settings, now: Mono) -> Resp
         let chunk = chunk(&mut stream, &mut reader).await?;
         Some((chunk, (stream, reader)))
     });
-    event_stream(Body::stream(chunks))
+    event_stream(Body::Stream(chunks.boxed_local()))
 }
 
 /// The next bytes to send; `None` ends the response.
@@ -100,7 +104,7 @@ async fn chunk(stream: &mut Stream, reader: &mut Reader) -> Option<Bytes> {
             Step::End => return None,
             Step::ReadHead(place, newer_than) => reader.read_head(place, newer_than),
             Step::ReadSegments(place, names) => reader.read_segments(place, names),
-            Step::Wait(until) => reader.wait(until, stream.feeds()).await,
+            Step::Wait(until) => reader.rest(until, stream.feeds()).await,
         }
     }
 }

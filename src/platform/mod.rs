@@ -1,12 +1,17 @@
 //! The only code that touches Spin and WASI.
 
+mod carrier;
 pub mod clock;
 pub mod committer;
 pub mod config;
 pub mod log;
 pub mod random;
+mod response;
 pub mod store;
 pub mod tail;
+
+pub use carrier::rest;
+pub use response::{Body, Outgoing};
 
 /// The body of a request, read as it arrives.
 pub use spin_sdk::wasip3::http_compat::IncomingRequestBody as RequestBody;

@@ -1,6 +1,6 @@
 //! The newest head of each channel, shared by all streams of the instance.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::core::channel::Channel;
 use crate::core::log::{Head, head_key};
+use crate::core::stream::SharedFrames;
 use crate::core::time::Mono;
 use crate::platform::{clock, store};
 
@@ -17,74 +18,158 @@ const MANY_TAILS: usize = 256;
 /// How long a tail is certainly remembered, in milliseconds.
 const REMEMBERED_MILLIS: u64 = 60_000;
 
+#[derive(Default)]
 struct Tail {
+    newest: Option<Newest>,
+    /// Since when it is being read, by whoever began last.
+    reading: Option<Mono>,
+    /// The last read that failed: when it began and ended, and why.
+    failed: Option<(Mono, Mono, String)>,
+}
+
+struct Newest {
     read: Mono,
-    bytes: Bytes,
+    value: Option<Bytes>,
     head: Option<Rc<Head>>,
 }
 
+/// How many bytes of encoded events the streams of an instance share at most: 8 MiB.
+const SHARED_BYTES: usize = 8 * 1024 * 1024;
+
 thread_local! {
+    static FRAMES: SharedFrames = SharedFrames::new(SHARED_BYTES);
     static TAILS: RefCell<HashMap<Channel, Tail>> = RefCell::new(HashMap::new());
+    static READS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// When a head was read, and the head, if there was one.
 pub type HeadRead = (Mono, Option<Rc<Head>>);
 
-/// The head of `channel` as it was later than at `after`. The store is asked only if no other
-/// stream has asked it since.
+/// What is known of a channel's head.
+pub enum Look {
+    /// It was read, late enough; or what the store said then, or why its answer is not a head.
+    Read(Result<HeadRead, String>),
+    /// It is being read since this time.
+    Reading(Mono),
+    /// It has to be read.
+    Outdated,
+}
+
+/// The encoded events that the streams of this instance share.
+pub fn frames() -> SharedFrames {
+    FRAMES.with(Clone::clone)
+}
+
+/// What is known of the head of `channel` as it was later than at `after`, by somebody who wants to
+/// know since `asked`: a read that failed before that says nothing.
+pub fn look(channel: &Channel, after: Mono, asked: Mono) -> Look {
+    TAILS.with_borrow(|tails| {
+        let Some(tail) = tails.get(channel) else {
+            return Look::Outdated;
+        };
+        match (&tail.newest, &tail.failed, tail.reading) {
+            (Some(newest), ..) if newest.read > after => {
+                Look::Read(Ok((newest.read, newest.head.clone())))
+            }
+            (_, Some((began, ended, error)), _) if *began > after && *ended >= asked => {
+                Look::Read(Err(error.clone()))
+            }
+            (.., Some(since)) if since > after => Look::Reading(since),
+            _ => Look::Outdated,
+        }
+    })
+}
+
+/// How many heads this instance has read. Who waits for [`Look::Reading`] can tell by it that it is
+/// time to look again.
+pub fn reads() -> u64 {
+    READS.get()
+}
+
+/// Reads the head of `channel` for all streams of the instance.
 ///
 /// # Errors
 /// What the store said, or why its answer is not a head.
-pub async fn head(channel: &Channel, after: Mono) -> Result<HeadRead, String> {
-    if let Some(shared) = remembered(channel, |tail| {
-        (tail.read > after).then(|| (tail.read, tail.head.clone()))
-    }) {
-        return Ok(shared);
+pub async fn read(channel: &Channel) -> Result<HeadRead, String> {
+    let reading = Reading::begin(channel);
+    let result = read_since(channel, reading.since).await;
+    if let Err(error) = &result {
+        let failed = Some((reading.since, clock::mono(), error.clone()));
+        TAILS.with_borrow_mut(|tails| tails.entry(channel.clone()).or_default().failed = failed);
     }
-    let read = clock::mono();
+    result
+}
+
+async fn read_since(channel: &Channel, read: Mono) -> Result<HeadRead, String> {
     let key = head_key(channel);
-    let Some(bytes) = store::get(&key).await? else {
-        remember(
-            channel,
-            Tail {
-                read,
-                bytes: Bytes::new(),
-                head: None,
-            },
-        );
-        return Ok((read, None));
-    };
-    let unchanged = remembered(channel, |tail| {
-        (tail.bytes == bytes).then(|| tail.head.clone())
+    let value = store::get(&key).await?;
+    let known = TAILS.with_borrow(|tails| {
+        let newest = tails.get(channel)?.newest.as_ref()?;
+        (newest.value == value).then(|| newest.head.clone())
     });
-    let head = match unchanged {
-        Some(Some(head)) => head,
-        _ => Rc::new(Head::decode(&key, &bytes).map_err(|error| error.to_string())?),
-    };
-    remember(
-        channel,
-        Tail {
-            read,
-            bytes,
-            head: Some(head.clone()),
-        },
-    );
-    Ok((read, Some(head)))
-}
-
-fn remembered<T>(channel: &Channel, get: impl FnOnce(&Tail) -> Option<T>) -> Option<T> {
-    TAILS.with_borrow(|tails| tails.get(channel).and_then(get))
-}
-
-fn remember(channel: &Channel, tail: Tail) {
-    TAILS.with_borrow_mut(|tails| {
-        if tails.len() >= MANY_TAILS {
-            tails.retain(|_, old| tail.read.since(old.read) < REMEMBERED_MILLIS);
+    let head = match (known, &value) {
+        (Some(head), _) => head,
+        (None, None) => None,
+        (None, Some(bytes)) => {
+            let head = Head::decode(&key, bytes).map_err(|error| error.to_string())?;
+            Some(Rc::new(head))
         }
-        match tails.get_mut(channel) {
-            Some(newer) if newer.read > tail.read => {}
-            Some(older) => *older = tail,
-            None => drop(tails.insert(channel.clone(), tail)),
+    };
+    let newest = Newest {
+        read,
+        value,
+        head: head.clone(),
+    };
+    remember(channel, newest);
+    Ok((read, head))
+}
+
+/// A read under way. Whoever drops it leaves the head for others to read.
+struct Reading {
+    channel: Channel,
+    since: Mono,
+}
+
+impl Reading {
+    fn begin(channel: &Channel) -> Self {
+        let since = clock::mono();
+        TAILS.with_borrow_mut(|tails| {
+            forget_some(tails, since);
+            tails.entry(channel.clone()).or_default().reading = Some(since);
+        });
+        let channel = channel.clone();
+        Self { channel, since }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        TAILS.with_borrow_mut(|tails| {
+            if let Some(tail) = tails.get_mut(&self.channel)
+                && tail.reading == Some(self.since)
+            {
+                tail.reading = None;
+            }
+        });
+        READS.set(READS.get().wrapping_add(1));
+    }
+}
+
+fn forget_some(tails: &mut HashMap<Channel, Tail>, now: Mono) {
+    if tails.len() >= MANY_TAILS {
+        tails.retain(|_, tail| {
+            let read = tail.newest.as_ref().map(|newest| newest.read);
+            let used = read.into_iter().chain(tail.reading).max();
+            used.is_some_and(|used| now.since(used) < REMEMBERED_MILLIS)
+        });
+    }
+}
+
+fn remember(channel: &Channel, newest: Newest) {
+    TAILS.with_borrow_mut(|tails| {
+        let known = &mut tails.entry(channel.clone()).or_default().newest;
+        if known.as_ref().is_none_or(|known| known.read <= newest.read) {
+            *known = Some(newest);
         }
     });
 }

@@ -99,6 +99,7 @@ impl Publisher {
             random,
             checker,
             stats,
+            ..
         } = scene;
         let (channel, retention) = (&*channel, *retention);
         let task = match (&mut self.commit, answer) {

@@ -72,6 +72,7 @@ impl Subscriber {
             random,
             checker,
             stats,
+            frames,
             ..
         } = scene;
         let channel = &*channel;
@@ -89,7 +90,8 @@ impl Subscriber {
                 types: Types::All,
                 live: true,
             };
-            Stream::new(subscription, SETTINGS, random.u64(..), now.mono)
+            let stream = Stream::new(subscription, SETTINGS, random.u64(..), now.mono);
+            stream.sharing(frames.clone())
         });
         match (answer, std::mem::replace(&mut self.asked, Asked::Nothing)) {
             (Some(Answer::Value(value)), Asked::Head(at)) => {

@@ -10,6 +10,7 @@ use super::store::{Answer, Call, Model, Store};
 use super::subscriber::Subscriber;
 use crate::core::channel::Channel;
 use crate::core::log::{Head, Now, Retention, head_key};
+use crate::core::stream::SharedFrames;
 use crate::core::time::{Millis, Mono};
 
 /// What an actor wants next.
@@ -32,7 +33,12 @@ pub(super) struct Scene {
     pub(super) random: fastrand::Rng,
     pub(super) checker: Checker,
     pub(super) stats: Stats,
+    /// What the subscribers share, as streams of one instance do.
+    pub(super) frames: SharedFrames,
 }
+
+/// Little enough that much of it is forgotten in each run.
+const SHARED_BYTES: usize = 4_000;
 
 /// Something that will happen.
 enum Turn {
@@ -88,6 +94,7 @@ impl World {
                 random,
                 checker: Checker::default(),
                 stats: Stats::default(),
+                frames: SharedFrames::new(SHARED_BYTES),
             },
             now: 1_000_000,
             order: 0,

@@ -92,6 +92,17 @@ impl Frames {
         self.end_block();
     }
 
+    /// Adds blocks that were encoded before.
+    pub fn append(&mut self, blocks: &[u8]) {
+        self.bytes.extend_from_slice(blocks);
+    }
+
+    /// What was added after the first `start` bytes.
+    #[must_use]
+    pub fn since(&self, start: usize) -> &[u8] {
+        self.bytes.get(start..).unwrap_or_default()
+    }
+
     /// How many bytes have been added.
     #[must_use]
     pub const fn len(&self) -> usize {

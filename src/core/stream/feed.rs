@@ -11,13 +11,16 @@ mod reading;
 
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::CHUNK_BYTES;
 use super::pace::{Pace, Trouble};
-use super::replay::Replay;
+use super::replay::{Delivered, Origin, Replay};
+use super::shared::{EncodedRun, SharedFrames};
 use super::step::Settings;
 use crate::core::channel::Channel;
 use crate::core::log::{
-    FormatError, Gap, GapReason, Head, Location, Now, Record, SegmentRef, Start,
+    FormatError, Gap, GapReason, Head, Location, Now, Record, Sealed, SegmentRef, Start,
 };
 use crate::core::sse::{EventId, Mark};
 use crate::core::time::Mono;
@@ -51,6 +54,10 @@ pub(super) struct Feed {
     /// Since when a read is under way.
     reading: Option<Mono>,
     replay: Replay,
+    /// Where encoded events are shared with other streams, if they are.
+    shared: Option<SharedFrames>,
+    /// Whether to read on before what was read is given out.
+    reads_ahead: bool,
     /// Whether anything was given out.
     delivered: bool,
     pace: Pace,
@@ -132,6 +139,8 @@ impl Feed {
             stale_before: now,
             reading: None,
             replay: Replay::default(),
+            shared: None,
+            reads_ahead: false,
             delivered: false,
             pace: Pace::new(settings.poll_millis, now),
             trouble: Trouble::new(random),
@@ -191,7 +200,9 @@ impl Feed {
         }
         let turn = match self.phase {
             Phase::Ended(end) => Some(Turn::Ended(end)),
-            Phase::Following(_) if !self.replay.is_empty() => Some(Turn::Events),
+            Phase::Following(_) if !self.replay.is_empty() => {
+                self.read_ahead(now).or(Some(Turn::Events))
+            }
             _ if self.reading.is_some() => None,
             Phase::Following(last) => self.follow(last, now),
             Phase::Starting => self.position(now),
@@ -223,32 +234,88 @@ impl Feed {
         self.gap.take()
     }
 
+    /// Shares encoded events with other streams.
+    pub(super) fn share(&mut self, shared: SharedFrames) {
+        self.shared = Some(shared);
+    }
+
+    /// Reads on before what was read is given out.
+    pub(super) const fn read_on(&mut self) {
+        self.reads_ahead = true;
+    }
+
     /// How much room the next events will want, each having `extra` bytes beside its record; `None`
     /// if there are none.
     pub(super) fn chunk_capacity(&self, extra: usize) -> Option<usize> {
         self.replay.chunk_capacity(extra)
     }
 
-    /// Gives out the events that have been read, until `take` says that it wants no more.
-    pub(super) fn deliver(&mut self, now: Mono, take: impl FnMut(EventId, &Record<'_>) -> bool) {
+    /// Gives out the events of a run that has been read, until `take` says that it wants no more;
+    /// `None` if there are none.
+    pub(super) fn deliver(
+        &mut self,
+        now: Mono,
+        take: impl FnMut(EventId, &Record<'_>) -> bool,
+    ) -> Option<Delivered> {
         let Phase::Following(last) = self.phase else {
-            return;
+            return None;
         };
         match self.replay.deliver(last, take) {
-            Ok(reached) => {
-                self.follow_after(reached);
-                if reached != last {
-                    self.delivered = true;
-                    self.pace.delivered(now);
-                }
+            Ok(delivered) if delivered.last == last => None,
+            Ok(delivered) => {
+                self.has_delivered(delivered.last, now);
+                Some(delivered)
             }
             Err(error) => {
                 let key = format!("{} after {last}", self.channel);
                 let detail = error.to_string();
                 self.error = Some(FormatError::Corrupt { key, detail });
                 self.record_missing(now);
+                None
             }
         }
+    }
+
+    /// Gives out the next events as another stream has encoded them, if one has.
+    pub(super) fn deliver_shared(&mut self, now: Mono) -> Option<EncodedRun> {
+        let Phase::Following(last) = self.phase else {
+            return None;
+        };
+        let run = self.shared_after(last)?;
+        let reached = EventId {
+            seq: run.reached,
+            ..last
+        };
+        self.missing = Missing::No;
+        self.has_delivered(reached, now);
+        Some(run)
+    }
+
+    fn shared_after(&self, last: EventId) -> Option<EncodedRun> {
+        let shared = self.shared.as_ref()?;
+        match self.replay.passes_over(last.seq) {
+            true => None,
+            false => shared.after(&self.channel, last),
+        }
+    }
+
+    /// Leaves `blocks` for others: the events from after `last` to the last given out.
+    pub(super) fn share_blocks(&self, last: EventId, blocks: &[u8]) {
+        if let (Some(shared), Phase::Following(reached)) = (&self.shared, self.phase)
+            && !self.replay.passes_over(last.seq)
+        {
+            let run = EncodedRun {
+                reached: reached.seq,
+                blocks: Bytes::copy_from_slice(blocks),
+            };
+            shared.keep(&self.channel, last, run);
+        }
+    }
+
+    fn has_delivered(&mut self, reached: EventId, now: Mono) {
+        self.follow_after(reached);
+        self.delivered = true;
+        self.pace.delivered(now);
     }
 
     fn follow_after(&mut self, last: EventId) {
@@ -336,11 +403,14 @@ impl Feed {
             Location::Evicted => {
                 self.jump(GapReason::Evicted, last, head.before(head.first()), now)
             }
+            Location::Inline(_) | Location::Segments(_) if self.shared_after(last).is_some() => {
+                Some(Turn::Events)
+            }
             Location::Inline(_) if self.missing == Missing::ForGood => {
                 self.jump(GapReason::Evicted, last, head.before(head.next()), now)
             }
             Location::Inline(run) => {
-                self.replay.push(run);
+                self.replay.push(Origin::Head, run);
                 Some(Turn::Events)
             }
             Location::Segments(segments) => match segments.first() {
@@ -348,12 +418,36 @@ impl Feed {
                     self.jump(GapReason::Evicted, last, head.before(first.next()), now)
                 }
                 _ if self.trouble.is_waiting(now.mono) => None,
-                _ => {
-                    self.reading = Some(now.mono);
-                    let names = segments.iter().map(|segment| head.segment(segment.first));
-                    Some(Turn::ReadSegments(names.collect()))
-                }
+                _ => Some(self.read(&head, &segments, now)),
             },
+        }
+    }
+
+    fn read(&mut self, head: &Head, segments: &[Sealed], now: Now) -> Turn {
+        self.reading = Some(now.mono);
+        let names = segments.iter().map(|segment| head.segment(segment.first));
+        Turn::ReadSegments(names.collect())
+    }
+
+    /// Begins to read what follows on the chunk that was read, so that it is there when the client
+    /// has taken that.
+    fn read_ahead(&mut self, now: Now) -> Option<Turn> {
+        let (Phase::Following(last), Some(head)) = (self.phase, self.head.clone()) else {
+            return None;
+        };
+        let waits = self.reading.is_some() || self.trouble.is_waiting(now.mono);
+        let doubts = self.missing != Missing::No || self.head_read.is_none();
+        let has_enough = self.replay.bytes() > CHUNK_BYTES;
+        if !self.reads_ahead || waits || doubts || has_enough || head.epoch != last.epoch {
+            return None;
+        }
+        let next = self.replay.next()?;
+        if self.shared_after(head.before(next)).is_some() {
+            return None;
+        }
+        match head.locate(next, CHUNK_BYTES as u64) {
+            Location::Segments(segments) => Some(self.read(&head, &segments, now)),
+            _ => None,
         }
     }
 

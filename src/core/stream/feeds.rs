@@ -5,10 +5,12 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::feed::{End, Feed, Turn};
+use super::replay::Delivered;
+use super::shared::{EncodedRun, SharedFrames};
 use super::signal::GapSignal;
 use super::step::{Settings, Step, Subscription};
 use crate::core::log::{FormatError, Head, Now, Record, SegmentRef};
-use crate::core::sse::{Cursor, Mark};
+use crate::core::sse::{Cursor, EventId, Mark};
 use crate::core::time::Mono;
 
 /// The channels of a stream, each in its own order, and the cursor over them all.
@@ -154,24 +156,62 @@ impl Feeds {
         capacity.unwrap_or_default()
     }
 
-    /// Gives out the events at `place` with the cursor after each, until `take` says that it wants
-    /// no more. After that the next channel has its turn.
+    /// Gives out the events of a run at `place` with the cursor after each, until `take` says that it
+    /// wants no more; `None` if there are none. After that the next channel has its turn.
     pub(super) fn deliver(
         &mut self,
         place: usize,
         now: Mono,
         mut take: impl FnMut(&Cursor, &Record<'_>) -> bool,
-    ) {
+    ) -> Option<Delivered> {
         self.turn = (place + 1) % self.feeds.len().max(1);
-        let (Some(feed), Some(cursor)) = (self.feeds.get_mut(place), &mut self.cursor) else {
-            return;
-        };
-        feed.deliver(now, |id, record| {
+        let (feed, cursor) = (self.feeds.get_mut(place)?, self.cursor.as_mut()?);
+        let delivered = feed.deliver(now, |id, record| {
             cursor.advance(place, Mark::After(id));
             take(cursor, record)
         });
         if let Some(mark) = feed.mark() {
             cursor.advance(place, mark);
+        }
+        delivered
+    }
+
+    /// Shares encoded events with other streams, if there is one channel only; whether there is.
+    pub(super) fn share(&mut self, shared: SharedFrames) -> bool {
+        match self.feeds.as_mut_slice() {
+            [feed] => {
+                feed.share(shared);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Reads on before what was read is given out.
+    pub(super) fn read_on(&mut self) {
+        self.feeds.iter_mut().for_each(Feed::read_on);
+    }
+
+    /// Gives out the next events at `place` as another stream has encoded them, if one has.
+    pub(super) fn deliver_shared(&mut self, place: usize, now: Mono) -> Option<EncodedRun> {
+        let (feed, cursor) = (self.feeds.get_mut(place)?, self.cursor.as_mut()?);
+        let run = feed.deliver_shared(now)?;
+        cursor.advance(place, feed.mark()?);
+        Some(run)
+    }
+
+    /// Leaves `blocks` for others: the events at `place` from after `last` to the last given out.
+    pub(super) fn share_blocks(&self, place: usize, last: EventId, blocks: &[u8]) {
+        if let Some(feed) = self.feeds.get(place) {
+            feed.share_blocks(last, blocks);
+        }
+    }
+
+    /// The last event given out at `place`.
+    pub(super) fn last(&self, place: usize) -> Option<EventId> {
+        match self.feeds.get(place)?.mark()? {
+            Mark::After(last) => Some(last),
+            Mark::Unbegun => None,
         }
     }
 

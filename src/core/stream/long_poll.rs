@@ -201,7 +201,7 @@ impl LongPoll {
     fn take(&mut self, place: usize, now: Mono) {
         let (types, events, bytes) = (&self.types, &mut self.events, &mut self.bytes);
         let limit = self.limit;
-        self.feeds.deliver(place, now, |cursor, record| {
+        let _ = self.feeds.deliver(place, now, |cursor, record| {
             if types.include(record.event_type) {
                 *bytes += record.data.len();
                 events.push(PageEvent {

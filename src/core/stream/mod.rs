@@ -10,11 +10,13 @@ mod feeds;
 mod long_poll;
 mod pace;
 mod replay;
+mod shared;
 mod signal;
 mod step;
 
 pub use feeds::Feeds;
 pub use long_poll::{LongPoll, Page, PageEvent};
+pub use shared::SharedFrames;
 pub use signal::GapSignal;
 pub use step::{Settings, Step, Subscription, Types};
 
@@ -37,6 +39,8 @@ const MARK_MILLIS: u64 = 1_000;
 pub struct Stream {
     settings: Settings,
     types: Types,
+    /// Whether whole runs are encoded, for other streams to send them, too.
+    shares: bool,
     random: fastrand::Rng,
     ends: Mono,
     last_sent: Mono,
@@ -70,17 +74,27 @@ impl Stream {
     pub fn new(subscription: Subscription, settings: Settings, random: u64, now: Mono) -> Self {
         let mut random = fastrand::Rng::with_seed(random);
         let age = settings.max_age_millis - random.u64(0..=settings.max_age_millis / 5);
+        let mut feeds = Feeds::new(subscription.clone(), settings, &mut random, now);
+        feeds.read_on();
         Self {
             settings,
-            types: subscription.types.clone(),
+            types: subscription.types,
+            shares: false,
             ends: now.after(age),
             last_sent: now,
             phase: Phase::Opening,
-            given: subscription.given.clone(),
-            feeds: Feeds::new(subscription, settings, &mut random, now),
+            given: subscription.given,
+            feeds,
             marked: Marked::Never,
             random,
         }
+    }
+
+    /// Shares what it encodes with other streams, if it delivers every event of one channel.
+    #[must_use]
+    pub fn sharing(mut self, frames: SharedFrames) -> Self {
+        self.shares = self.types == Types::All && self.feeds.share(frames);
+        self
     }
 
     /// Whether the stream, before it has opened, has nothing to say: everything was delivered, and
@@ -144,13 +158,27 @@ impl Stream {
     fn chunk(&mut self, place: usize, now: Now) -> Option<Step> {
         let mut frames = Frames::with_capacity(self.feeds.chunk_capacity(place, FIELDS_BYTES));
         let mut passed = false;
-        self.feeds.deliver(place, now.mono, |cursor, record| {
-            passed = !self.types.include(record.event_type);
-            if !passed {
-                frames.event(cursor, record.event_type, record.data);
+        while frames.len() < CHUNK_BYTES {
+            if let Some(run) = self.feeds.deliver_shared(place, now.mono) {
+                frames.append(&run.blocks);
+                continue;
             }
-            frames.len() < CHUNK_BYTES
-        });
+            let (before, start) = (self.feeds.last(place), frames.len());
+            let delivered = self.feeds.deliver(place, now.mono, |cursor, record| {
+                passed = !self.types.include(record.event_type);
+                if !passed {
+                    frames.event(cursor, record.event_type, record.data);
+                }
+                self.shares || frames.len() < CHUNK_BYTES
+            });
+            let Some(delivered) = delivered else { break };
+            if self.shares
+                && delivered.is_run
+                && let Some(last) = before
+            {
+                self.feeds.share_blocks(place, last, frames.since(start));
+            }
+        }
         if frames.is_empty() {
             self.has_moved();
             return None;

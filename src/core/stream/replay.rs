@@ -9,10 +9,26 @@ use crate::core::log::{Record, Run};
 use crate::core::sse::{EventId, Seq};
 use crate::core::time::Millis;
 
+/// What was given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delivered {
+    /// The last event.
+    pub(super) last: EventId,
+    /// Whether others will want the same events: all that followed in the head, or a whole segment.
+    pub(super) is_run: bool,
+}
+
+/// Where a run comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Head,
+    Segment,
+}
+
 /// Runs of records in order of their seqs, to be given out chunk by chunk.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
-    runs: VecDeque<Run>,
+    runs: VecDeque<(Origin, Run)>,
     /// Records before this place that are older than this time are not delivered.
     passed_over: Option<(Seq, Millis)>,
 }
@@ -24,9 +40,25 @@ impl Replay {
         self.passed_over = Some((until, since));
     }
 
+    /// Whether some of what follows `last` may have to be left out.
+    pub(super) fn passes_over(&self, last: Seq) -> bool {
+        let over = self.passed_over;
+        over.is_some_and(|(until, _)| last.plus(1) < until)
+    }
+
     /// Adds a run that follows what is there, or overlaps it.
-    pub(super) fn push(&mut self, run: Run) {
-        self.runs.push_back(run);
+    pub(super) fn push(&mut self, origin: Origin, run: Run) {
+        self.runs.push_back((origin, run));
+    }
+
+    /// The seq after the last that is here; `None` if there is nothing.
+    pub(super) fn next(&self) -> Option<Seq> {
+        self.runs.back().map(|(_, run)| run.next())
+    }
+
+    /// How many bytes of records are here.
+    pub(super) fn bytes(&self) -> usize {
+        self.runs.iter().map(|(_, run)| run.records.len()).sum()
     }
 
     /// Whether there is nothing to give out.
@@ -37,8 +69,8 @@ impl Replay {
     /// How much room the next chunk will want, each event having `extra` bytes beside its record;
     /// `None` if there is nothing to give out.
     pub(super) fn chunk_capacity(&self, extra: usize) -> Option<usize> {
-        let run = self.runs.front()?;
-        let records: usize = self.runs.iter().map(|run| run.records.len()).sum();
+        let (_, run) = self.runs.front()?;
+        let records = self.bytes();
         let extra = usize::try_from(run.count)
             .unwrap_or(usize::MAX)
             .saturating_mul(extra);
@@ -49,64 +81,72 @@ impl Replay {
         )
     }
 
-    /// Gives out the events after `last`, until `take` says that it wants no more or nothing is
-    /// left; returns the last one.
+    /// Gives out the events after `last` that are in one run, until `take` says that it wants no more.
     ///
     /// # Errors
     /// When the next record cannot be read; everything that was read is dropped then.
     pub(super) fn deliver(
         &mut self,
-        mut last: EventId,
+        last: EventId,
         mut take: impl FnMut(EventId, &Record<'_>) -> bool,
-    ) -> Result<EventId, postcard::Error> {
-        let before = last;
-        let mut wanted = true;
-        while wanted {
-            let Some(run) = self.runs.front_mut() else {
-                break;
-            };
-            if run.first > last.seq.plus(1) {
-                // A hole: whoever reads on from `last` will ask for what is missing.
-                self.runs.clear();
-                break;
-            }
-            let mut records = run.records();
-            let mut count = 0;
-            let mut result = Ok(());
-            while wanted {
-                match records.next() {
-                    None => break,
-                    Some(Ok((seq, record))) => {
-                        count += 1;
-                        if seq > last.seq {
-                            last.seq = seq;
-                            let over = self.passed_over;
-                            if over
-                                .is_none_or(|(until, since)| seq >= until || record.time >= since)
-                            {
-                                wanted = take(last, &record);
-                            }
-                        }
+    ) -> Result<Delivered, postcard::Error> {
+        while let Some((_, run)) = self.runs.front()
+            && run.next() <= last.seq.plus(1)
+        {
+            self.runs.pop_front();
+        }
+        let mut delivered = Delivered {
+            last,
+            is_run: false,
+        };
+        let Some((origin, run)) = self.runs.front_mut() else {
+            return Ok(delivered);
+        };
+        if run.first > last.seq.plus(1) {
+            // A hole: whoever reads on from `last` will ask for what is missing.
+            self.runs.clear();
+            return Ok(delivered);
+        }
+        let from_start = run.first == last.seq.plus(1);
+        let mut records = run.records();
+        let mut count = 0;
+        let mut error = None;
+        for record in &mut records {
+            match record {
+                Ok((seq, record)) => {
+                    count += 1;
+                    if seq <= last.seq {
+                        continue;
                     }
-                    Some(Err(error)) => {
-                        result = Err(error);
+                    delivered.last.seq = seq;
+                    let over = self.passed_over;
+                    let left_out =
+                        over.is_some_and(|(until, since)| seq < until && record.time < since);
+                    if !left_out && !take(delivered.last, &record) {
                         break;
                     }
                 }
-            }
-            let offset = records.offset();
-            run.first = run.first.plus(count);
-            run.count -= count;
-            run.records.advance(offset);
-            if run.count == 0 {
-                self.runs.pop_front();
-            }
-            if let Err(error) = result {
-                self.runs.clear();
-                // What came before it is given out; it will be met again.
-                return if last == before { Err(error) } else { Ok(last) };
+                Err(unreadable) => error = Some(unreadable),
             }
         }
-        Ok(last)
+        let offset = records.offset();
+        run.first = run.first.plus(count);
+        run.count -= count;
+        run.records.advance(offset);
+        if run.count == 0 {
+            delivered.is_run = from_start || *origin == Origin::Head;
+            self.runs.pop_front();
+        }
+        match error {
+            None => Ok(delivered),
+            Some(error) => {
+                self.runs.clear();
+                // What came before it is given out; it will be met again.
+                match delivered.last == last {
+                    true => Err(error),
+                    false => Ok(delivered),
+                }
+            }
+        }
     }
 }

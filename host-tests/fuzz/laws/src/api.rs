@@ -6,8 +6,7 @@ mod request;
 pub use batch::ndjson;
 pub use request::request;
 
-use futures::executor::block_on;
-use http_body_util::BodyExt;
+use runnel::api::Body;
 use runnel::api::problem::Problem;
 
 /// A problem is a client's error, in the form of RFC 9457.
@@ -19,9 +18,10 @@ fn check_problem(problem: Problem) {
         response.headers()["content-type"],
         "application/problem+json"
     );
-    let Ok(body) = block_on(response.into_body().collect());
-    let details: serde_json::Value =
-        serde_json::from_slice(&body.to_bytes()).expect("a problem is JSON");
+    let Body::Full(body) = response.into_body() else {
+        panic!("a problem is not streamed");
+    };
+    let details: serde_json::Value = serde_json::from_slice(&body).expect("a problem is JSON");
     assert_eq!(details["status"], status.as_u16());
     let named = |field: &str| details[field].as_str().is_some_and(|text| !text.is_empty());
     assert!(

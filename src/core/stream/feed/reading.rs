@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{Feed, Missing, STALE_MILLIS};
+use super::{Feed, Missing, Origin, STALE_MILLIS};
 use crate::core::log::{FormatError, Head, SegmentRef, segment, segment_key};
 use crate::core::time::Mono;
 
@@ -61,7 +61,7 @@ impl Feed {
             let key = segment_key(&self.channel, *name);
             match result.map(|bytes| bytes.map(|bytes| segment::decode(&key, *name, &bytes))) {
                 Ok(Some(Ok(run))) => {
-                    self.replay.push(run);
+                    self.replay.push(Origin::Segment, run);
                     self.trouble.over();
                     self.missing = Missing::No;
                 }
