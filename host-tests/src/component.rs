@@ -38,13 +38,17 @@ impl Application {
     /// # Errors
     /// If the manifest is bad, a build fails, or a wasm file is missing or cannot be compiled.
     pub fn load(from: Option<&Path>, build: Build) -> Result<Arc<Self>> {
+        Self::load_into(from, build, Config::new())
+    }
+
+    fn load_into(from: Option<&Path>, build: Build, config: Config) -> Result<Arc<Self>> {
         let file = manifest_file(from)?;
         let manifest = Manifest::load(&file)?;
         let root = file.parent().unwrap_or(Path::new("."));
         if build == Build::Run {
             run_builds(root, &manifest)?;
         }
-        let engine = engine(root)?;
+        let engine = engine(config, root)?;
         let mut services = BTreeMap::new();
         for (name, config) in &manifest.component {
             if !services.contains_key(&config.source) {
@@ -66,6 +70,17 @@ impl Application {
             .get_or_init(|| Self::load(None, Build::Run).map_err(|error| format!("{error:#}")))
             .clone()
             .map_err(|error| anyhow!(error))
+    }
+
+    /// [`Application::load_default`], compiled so that [`Host::instructions`](crate::Host::instructions)
+    /// counts.
+    ///
+    /// # Errors
+    /// As [`Application::load`].
+    pub fn load_counting() -> Result<Arc<Self>> {
+        let mut config = Config::new();
+        config.consume_fuel(true);
+        Self::load_into(None, Build::Run, config)
     }
 
     /// The manifest.
@@ -173,8 +188,7 @@ fn ensure_target(root: &Path) -> Result<()> {
     }
 }
 
-fn engine(root: &Path) -> Result<Engine> {
-    let mut config = Config::new();
+fn engine(mut config: Config, root: &Path) -> Result<Engine> {
     config
         .wasm_component_model(true)
         .wasm_component_model_async(true);

@@ -200,6 +200,17 @@ impl Host {
         self.0.environment.live_stores.get()
     }
 
+    /// How many bytes of linear memory all live instances have together.
+    pub fn live_memory(&self) -> usize {
+        self.0.environment.live_memory.get()
+    }
+
+    /// How many WebAssembly instructions instances executed, of those that have ended; 0 unless the
+    /// application is one of [`Application::load_counting`].
+    pub fn instructions(&self) -> u64 {
+        self.0.environment.instructions.get()
+    }
+
     /// How many component instances were started so far.
     pub fn started_instances(&self) -> u64 {
         self.0.environment.started_instances()

@@ -4,15 +4,15 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::{LocalBoxFuture, join_all};
+use futures::future::LocalBoxFuture;
 
 use crate::core::channel::Channel;
-use crate::core::log::{SegmentRef, segment_key};
+use crate::core::log::SegmentRef;
 use crate::core::stream::{Feeds, Subscription};
 use crate::core::time::Mono;
-use crate::platform::{clock, log, rest, store, tail};
+use crate::platform::segments::{self, SegmentsRead};
+use crate::platform::{clock, log, rest, tail};
 
 /// How often to look whether another stream has read a head: after 1 ms, then ever later as that
 /// takes longer, but at least every 64 ms.
@@ -30,12 +30,14 @@ enum Reading {
     /// A head that was read later than at the first time, by this stream or another; it is wanted
     /// since the second.
     Head(Mono, Mono),
+    /// Segments, read by this stream or another; they are wanted since this time.
+    Segments(Vec<SegmentRef>, Mono),
     Own(LocalBoxFuture<'static, Read>),
 }
 
 enum Read {
     Head(Result<tail::HeadRead, String>),
-    Segments(Vec<SegmentRef>, Vec<Result<Option<Bytes>, String>>),
+    Segments(Vec<SegmentRef>, SegmentsRead),
 }
 
 impl Reader {
@@ -62,19 +64,12 @@ impl Reader {
         }
     }
 
-    /// Begins to read segments of the channel at `place`.
+    /// Begins to read segments of the channel at `place`, unless they are known, or another stream is
+    /// reading them.
     pub(super) fn read_segments(&mut self, place: usize, names: Vec<SegmentRef>) {
-        let (Some(channel), Some(reading)) = self.at(place) else {
-            return;
-        };
-        let channel = channel.clone();
-        let segments = async move {
-            let keys = names.iter().map(|name| segment_key(&channel, *name));
-            let keys: Vec<_> = keys.collect();
-            let segments = join_all(keys.iter().map(|key| store::get(key))).await;
-            Read::Segments(names, segments)
-        };
-        *reading = Reading::Own(segments.boxed_local());
+        if let Some(reading) = self.readings.get_mut(place) {
+            *reading = Reading::Segments(names, clock::mono());
+        }
     }
 
     fn at(&mut self, place: usize) -> (Option<&Channel>, Option<&mut Reading>) {
@@ -115,19 +110,16 @@ impl Reader {
         self.tell(feeds).await;
     }
 
-    /// When to look again for heads that other streams read.
+    /// When to look again for what other streams read.
     fn looks_again(&self) -> Mono {
         let now = clock::mono();
         let (shortest, longest) = LOOK_MILLIS;
-        let mut next = Mono(u64::MAX);
-        for (channel, reading) in self.channels.iter().zip(&self.readings) {
-            if let Reading::Head(newer_than, asked) = reading
-                && let tail::Look::Reading(since) = tail::look(channel, *newer_than, *asked)
-            {
-                next = next.min(now.after(now.since(since).clamp(shortest, longest)));
-            }
-        }
-        next
+        let since = self.readings.iter().filter_map(|reading| match reading {
+            Reading::Head(_, since) | Reading::Segments(_, since) => Some(*since),
+            Reading::Nothing | Reading::Own(_) => None,
+        });
+        let next = since.map(|since| now.after(now.since(since).clamp(shortest, longest)));
+        next.min().unwrap_or(Mono(u64::MAX))
     }
 
     /// Tells `feeds` what has arrived; whether anything has.
@@ -152,11 +144,29 @@ impl Reader {
                     *reading = Reading::Nothing;
                     return Some(Read::Head(read));
                 }
-                tail::Look::Reading(_) => return None,
+                tail::Look::Reading => return None,
                 tail::Look::Outdated => {
                     let channel = channel.clone();
                     let head = async move { Read::Head(tail::read(&channel).await) };
                     *reading = Reading::Own(head.boxed_local());
+                }
+            }
+        }
+        if let Reading::Segments(names, _) = reading {
+            match segments::look(channel, names) {
+                segments::Look::Read(read) => {
+                    let names = std::mem::take(names);
+                    *reading = Reading::Nothing;
+                    return Some(Read::Segments(names, read));
+                }
+                segments::Look::Reading => return None,
+                segments::Look::Unknown => {
+                    let (channel, names) = (channel.clone(), std::mem::take(names));
+                    let segments = async move {
+                        let read = segments::read(&channel, &names).await;
+                        Read::Segments(names, read)
+                    };
+                    *reading = Reading::Own(segments.boxed_local());
                 }
             }
         }

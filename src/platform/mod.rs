@@ -7,6 +7,7 @@ pub mod config;
 pub mod log;
 pub mod random;
 mod response;
+pub mod segments;
 pub mod store;
 pub mod tail;
 

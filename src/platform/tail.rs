@@ -49,8 +49,8 @@ pub type HeadRead = (Mono, Option<Rc<Head>>);
 pub enum Look {
     /// It was read, late enough; or what the store said then, or why its answer is not a head.
     Read(Result<HeadRead, String>),
-    /// It is being read since this time.
-    Reading(Mono),
+    /// It is being read.
+    Reading,
     /// It has to be read.
     Outdated,
 }
@@ -74,16 +74,21 @@ pub fn look(channel: &Channel, after: Mono, asked: Mono) -> Look {
             (_, Some((began, ended, error)), _) if *began > after && *ended >= asked => {
                 Look::Read(Err(error.clone()))
             }
-            (.., Some(since)) if since > after => Look::Reading(since),
+            (.., Some(since)) if since > after => Look::Reading,
             _ => Look::Outdated,
         }
     })
 }
 
-/// How many heads this instance has read. Who waits for [`Look::Reading`] can tell by it that it is
-/// time to look again.
-pub fn reads() -> u64 {
+/// How many reads of this instance have come to an end. Who waits for what another is reading can
+/// tell by it that it is time to look again.
+pub(super) fn reads() -> u64 {
     READS.get()
+}
+
+/// A read has come to an end.
+pub(super) fn tell() {
+    READS.set(READS.get().wrapping_add(1));
 }
 
 /// Reads the head of `channel` for all streams of the instance.
@@ -151,7 +156,7 @@ impl Drop for Reading {
                 tail.reading = None;
             }
         });
-        READS.set(READS.get().wrapping_add(1));
+        tell();
     }
 }
 

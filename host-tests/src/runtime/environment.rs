@@ -20,6 +20,10 @@ pub(crate) struct Environment {
     captured: Option<MemoryOutputPipe>,
     pub(crate) live_instances: Gauge,
     pub(crate) live_stores: Gauge,
+    /// Bytes of linear memory of all instances.
+    pub(crate) live_memory: Gauge,
+    /// Instructions that instances which have ended executed, if the engine counts them.
+    pub(crate) instructions: Counter,
     started_instances: AtomicU64,
 }
 
@@ -35,6 +39,8 @@ impl Environment {
             captured,
             live_instances: Gauge::default(),
             live_stores: Gauge::default(),
+            live_memory: Gauge::default(),
+            instructions: Counter::default(),
             started_instances: AtomicU64::new(0),
         }
     }
@@ -88,6 +94,22 @@ impl Environment {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gauge(Arc<AtomicUsize>);
 
+/// How much of something there has been.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// How much so far.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Counts so much more.
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::SeqCst);
+    }
+}
+
 /// One that is alive: counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Alive(Arc<AtomicUsize>);
@@ -96,6 +118,16 @@ impl Gauge {
     /// How many are alive now.
     pub(crate) fn get(&self) -> usize {
         self.0.load(Ordering::SeqCst)
+    }
+
+    /// Counts so many more.
+    pub(crate) fn add(&self, more: usize) {
+        self.0.fetch_add(more, Ordering::SeqCst);
+    }
+
+    /// Counts so many less.
+    pub(crate) fn subtract(&self, less: usize) {
+        self.0.fetch_sub(less, Ordering::SeqCst);
     }
 
     /// Counts one more.

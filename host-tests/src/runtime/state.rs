@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
@@ -32,6 +33,7 @@ pub(crate) struct State {
     pub(crate) swap_slots: usize,
     /// Stores open in the whole host.
     pub(crate) live_stores: Gauge,
+    pub(crate) memory: LinearMemory,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: NoOutgoingRequests,
@@ -46,11 +48,51 @@ impl State {
             open_stores: Gauge::default(),
             swap_slots: 0,
             live_stores: environment.live_stores.clone(),
+            memory: LinearMemory {
+                own: 0,
+                live: environment.live_memory.clone(),
+            },
             wasi: environment.wasi(),
             http: WasiHttpCtx::new(),
             hooks: NoOutgoingRequests,
             _alive: environment.live_instances.enter(),
         }
+    }
+}
+
+/// Counts the linear memory of an instance; it limits nothing.
+pub(crate) struct LinearMemory {
+    own: usize,
+    /// That of all instances in the whole host.
+    live: Gauge,
+}
+
+impl ResourceLimiter for LinearMemory {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        self.own += more;
+        self.live.add(more);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        _desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(true)
+    }
+}
+
+impl Drop for LinearMemory {
+    fn drop(&mut self) {
+        self.live.subtract(self.own);
     }
 }
 

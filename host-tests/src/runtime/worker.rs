@@ -39,6 +39,9 @@ impl HandlerState for Workers {
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Idle, Worker>> {
         let state = State::new(&self.environment, self.grant.clone());
         let mut store = Store::new(self.service.engine(), state);
+        store.limiter(|state| &mut state.memory);
+        // Only an engine that counts instructions takes it.
+        _ = store.set_fuel(u64::MAX);
         let service = self.service.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,
@@ -91,6 +94,9 @@ impl WorkerState for Worker {
                 "the component {:?} trapped, and all its open requests with it: {error:#}",
                 self.grant.component
             ));
+        }
+        if let Ok(left) = store.get_fuel() {
+            self.environment.instructions.add(u64::MAX - left);
         }
         drop(store);
     }

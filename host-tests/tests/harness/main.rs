@@ -21,6 +21,7 @@ mod replay;
 mod restart;
 mod scenario;
 mod several;
+mod sharing;
 mod site;
 mod store;
 mod subscriber;
