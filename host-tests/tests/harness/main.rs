@@ -12,6 +12,7 @@ mod contention;
 mod crash;
 mod disconnect;
 mod economy;
+mod effort;
 mod life;
 mod long_poll;
 mod misfortune;

@@ -77,8 +77,15 @@ pub(crate) fn assert_sound(host: &Host) {
 
 /// A host over any store.
 pub(crate) fn host(store: Arc<dyn KeyValue>, variables: &[(&str, &str)]) -> Host {
-    let application = Application::load_default().unwrap();
-    let mut builder = Host::builder(&application)
+    host_of(&Application::load_default().unwrap(), store, variables)
+}
+
+fn host_of(
+    application: &Arc<Application>,
+    store: Arc<dyn KeyValue>,
+    variables: &[(&str, &str)],
+) -> Host {
+    let mut builder = Host::builder(application)
         .store(store)
         .variable("publish_token", TOKEN)
         .seed(7)
@@ -105,6 +112,16 @@ impl Site {
     pub(crate) fn over(store: Store, variables: &[(&str, &str)]) -> Self {
         Self {
             host: host(store.faulty.clone(), variables),
+            store,
+            _watch: Watch::begin(),
+        }
+    }
+
+    /// A host of an application with these variables over an empty store.
+    pub(crate) fn of(application: &Arc<Application>, variables: &[(&str, &str)]) -> Self {
+        let store = Store::default();
+        Self {
+            host: host_of(application, store.faulty.clone(), variables),
             store,
             _watch: Watch::begin(),
         }
