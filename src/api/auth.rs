@@ -1,68 +1,56 @@
-//! Who may publish.
+//! Who may publish and subscribe.
 
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
-use subtle::ConstantTimeEq;
+use http::Method;
 
 use super::problem::Problem;
+use super::{cors, credentials};
+use crate::core::access::{Credential, Place, Right};
+use crate::core::channel::Channel;
+use crate::platform::{clock, config};
 
-/// Checks the `authorization` header against the publish token (RFC 6750, `Bearer`), in a time
-/// that does not tell how much of it was right.
-pub(super) fn publisher(headers: &HeaderMap, token: &str) -> Result<(), Problem> {
-    let Some(header) = headers.get(AUTHORIZATION) else {
-        return Err(Problem::unauthorized(
-            "this needs the header `authorization: Bearer TOKEN` with the publish token",
-        ));
-    };
-    let (scheme, given) = split_at_space(header.as_bytes());
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
-        return Err(Problem::unauthorized(
-            "the authorization scheme is not `Bearer`",
-        ));
-    }
-    if bool::from(given.ct_eq(token.as_bytes())) {
-        Ok(())
-    } else {
-        Err(Problem::unauthorized("the token is not the publish token"))
+/// The credential of somebody who may publish to the channel.
+pub(super) async fn publisher<B>(
+    channel: &Channel,
+    request: &http::Request<B>,
+) -> Result<Credential, Problem> {
+    let door = config::publishers().await.map_err(Problem::config)?;
+    let credential = admit(&door, request).await?;
+    may(&credential, Right::Publish, [channel])?;
+    Ok(credential)
+}
+
+/// The credential of a subscriber: to what is still to be seen.
+pub(super) async fn subscriber<B>(request: &http::Request<B>) -> Result<Credential, Problem> {
+    match config::subscribers().await.map_err(Problem::config)? {
+        Some(door) => admit(&door, request).await,
+        None => Ok(Credential::anonymous()),
     }
 }
 
-fn split_at_space(value: &[u8]) -> (&[u8], &[u8]) {
-    match value.iter().position(|&byte| byte == b' ') {
-        Some(space) => (&value[..space], value[space..].trim_ascii()),
-        None => (value, &[]),
+/// Holds a credential to have a right to every one of the channels.
+pub(super) fn may<'a>(
+    credential: &Credential,
+    right: Right,
+    channels: impl IntoIterator<Item = &'a Channel>,
+) -> Result<(), Problem> {
+    let mut channels = channels.into_iter();
+    match channels.find(|channel| !credential.allows(right, channel)) {
+        Some(channel) => Err(Problem::forbidden(right, channel)),
+        None => Ok(()),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-
-    fn check(value: Option<&[u8]>) -> bool {
-        let mut headers = HeaderMap::new();
-        if let Some(value) = value {
-            headers.insert(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+async fn admit<B>(door: &config::Door, request: &http::Request<B>) -> Result<Credential, Problem> {
+    let (token, place) =
+        credentials::of(request, &door.cookie, door.in_query)?.ok_or_else(Problem::no_token)?;
+    let now = clock::now().wall;
+    let credential = door.gate.admit(&token, place, now);
+    let credential = credential.map_err(Problem::unauthorized)?;
+    if place == Place::Cookie && !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let origins = config::origins().await.map_err(Problem::config)?;
+        if !cors::is_trusted(&origins, request) {
+            return Err(Problem::origin());
         }
-        publisher(&headers, "s3cret").is_ok()
     }
-
-    #[test]
-    fn only_the_token_opens() {
-        assert!(check(Some(b"Bearer s3cret")));
-        assert!(check(Some(b"bearer  s3cret ")));
-        let refused: [&[u8]; 9] = [
-            b"",
-            b"Bearer",
-            b"Bearer ",
-            b"Bearer s3cre",
-            b"Bearer s3cret2",
-            b"Bearer S3cret",
-            b"Basic s3cret",
-            b"s3cret",
-            b"Bearer \xff",
-        ];
-        assert!(refused.iter().all(|value| !check(Some(value))));
-        assert!(!check(None));
-    }
+    Ok(credential)
 }

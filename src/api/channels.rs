@@ -54,8 +54,7 @@ impl<'a> State<'a> {
 
 /// `GET /channels/{channel}`
 pub(super) async fn state(channel: &Channel, request: &Request) -> Result<Response, Problem> {
-    let config = config::publish().await.map_err(Problem::config)?;
-    auth::publisher(request.headers(), &config.token)?;
+    auth::publisher(channel, request).await?;
     let read = tail::read(channel).await.map_err(|error| {
         log::error(format_args!("reading the state of {channel}"), error);
         Problem::store()
@@ -66,8 +65,8 @@ pub(super) async fn state(channel: &Channel, request: &Request) -> Result<Respon
 
 /// `POST /channels/{channel}/close`
 pub(super) async fn close(channel: &Channel, request: &Request) -> Result<Response, Problem> {
+    auth::publisher(channel, request).await?;
     let config = config::publish().await.map_err(Problem::config)?;
-    auth::publisher(request.headers(), &config.token)?;
     let batch = Batch {
         close: true,
         ..Batch::default()
@@ -78,8 +77,8 @@ pub(super) async fn close(channel: &Channel, request: &Request) -> Result<Respon
 
 /// `DELETE /channels/{channel}`
 pub(super) async fn purge(channel: &Channel, request: &Request) -> Result<Response, Problem> {
+    auth::publisher(channel, request).await?;
     let config = config::publish().await.map_err(Problem::config)?;
-    auth::publisher(request.headers(), &config.token)?;
     let purged = committer::purge(channel, config.retention).await;
     purged.map_err(|failure| publish::failed(channel, &failure))?;
     Ok(body::empty(StatusCode::NO_CONTENT))

@@ -3,8 +3,9 @@
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, HOST, ORIGIN, VARY,
 };
+use http::uri::Authority;
 use http::{HeaderValue, Method};
 
 use super::body::{Request, Response};
@@ -27,6 +28,22 @@ pub(super) fn is_preflight(request: &Request) -> bool {
         && request
             .headers()
             .contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Whether a request was made by a page that may act for whoever is at the browser: one of the same
+/// host, or of an origin that is listed. A wildcard lists none.
+pub(super) fn is_trusted<B>(origins: &Origins, request: &http::Request<B>) -> bool {
+    let Some(origin) = request.headers().get(ORIGIN) else {
+        return false;
+    };
+    let host = origin.to_str().ok().and_then(|text| text.split_once("://"));
+    let authority = request.uri().authority().map(Authority::as_str);
+    let own = authority.or_else(|| request.headers().get(HOST)?.to_str().ok());
+    let is_own = match (host, own) {
+        (Some((_, host)), Some(own)) => host.eq_ignore_ascii_case(own),
+        _ => false,
+    };
+    is_own || matches!(origins, Origins::Listed(listed) if listed.contains(origin))
 }
 
 /// Says in the response what a page of `origin` may do. Credentials go only with origins that are
@@ -72,5 +89,42 @@ pub(super) fn allow_origin(
             ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(EXPOSED),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_the_same_host_and_of_listed_origins_are_trusted() {
+        let listed = Origins::Listed(vec![HeaderValue::from_static("https://a.example")]);
+        let trusted = |origins: &Origins, origin: Option<&str>| {
+            let mut request = http::Request::builder().uri("http://own.example:3000/x");
+            if let Some(origin) = origin {
+                request = request.header(ORIGIN, origin);
+            }
+            is_trusted(origins, &request.body(()).unwrap())
+        };
+        for origins in [&Origins::None, &Origins::Any, &listed] {
+            assert!(trusted(origins, Some("http://own.example:3000")));
+            // Whether TLS ends before the server cannot be told.
+            assert!(trusted(origins, Some("https://own.example:3000")));
+            for origin in [
+                None,
+                Some(""),
+                Some("null"),
+                Some("http://own.example"),
+                Some("http://own.example:3000.evil"),
+                Some("http://x@own.example:3000"),
+                Some("http://evil/http://own.example:3000"),
+                Some("https://a.example.evil"),
+                Some("http://a.example"),
+            ] {
+                assert!(!trusted(origins, origin), "{origin:?}");
+            }
+            let is_listed = matches!(origins, Origins::Listed(_));
+            assert_eq!(trusted(origins, Some("https://a.example")), is_listed);
+        }
     }
 }

@@ -23,10 +23,10 @@ const MAX_EVENTS: u64 = 1_000;
 
 /// An answer that cannot grow any more may be kept by the client's cache, but not for long: a purge
 /// ends it.
-const MINUTE: &str = "private, max-age=60";
+const MINUTE: HeaderValue = HeaderValue::from_static("private, max-age=60");
 
 /// Any other answer has to be asked for again, by its tag.
-const REVALIDATE: &str = "private, no-cache";
+pub(super) const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -135,7 +135,7 @@ fn response(page: &Page, channels: &[String], resumes: bool, request: &Request) 
     // What follows a cursor and is followed by more stays what it is.
     let fixed = page.full && resumes && page.gaps.is_empty();
     let cache = if fixed { MINUTE } else { REVALIDATE };
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.insert(CACHE_CONTROL, cache);
     headers.append(LINK, link::to(next(request, &cursor), "next"));
     response
 }

@@ -6,6 +6,7 @@ mod body;
 mod channels;
 mod console;
 mod cors;
+mod credentials;
 pub mod format;
 mod link;
 mod long_poll;
@@ -27,7 +28,8 @@ use crate::platform::config;
 
 /// Answers a request. Which Spin component asks does not matter here: spin.toml gives each only
 /// its own routes.
-pub async fn respond(request: Request) -> Response {
+pub async fn respond(mut request: Request) -> Response {
+    credentials::take_from_query(&mut request);
     let mut response = match path::is_shared(request.uri().path()) {
         true => across_origins(request).await,
         false => answer(request).await,

@@ -7,7 +7,8 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use super::body::{Body, Response, allow};
-use crate::core::channel::ChannelError;
+use crate::core::access::Right;
+use crate::core::channel::{Channel, ChannelError};
 use crate::core::log::{Failure, Refused};
 use crate::core::sse::EventTypeError;
 use crate::platform::config::ConfigError;
@@ -138,16 +139,61 @@ impl Problem {
         )
     }
 
-    pub(super) fn unauthorized(detail: &str) -> Self {
-        Self::new(
+    fn denied(
+        status: StatusCode,
+        title: &'static str,
+        detail: impl Display,
+        challenge: &'static str,
+    ) -> Self {
+        let kind = if status == StatusCode::FORBIDDEN {
+            "forbidden"
+        } else {
+            "unauthorized"
+        };
+        Self::new(status, kind, title, detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    /// There is no token (RFC 6750, 3).
+    pub(super) fn no_token() -> Self {
+        let detail =
+            "this needs a token, in the header `authorization: Bearer TOKEN` or in a cookie";
+        Self::denied(
             StatusCode::UNAUTHORIZED,
-            "unauthorized",
             "Unauthorized",
             detail,
+            "Bearer realm=\"runnel\"",
         )
-        .with(
-            WWW_AUTHENTICATE,
-            HeaderValue::from_static("Bearer realm=\"runnel\""),
+    }
+
+    /// There is a token, and it is not good (RFC 6750, 3.1).
+    pub(super) fn unauthorized(detail: impl Display) -> Self {
+        let challenge = "Bearer realm=\"runnel\", error=\"invalid_token\"";
+        Self::denied(StatusCode::UNAUTHORIZED, "Unauthorized", detail, challenge)
+    }
+
+    /// The token is good, but not for this.
+    pub(super) fn forbidden(right: Right, channel: &Channel) -> Self {
+        let detail = match right {
+            Right::Publish => {
+                format!("the token is not good for publishing to the channel {channel}")
+            }
+            Right::Subscribe => {
+                format!("the token is not good for subscribing to the channel {channel}")
+            }
+        };
+        let challenge = "Bearer realm=\"runnel\", error=\"insufficient_scope\"";
+        Self::denied(StatusCode::FORBIDDEN, "Forbidden", detail, challenge)
+    }
+
+    /// A page that is not trusted has sent a cookie.
+    pub(super) fn origin() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "origin",
+            "Origin not trusted",
+            "with a token in a cookie this needs an `origin` that is this server's own or listed in \
+             `cors_origins`; a token in the header `authorization` is good from everywhere",
         )
     }
 

@@ -28,8 +28,8 @@ const REPRESENTATION: &str = "return=representation";
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
 pub(super) async fn publish(channel: &Channel, request: Request) -> Result<Response, Problem> {
+    auth::publisher(channel, &request).await?;
     let config = config::publish().await.map_err(Problem::config)?;
-    auth::publisher(request.headers(), &config.token)?;
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query(), &[])?;
     let close = query.flag("close")?.unwrap_or(false);

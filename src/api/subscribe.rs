@@ -10,7 +10,8 @@ use super::body::{self, Body, Request, Response};
 use super::problem::Problem;
 use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
 use super::reader::Reader;
-use super::{accept, link, long_poll};
+use super::{accept, auth, link, long_poll};
+use crate::core::access::Right;
 use crate::core::channel::Channel;
 use crate::core::log::Start;
 use crate::core::sse::{Cursor, EventType, MAX_CHANNELS};
@@ -35,10 +36,12 @@ pub(super) async fn subscribe(
     in_path: Option<Channel>,
     request: &Request,
 ) -> Result<Response, Problem> {
+    let credential = auth::subscriber(request).await?;
     let settings = config::subscribe().await.map_err(Problem::config)?;
     let now = clock::now();
     let query = Query::parse(request.uri().query(), &REPEATED)?;
     let channels = channels(in_path, &query)?;
+    auth::may(&credential, Right::Subscribe, &channels)?;
     let given = last_event_id(request.headers(), &query);
     let starts = starts(given.as_deref(), channels.len(), &query, now.wall)?;
     let cursor = given.and_then(|given| given.parse::<Cursor>().ok());
@@ -47,6 +50,9 @@ pub(super) async fn subscribe(
         given: cursor.filter(|cursor| cursor.marks().len() == channels.len()),
         types: types(&query)?,
         live: query.flag("live")?.unwrap_or(true),
+        expires: credential
+            .expires()
+            .map(|expires| now.mono.after(expires.0.saturating_sub(now.wall.0))),
     };
     let headers = request.headers();
     let as_json =
@@ -60,6 +66,13 @@ pub(super) async fn subscribe(
     };
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("accept, last-event-id"));
+    if credential.identity().is_some() {
+        // What one may see is not shown to the next, not even out of the browser's own cache.
+        headers.append(VARY, HeaderValue::from_static("authorization, cookie"));
+        if as_json {
+            headers.insert(CACHE_CONTROL, long_poll::REVALIDATE);
+        }
+    }
     let own = request.uri().path_and_query();
     headers.append(
         LINK,

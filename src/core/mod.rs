@@ -3,6 +3,7 @@
 //! Time, random numbers and stored bytes come in as values; plans and bytes for the wire go out.
 //! [`api`](crate::api) and [`platform`](crate::platform) carry the plans out.
 
+pub mod access;
 pub mod channel;
 pub mod log;
 #[cfg(test)]

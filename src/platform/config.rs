@@ -3,6 +3,8 @@
 //! The defaults stand in spin.toml and nowhere else. A component is given only the variables it
 //! needs; each is read once in an instance's life.
 
+mod access;
+
 use std::cell::OnceCell;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -10,6 +12,8 @@ use std::rc::Rc;
 
 use http::HeaderValue;
 use spin_sdk::variables;
+
+pub use access::{Door, publishers, subscribers};
 
 use crate::core::log::Retention;
 use crate::core::stream::Settings;
@@ -29,8 +33,6 @@ impl std::error::Error for ConfigError {}
 /// What publishing needs.
 #[derive(Clone, Debug)]
 pub struct PublishConfig {
-    /// The token a publisher presents.
-    pub token: String,
     /// The largest event, in bytes of data.
     pub max_event_bytes: usize,
     /// The largest request body, in bytes.
@@ -64,14 +66,7 @@ pub async fn publish() -> Result<Rc<PublishConfig>, ConfigError> {
     if let Some(config) = PUBLISH.with(|cell| cell.get().cloned()) {
         return Ok(config);
     }
-    let token = text("publish_token").await?;
-    if token.is_empty() {
-        return Err(ConfigError(
-            "the variable publish_token is empty".to_owned(),
-        ));
-    }
     let config = Rc::new(PublishConfig {
-        token,
         max_event_bytes: size("max_event_bytes", 1..=65_536).await?,
         max_body_bytes: size("max_body_bytes", 1..=16_777_216).await?,
         retention: Retention {

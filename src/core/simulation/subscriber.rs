@@ -89,6 +89,7 @@ impl Subscriber {
                 given: None,
                 types: Types::All,
                 live: true,
+                expires: None,
             };
             let stream = Stream::new(subscription, SETTINGS, random.u64(..), now.mono);
             stream.sharing(frames.clone())

@@ -95,7 +95,7 @@ pub struct PageEvent {
 
 impl LongPoll {
     /// A request that is answered as soon as there is something to tell and the answer's tag is not
-    /// `known`; at the latest at `until`. `limit` is the most events in the answer.
+    /// `known`; at the latest at `until`, or when the client's token expires. `limit` is the most events in the answer.
     #[must_use]
     pub fn new(
         subscription: Subscription,
@@ -115,7 +115,9 @@ impl LongPoll {
             types: subscription.types.clone(),
             limit,
             known,
-            until,
+            until: subscription
+                .expires
+                .map_or(until, |expires| until.min(expires)),
             feeds: Feeds::new(subscription, settings, &mut random, now),
             events: vec![],
             gaps: vec![],

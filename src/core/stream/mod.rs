@@ -43,6 +43,8 @@ pub struct Stream {
     shares: bool,
     random: fastrand::Rng,
     ends: Mono,
+    /// When the client's token ceases to be good.
+    expires: Option<Mono>,
     last_sent: Mono,
     phase: Phase,
     feeds: Feeds,
@@ -81,6 +83,7 @@ impl Stream {
             types: subscription.types,
             shares: false,
             ends: now.after(age),
+            expires: subscription.expires,
             last_sent: now,
             phase: Phase::Opening,
             given: subscription.given,
@@ -119,6 +122,9 @@ impl Stream {
             }
             Phase::Ended => return Step::End,
             Phase::Open => {}
+        }
+        if self.expires.is_some_and(|expires| now.mono >= expires) {
+            return self.expire(now);
         }
         if now.mono >= self.ends {
             return self.end(
@@ -219,7 +225,13 @@ impl Stream {
             frames.comment("");
             return self.emit(frames, now);
         }
-        let times = [Some(until), Some(heartbeat), Some(self.ends), mark];
+        let times = [
+            Some(until),
+            Some(heartbeat),
+            Some(self.ends),
+            self.expires,
+            mark,
+        ];
         Step::Wait(times.into_iter().flatten().min().unwrap_or(until))
     }
 }

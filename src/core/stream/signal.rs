@@ -43,6 +43,16 @@ impl Stream {
         self.emit(frames, now)
     }
 
+    /// The client's token has expired: a signal says so, and where the client stands, so that a page can
+    /// resume with a new token.
+    pub(super) fn expire(&mut self, now: Now) -> Step {
+        self.phase = Phase::Ended;
+        let mut frames = Frames::default();
+        let data = r#"{"reason":"token"}"#;
+        signal(&mut frames, "runnel.expired", self.feeds.cursor(), data);
+        self.emit_marked(frames, now)
+    }
+
     /// Everything was delivered, and nothing will follow. If the channels are `closed`, a signal
     /// says so; it carries the cursor, so that a client that reconnects says where it is and is told
     /// to stop.

@@ -32,6 +32,8 @@ pub struct Subscription {
     pub types: Types,
     /// Whether to go on after what is in the log now.
     pub live: bool,
+    /// When the client's token ceases to be good, if it has one that does.
+    pub expires: Option<Mono>,
 }
 
 /// Which types of events are delivered.

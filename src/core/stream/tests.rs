@@ -1,5 +1,6 @@
 //! Streams driven against a log in memory, with time that jumps from one wait to the next.
 
+mod expiry;
 mod gaps;
 mod life;
 mod polling;
@@ -35,6 +36,7 @@ fn subscription(start: Start, live: bool) -> Subscription {
         given: None,
         types: Types::All,
         live,
+        expires: None,
     }
 }
 

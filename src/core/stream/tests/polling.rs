@@ -54,6 +54,20 @@ fn poll(world: &World, start: Start, limit: usize, known: Option<&str>, wait: u6
     )
 }
 
+#[test]
+fn a_request_does_not_outlast_its_token() {
+    let mut world = World::with_events(3, 10);
+    let opened = world.now;
+    let subscription = Subscription {
+        expires: Some(Mono(opened + 1_500)),
+        ..subscription(after("000007-3"), true)
+    };
+    let (until, now) = (Mono(opened + 20_000), Mono(opened));
+    let poll = LongPoll::new(subscription, SETTINGS, 9, vec![], until, 42, now);
+    let page = answer(&mut world, poll).unwrap();
+    assert_eq!((ids(&page).len(), world.now), (0, opened + 1_500));
+}
+
 fn ids(page: &Page) -> Vec<String> {
     page.events
         .iter()

@@ -37,6 +37,7 @@ impl Channels {
             given: None,
             types,
             live: true,
+            expires: None,
         }
     }
 

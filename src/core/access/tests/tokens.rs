@@ -1,0 +1,323 @@
+//! Which JWTs are good.
+
+use super::*;
+
+fn admit(token: &str, issuer: Issuer, now: Millis) -> Result<Credential, Refusal> {
+    gate(Some(issuer)).admit(token.as_bytes(), Place::Cookie, now)
+}
+
+fn hs256(token: &str) -> Result<Credential, Refusal> {
+    admit(token, issuer(Algorithm::Hs256, SECRET), NOW)
+}
+
+fn seconds(now: Millis) -> u64 {
+    now.0 / 1_000
+}
+
+#[test]
+fn a_token_signed_by_each_algorithm_is_good_with_its_key_in_pem_and_in_a_set() {
+    for (algorithm, (pem, token)) in [
+        (Algorithm::Rs256, RS256),
+        (Algorithm::Es256, ES256),
+        (Algorithm::EdDsa, EDDSA),
+    ] {
+        for keys in [pem, SET, &pem.replace('\n', "\\n")] {
+            let credential = admit(token, of_tests(algorithm, keys), NOW).unwrap();
+            assert!(credential.allows(Right::Publish, &channel("orders/1")));
+            assert!(!credential.allows(Right::Publish, &channel("orders")));
+            assert!(credential.allows(Right::Subscribe, &channel("stock")));
+            assert_eq!(credential.identity(), Some("sub:alice"));
+            assert_eq!(credential.expires(), Some(Millis(4_102_444_805_000)));
+        }
+    }
+    let claims = json!({"exp": 4_102_444_800_u64, "aud": "runnel", "iss": "tests"});
+    assert!(admit(&token(&claims), of_tests(Algorithm::Hs256, SET), NOW).is_ok());
+}
+
+#[test]
+fn every_change_of_a_signed_token_is_noticed() {
+    for (algorithm, (pem, token)) in [
+        (Algorithm::Rs256, RS256),
+        (Algorithm::Es256, ES256),
+        (Algorithm::EdDsa, EDDSA),
+    ] {
+        let issuer = of_tests(algorithm, pem);
+        for place in (0..token.len()).step_by(17).chain([token.len() - 1]) {
+            for other in ["A", "z", ".", "="] {
+                let mut changed = token.to_owned();
+                changed.replace_range(place..=place, other);
+                if changed != token {
+                    let refused = admit(&changed, issuer.clone(), NOW);
+                    assert!(refused.is_err(), "{algorithm:?} {place} {other}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn any_of_several_keys_will_do_unless_the_token_names_one() {
+    let secrets = ["first--", "second-", "third--"].map(|name| name.repeat(5));
+    let issuer_of = |keys: &str| issuer(Algorithm::Hs256, keys);
+    let claims = json!({"exp": 4_102_444_800_u64}).to_string();
+    for secret in &secrets {
+        for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":"x"}"#] {
+            let token = signed(header, &claims, secret.as_bytes());
+            assert!(admit(&token, issuer_of(&secrets.join("\n")), NOW).is_ok());
+        }
+    }
+    let named =
+        |kid: &str, secret: &str| json!({"kty": "oct", "kid": kid, "k": BASE64.encode(secret)});
+    let set = json!({"keys": [named("a", &secrets[0]), named("b", &secrets[1])]}).to_string();
+    let with_kid = |kid: Value, secret: &str| {
+        let header = json!({"alg": "HS256", "kid": kid}).to_string();
+        admit(
+            &signed(&header, &claims, secret.as_bytes()),
+            issuer_of(&set),
+            NOW,
+        )
+    };
+    assert!(with_kid(json!("a"), &secrets[0]).is_ok());
+    assert!(with_kid(json!("b"), &secrets[1]).is_ok());
+    assert!(with_kid(json!(null), &secrets[1]).is_ok());
+    assert_eq!(with_kid(json!("a"), &secrets[1]), Err(Refusal::Signature));
+    assert_eq!(with_kid(json!("c"), &secrets[0]), Err(Refusal::Signature));
+    assert_eq!(with_kid(json!(1), &secrets[0]), Err(Refusal::Malformed));
+}
+
+#[test]
+fn a_token_is_good_from_nbf_to_exp_with_five_seconds_more_on_either_side() {
+    let now = seconds(NOW);
+    let at = |claims: Value| hs256(&token(&claims));
+    for exp in [json!(now + 60), json!(now - 4), json!(now as f64 - 4.5)] {
+        assert!(at(json!({"exp": exp})).is_ok(), "{exp}");
+    }
+    assert_eq!(at(json!({"exp": now - 5})), Err(Refusal::Expired));
+    assert_eq!(at(json!({"exp": 0})), Err(Refusal::Expired));
+    for nbf in [json!(now), json!(now + 5), json!(0), json!(null)] {
+        assert!(at(json!({"exp": now + 60, "nbf": nbf})).is_ok(), "{nbf}");
+    }
+    let early = at(json!({"exp": now + 60, "nbf": now + 6}));
+    assert_eq!(early, Err(Refusal::NotYet));
+    let expires = at(json!({"exp": now + 60})).unwrap().expires();
+    assert_eq!(expires, Some(Millis(NOW.0 + 65_000)));
+}
+
+#[test]
+fn exp_is_required_and_a_number_of_seconds() {
+    for exp in [
+        json!(null),
+        json!("4102444800"),
+        json!(true),
+        json!([4_102_444_800_u64]),
+        json!(-1),
+        json!(-1e300),
+        json!(1e300),
+        // In milliseconds.
+        json!(4_102_444_800_000_u64),
+        json!(u64::MAX),
+    ] {
+        let refused = hs256(&token(&json!({ "exp": exp })));
+        assert_eq!(refused, Err(Refusal::Claims), "{exp}");
+    }
+    assert_eq!(hs256(&token(&json!({}))), Err(Refusal::Claims));
+    for (name, value) in [
+        ("nbf", json!("0")),
+        ("nbf", json!(-1)),
+        ("nbf", json!(1e300)),
+        ("iss", json!(["tests"])),
+        ("sub", json!(1)),
+        ("aud", json!(1)),
+        ("aud", json!(["runnel", 1])),
+        ("runnel", json!("*")),
+        ("runnel", json!(null)),
+        ("runnel", json!({"publish": "*"})),
+        ("runnel", json!({"publish": ["a*"]})),
+        ("runnel", json!({"subscribe": [null]})),
+    ] {
+        let mut claims = json!({"exp": 4_102_444_800_u64});
+        claims[name] = value;
+        assert_eq!(hs256(&token(&claims)), Err(Refusal::Claims), "{claims}");
+    }
+}
+
+#[test]
+fn audience_and_issuer_have_to_be_those_that_are_configured() {
+    let at = |mut claims: Value, audience: Option<&str>, name: Option<&str>| {
+        claims["exp"] = json!(4_102_444_800_u64);
+        let issuer = Issuer {
+            audience: audience.map(str::to_owned),
+            name: name.map(str::to_owned),
+            ..issuer(Algorithm::Hs256, SECRET)
+        };
+        admit(&token(&claims), issuer, NOW).map(drop)
+    };
+    for aud in [json!("a"), json!(["b", "a"])] {
+        assert_eq!(at(json!({ "aud": aud }), Some("a"), None), Ok(()));
+        assert_eq!(
+            at(json!({ "aud": aud }), Some("c"), None),
+            Err(Refusal::Audience)
+        );
+        // RFC 7519, 4.1.3: who does not know itself to be meant must not accept.
+        assert_eq!(
+            at(json!({ "aud": aud }), None, None),
+            Err(Refusal::Audience)
+        );
+    }
+    assert_eq!(at(json!({}), Some("a"), None), Err(Refusal::Audience));
+    assert_eq!(
+        at(json!({"aud": []}), Some("a"), None),
+        Err(Refusal::Audience)
+    );
+    assert_eq!(at(json!({"iss": "a"}), None, Some("a")), Ok(()));
+    assert_eq!(at(json!({"iss": "a"}), None, None), Ok(()));
+    for claims in [json!({}), json!({"iss": "b"}), json!({"iss": null})] {
+        assert_eq!(at(claims, None, Some("a")), Err(Refusal::Issuer));
+    }
+}
+
+#[test]
+fn a_token_without_the_claim_runnel_is_good_for_nothing() {
+    for claims in [
+        json!({}),
+        json!({"runnel": {}}),
+        json!({"runnel": {"publsh": ["*"]}}),
+    ] {
+        let mut claims = claims;
+        claims["exp"] = json!(4_102_444_800_u64);
+        let credential = hs256(&token(&claims)).unwrap();
+        for right in [Right::Publish, Right::Subscribe] {
+            assert!(!credential.allows(right, &channel("a")));
+        }
+    }
+}
+
+#[test]
+fn the_algorithm_is_that_of_the_configuration() {
+    let claims = json!({"exp": 4_102_444_800_u64}).to_string();
+    for alg in [
+        "none", "None", "NONE", "nOnE", "HS384", "HS512", "RS256", "hs256", "",
+    ] {
+        let header = json!({ "alg": alg }).to_string();
+        let whole = signed(&header, &claims, SECRET.as_bytes());
+        assert_eq!(hs256(&whole), Err(Refusal::Algorithm), "{alg}");
+        let (unsigned, _) = whole.rsplit_once('.').unwrap();
+        assert_eq!(hs256(&format!("{unsigned}.")), Err(Refusal::Algorithm));
+        assert_eq!(hs256(unsigned), Err(Refusal::Malformed));
+    }
+    for header in [
+        "{}",
+        r#"{"alg":null}"#,
+        r#"{"alg":["HS256"]}"#,
+        r#"["HS256"]"#,
+    ] {
+        let whole = signed(header, &claims, SECRET.as_bytes());
+        assert_eq!(hs256(&whole), Err(Refusal::Malformed), "{header}");
+    }
+}
+
+#[test]
+fn a_public_key_does_not_do_for_a_secret() {
+    let claims = json!({"exp": 4_102_444_800_u64, "aud": "runnel", "iss": "tests"}).to_string();
+    for (algorithm, (pem, of_algorithm)) in [(Algorithm::Rs256, RS256), (Algorithm::EdDsa, EDDSA)] {
+        for secret in [pem, pem.trim()] {
+            for alg in ["HS256", algorithm.name()] {
+                let header = json!({ "alg": alg }).to_string();
+                let forged = signed(&header, &claims, secret.as_bytes());
+                assert!(admit(&forged, of_tests(algorithm, pem), NOW).is_err());
+            }
+        }
+        // And the other way about.
+        assert_eq!(hs256(of_algorithm), Err(Refusal::Algorithm));
+    }
+}
+
+#[test]
+fn extensions_that_have_to_be_understood_are_refused_and_keys_that_come_along_ignored() {
+    let claims = json!({"exp": 4_102_444_800_u64}).to_string();
+    let with = |name: &str, value: &str, secret: &str| {
+        let header = format!(r#"{{"alg":"HS256","{name}":{value}}}"#);
+        hs256(&signed(&header, &claims, secret.as_bytes())).map(drop)
+    };
+    for crit in ["[\"exp\"]", "[]", "null", "\"b64\"", "{}"] {
+        assert_eq!(with("crit", crit, SECRET), Err(Refusal::Critical), "{crit}");
+    }
+    let theirs = "their own secret of thirty-two bytes";
+    let jwk = json!({"kty": "oct", "k": BASE64.encode(theirs)}).to_string();
+    for (name, value) in [
+        ("jwk", jwk.as_str()),
+        ("jku", "\"https://evil.example/keys\""),
+        ("x5u", "\"https://evil.example/keys\""),
+        ("x5c", "[\"AAAA\"]"),
+    ] {
+        assert_eq!(with(name, value, theirs), Err(Refusal::Signature));
+        assert_eq!(with(name, value, SECRET), Ok(()));
+    }
+}
+
+#[test]
+fn what_is_given_twice_is_refused() {
+    let header = r#"{"alg":"HS256"}"#;
+    for claims in [
+        r#"{"exp":4102444800,"exp":1}"#,
+        r#"{"exp":1,"exp":4102444800}"#,
+        r#"{"exp":4102444800,"runnel":{},"runnel":{"publish":["*"]}}"#,
+        r#"{"exp":4102444800,"runnel":{"publish":[],"publish":["*"]}}"#,
+    ] {
+        let refused = hs256(&signed(header, claims, SECRET.as_bytes()));
+        assert_eq!(refused, Err(Refusal::Claims), "{claims}");
+    }
+    let header = r#"{"alg":"none","alg":"HS256"}"#;
+    let refused = hs256(&signed(header, r#"{"exp":4102444800}"#, SECRET.as_bytes()));
+    assert_eq!(refused, Err(Refusal::Malformed));
+}
+
+#[test]
+fn a_token_has_three_parts_in_strict_base64() {
+    let good = token(&json!({"exp": 4_102_444_800_u64}));
+    assert!(hs256(&good).is_ok());
+    let parts: Vec<&str> = good.split('.').collect();
+    for bad in [
+        ".".to_owned(),
+        "..".to_owned(),
+        "...".to_owned(),
+        parts[..2].join("."),
+        format!("{good}."),
+        format!(".{good}"),
+        format!("{good}.{}", parts[2]),
+        format!("{good}.a.b"),
+        format!("{good}="),
+        format!("{good} "),
+        format!("{good}\n"),
+        format!("{}=.{}.{}", parts[0], parts[1], parts[2]),
+        format!("{}.{}.!{}", parts[0], parts[1], parts[2]),
+        format!("é.{}.{}", parts[1], parts[2]),
+        format!("{}.{}.", parts[0], parts[1]),
+    ] {
+        assert!(hs256(&bad).is_err(), "{bad}");
+    }
+    let long = token(&json!({"exp": 4_102_444_800_u64, "sub": "x".repeat(MAX_TOKEN_BYTES)}));
+    assert_eq!(hs256(&long), Err(Refusal::Malformed));
+}
+
+proptest! {
+    /// Law: without the secret no header and no claims are good, and nothing panics.
+    #[test]
+    fn whatever_is_not_signed_is_refused(
+        header in prop_oneof![any::<String>(), Just(r#"{"alg":"HS256"}"#.to_owned())],
+        claims in any::<String>(),
+        signature in any::<Vec<u8>>(),
+    ) {
+        let signature = BASE64.encode(signature);
+        let token = format!("{}.{}.{signature}", BASE64.encode(header), BASE64.encode(claims));
+        prop_assert!(hs256(&token).is_err());
+    }
+
+    /// Law: claims that are signed are good or refused.
+    #[test]
+    fn any_signed_claims_are_read_or_refused(
+        claims in "\\{(\"(exp|nbf|aud|iss|sub|runnel)\":(-?[0-9]{1,30}(\\.[0-9]{1,3})?(e[0-9]{1,3})?|\"[a*/]{0,3}\"|null|\\{\\}),?){0,4}\\}",
+    ) {
+        _ = hs256(&signed(r#"{"alg":"HS256"}"#, &claims, SECRET.as_bytes()));
+    }
+}
