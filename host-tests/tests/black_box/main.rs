@@ -45,3 +45,4 @@ mod restart;
 mod settings;
 mod several;
 mod subscribing;
+mod tokens;

@@ -106,10 +106,11 @@ impl Description {
         self.members(&member(&operation, "responses"))
     }
 
-    /// Whether an operation needs the token.
+    /// Whether an operation always needs a token.
     pub(super) fn needs_token(&self, method: &str, path: &str) -> bool {
         let operation = member(&member("/paths", path), &method.to_lowercase());
-        self.at(&operation).get("security").is_some()
+        let ways = self.at(&operation)["security"].as_array();
+        ways.is_some_and(|ways| !ways.contains(&json!({})))
     }
 
     /// The pointer to the response of an operation with a status; `None` if it is not described.
