@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
+use super::known::Known;
 use super::{Credential, Grant, Keys, Refusal, digest};
 use crate::core::time::Millis;
 
@@ -24,11 +25,12 @@ const LAST_SECOND: f64 = 253_402_300_799.0;
 #[derive(Clone, Debug)]
 pub struct Issuer {
     /// The keys that it signs with.
-    pub keys: Keys,
+    keys: Keys,
     /// What `aud` has to name. If there is nothing, a JWT must not have an audience.
-    pub audience: Option<String>,
+    audience: Option<String>,
     /// What `iss` has to be, if it has to be something.
-    pub name: Option<String>,
+    name: Option<String>,
+    known: Known,
 }
 
 /// What matters of a JOSE header. Keys that come with it (`jwk`, `jku`, `x5c`, …) do not.
@@ -59,8 +61,28 @@ enum Audience {
 }
 
 impl Issuer {
+    /// An issuer with these keys, for this audience and of this name, if there are any.
+    #[must_use]
+    pub fn new(keys: Keys, audience: Option<String>, name: Option<String>) -> Self {
+        Self {
+            keys,
+            audience,
+            name,
+            known: Known::default(),
+        }
+    }
+
     /// What a JWT is good for now.
     pub(super) fn admit(&self, token: &[u8], now: Millis) -> Result<Credential, Refusal> {
+        if let Some(credential) = self.known.get(token, now) {
+            return Ok(credential);
+        }
+        let credential = self.verify(token, now)?;
+        self.known.put(token, &credential, now);
+        Ok(credential)
+    }
+
+    fn verify(&self, token: &[u8], now: Millis) -> Result<Credential, Refusal> {
         let claims = self.claims(token)?;
         let (exp, nbf) = (millis(claims.exp)?, claims.nbf.map(millis).transpose()?);
         let expires = Millis(exp.0.saturating_add(LEEWAY_MILLIS));

@@ -5,6 +5,7 @@
 mod jwk;
 mod jwt;
 mod key;
+mod known;
 mod pattern;
 mod secret;
 

@@ -48,19 +48,12 @@ fn token(claims: &Value) -> String {
 }
 
 fn issuer(algorithm: Algorithm, keys: &str) -> Issuer {
-    Issuer {
-        keys: Keys::parse(algorithm, keys).unwrap(),
-        audience: None,
-        name: None,
-    }
+    Issuer::new(Keys::parse(algorithm, keys).unwrap(), None, None)
 }
 
 fn of_tests(algorithm: Algorithm, keys: &str) -> Issuer {
-    Issuer {
-        audience: Some("runnel".to_owned()),
-        name: Some("tests".to_owned()),
-        ..issuer(algorithm, keys)
-    }
+    let keys = Keys::parse(algorithm, keys).unwrap();
+    Issuer::new(keys, Some("runnel".to_owned()), Some("tests".to_owned()))
 }
 
 fn gate(issuer: Option<Issuer>) -> Gate {

@@ -108,11 +108,9 @@ async fn issuer() -> Result<Option<Issuer>, ConfigError> {
         return Ok(None);
     };
     let given = |text: String| Some(text).filter(|text| !text.is_empty());
-    Ok(Some(Issuer {
-        keys,
-        audience: given(text("jwt_audience").await?),
-        name: given(text("jwt_issuer").await?),
-    }))
+    let audience = given(text("jwt_audience").await?);
+    let name = given(text("jwt_issuer").await?);
+    Ok(Some(Issuer::new(keys, audience, name)))
 }
 
 /// Both or neither are given.

@@ -104,6 +104,20 @@ fn a_token_is_good_from_nbf_to_exp_with_five_seconds_more_on_either_side() {
 }
 
 #[test]
+fn a_token_that_was_good_is_good_until_it_expires() {
+    let gate = gate(Some(issuer(Algorithm::Hs256, SECRET)));
+    let token = token(&json!({"exp": seconds(NOW) + 60}));
+    let admit = |now| gate.admit(token.as_bytes(), Place::Cookie, Millis(now));
+    for now in [NOW.0, NOW.0 + 1, NOW.0 + 64_999] {
+        assert!(admit(now).is_ok());
+    }
+    assert_eq!(admit(NOW.0 + 65_000), Err(Refusal::Expired));
+    let mut other = token.clone();
+    other.replace_range(token.len() - 9..=token.len() - 9, "~");
+    assert!(gate.admit(other.as_bytes(), Place::Cookie, NOW).is_err());
+}
+
+#[test]
 fn exp_is_required_and_a_number_of_seconds() {
     for exp in [
         json!(null),
@@ -145,11 +159,9 @@ fn exp_is_required_and_a_number_of_seconds() {
 fn audience_and_issuer_have_to_be_those_that_are_configured() {
     let at = |mut claims: Value, audience: Option<&str>, name: Option<&str>| {
         claims["exp"] = json!(4_102_444_800_u64);
-        let issuer = Issuer {
-            audience: audience.map(str::to_owned),
-            name: name.map(str::to_owned),
-            ..issuer(Algorithm::Hs256, SECRET)
-        };
+        let keys = Keys::parse(Algorithm::Hs256, SECRET).unwrap();
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let issuer = Issuer::new(keys, owned(audience), owned(name));
         admit(&token(&claims), issuer, NOW).map(drop)
     };
     for aud in [json!("a"), json!(["b", "a"])] {
