@@ -4,6 +4,7 @@
 //! [`api`](crate::api) and [`platform`](crate::platform) carry the plans out.
 
 pub mod channel;
+pub mod limit;
 pub mod log;
 #[cfg(test)]
 mod simulation;

@@ -1,0 +1,140 @@
+//! What an instance has taken and not yet spent.
+
+use std::collections::HashMap;
+
+use super::{Rate, Subject};
+use crate::core::time::Mono;
+
+/// How long a lease lasts, in milliseconds. What has not been spent by then is lost.
+pub const LEASE_MILLIS: u64 = 250;
+
+/// The most leases that an instance remembers. To forget one costs its subject what is left of it.
+const MANY_LEASES: usize = 256;
+
+/// The leases of an instance.
+#[derive(Debug, Default)]
+pub struct Leases(HashMap<Subject, Lease>);
+
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    taken: u64,
+    left: u64,
+    until: Mono,
+    /// Before this there is no use in asking.
+    refused_until: Mono,
+}
+
+/// What an instance does about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spending {
+    /// A permit of its lease was spent: the request is allowed.
+    Spent,
+    /// There will be no permit before so many milliseconds have passed.
+    Refused(u64),
+    /// It has to take a lease of so many permits out of the subject's slot.
+    Take(u64),
+}
+
+impl Leases {
+    /// Spends a permit if there is one.
+    pub fn spend(&mut self, subject: Subject, rate: Rate, now: Mono) -> Spending {
+        let Some(lease) = self.0.get_mut(&subject) else {
+            return Spending::Take(1);
+        };
+        if now < lease.refused_until {
+            return Spending::Refused(lease.refused_until.since(now));
+        }
+        let lasts = now < lease.until;
+        match lease.left {
+            0 if lasts => Spending::Take((lease.taken * 2).min(rate.largest_lease())),
+            left if lasts => {
+                lease.left = left - 1;
+                Spending::Spent
+            }
+            // It was too much, or long ago.
+            _ => Spending::Take(1),
+        }
+    }
+
+    /// Takes note of a lease and spends a permit of it.
+    pub fn leased(&mut self, subject: Subject, taken: u64, now: Mono) {
+        self.remember(
+            subject,
+            Lease {
+                taken,
+                left: taken.saturating_sub(1),
+                until: now.after(LEASE_MILLIS),
+                refused_until: Mono(0),
+            },
+            now,
+        );
+    }
+
+    /// Takes note that there is none for so many milliseconds.
+    pub fn refused(&mut self, subject: Subject, millis: u64, now: Mono) {
+        let refused_until = now.after(millis);
+        self.remember(
+            subject,
+            Lease {
+                taken: 0,
+                left: 0,
+                until: refused_until,
+                refused_until,
+            },
+            now,
+        );
+    }
+
+    fn remember(&mut self, subject: Subject, lease: Lease, now: Mono) {
+        if self.0.len() >= MANY_LEASES {
+            self.0.retain(|_, lease| now < lease.until);
+        }
+        if self.0.len() >= MANY_LEASES {
+            self.0.clear();
+        }
+        self.0.insert(subject, lease);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(number: usize) -> Subject {
+        Subject::publisher(&number.to_string())
+    }
+
+    #[test]
+    fn leases_double_while_they_are_used_up_in_time() {
+        let rate = Rate::new(100, 1_000).unwrap();
+        let (mut leases, one, now) = (Leases::default(), subject(1), Mono(5));
+        for expected in [1, 2, 4, 6, 6] {
+            assert_eq!(leases.spend(one, rate, now), Spending::Take(expected));
+            leases.leased(one, expected, now);
+            for _ in 1..expected {
+                assert_eq!(leases.spend(one, rate, now), Spending::Spent);
+            }
+        }
+        leases.leased(one, 6, now);
+        let late = now.after(LEASE_MILLIS);
+        assert_eq!(leases.spend(one, rate, late), Spending::Take(1));
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_until_its_time() {
+        let rate = Rate::new(1, 1_000).unwrap();
+        let (mut leases, one) = (Leases::default(), subject(1));
+        leases.refused(one, 300, Mono(0));
+        assert_eq!(leases.spend(one, rate, Mono(299)), Spending::Refused(1));
+        assert_eq!(leases.spend(one, rate, Mono(300)), Spending::Take(1));
+    }
+
+    #[test]
+    fn ten_thousand_subjects_do_not_fill_the_memory() {
+        let mut leases = Leases::default();
+        for number in 0..10_000 {
+            leases.leased(subject(number), 1, Mono(1));
+            assert!(leases.0.len() <= MANY_LEASES);
+        }
+    }
+}
