@@ -6,6 +6,9 @@ use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
 
+/// Who publishes, to the limiter: all who have the publish token are one.
+pub(super) const PUBLISHER: &str = "publish_token";
+
 /// Checks the `authorization` header against the publish token (RFC 6750, `Bearer`), in a time
 /// that does not tell how much of it was right.
 pub(super) fn publisher(headers: &HeaderMap, token: &str) -> Result<(), Problem> {

@@ -7,6 +7,7 @@ mod channels;
 mod console;
 mod cors;
 pub mod format;
+mod limits;
 mod link;
 mod long_poll;
 pub mod path;

@@ -56,6 +56,12 @@ impl Circuit {
         }
     }
 
+    /// Whether the store is left alone, but for a probe.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !matches!(self.state, State::Closed { .. })
+    }
+
     /// The store works.
     pub fn works(&mut self) {
         self.state = State::default();

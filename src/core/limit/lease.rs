@@ -19,9 +19,17 @@ pub struct Leases(HashMap<Subject, Lease>);
 struct Lease {
     taken: u64,
     left: u64,
+    /// Until then, what is left can be spent.
     until: Mono,
     /// Before this there is no use in asking.
     refused_until: Mono,
+}
+
+impl Lease {
+    /// Whether it still says how many permits the subject will want.
+    fn is_recent(&self, now: Mono) -> bool {
+        now < self.until.max(self.refused_until.after(LEASE_MILLIS))
+    }
 }
 
 /// What an instance does about a request.
@@ -41,44 +49,52 @@ impl Leases {
         let Some(lease) = self.0.get_mut(&subject) else {
             return Spending::Take(1);
         };
+        if lease.left > 0 && now < lease.until {
+            lease.left -= 1;
+            return Spending::Spent;
+        }
         if now < lease.refused_until {
             return Spending::Refused(lease.refused_until.since(now));
         }
-        let lasts = now < lease.until;
-        match lease.left {
-            0 if lasts => Spending::Take((lease.taken * 2).min(rate.largest_lease())),
-            left if lasts => {
-                lease.left = left - 1;
-                Spending::Spent
-            }
-            // It was too much, or long ago.
-            _ => Spending::Take(1),
+        Spending::Take(match lease.is_recent(now) {
+            true => (lease.taken * 2).min(rate.largest_lease()),
+            // The last one was too much, or long ago.
+            false => 1,
+        })
+    }
+
+    /// Takes note of a lease of `taken` permits, when `wanted` were asked for, and spends one of it.
+    pub fn leased(&mut self, subject: Subject, rate: Rate, wanted: u64, taken: u64, now: Mono) {
+        if taken < wanted.min(rate.largest_lease()) {
+            // There were no more. Whoever asks again and again is not to be served one by one.
+            self.refused(subject, rate, 0, now);
+        } else {
+            self.remember(
+                subject,
+                Lease {
+                    taken,
+                    left: 0,
+                    until: now.after(LEASE_MILLIS),
+                    refused_until: Mono(0),
+                },
+                now,
+            );
+        }
+        if let Some(lease) = self.0.get_mut(&subject) {
+            lease.left = taken.saturating_sub(1);
         }
     }
 
-    /// Takes note of a lease and spends a permit of it.
-    pub fn leased(&mut self, subject: Subject, taken: u64, now: Mono) {
+    /// Takes note that there is none for so many milliseconds. A subject that wants more than there
+    /// is pays for what asking costs: it is refused until a large lease has been earned.
+    pub fn refused(&mut self, subject: Subject, rate: Rate, millis: u64, now: Mono) {
+        let refused_until = now.after(millis.max(rate.largest_lease_millis()));
         self.remember(
             subject,
             Lease {
-                taken,
-                left: taken.saturating_sub(1),
-                until: now.after(LEASE_MILLIS),
-                refused_until: Mono(0),
-            },
-            now,
-        );
-    }
-
-    /// Takes note that there is none for so many milliseconds.
-    pub fn refused(&mut self, subject: Subject, millis: u64, now: Mono) {
-        let refused_until = now.after(millis);
-        self.remember(
-            subject,
-            Lease {
-                taken: 0,
+                taken: rate.largest_lease(),
                 left: 0,
-                until: refused_until,
+                until: now.after(LEASE_MILLIS),
                 refused_until,
             },
             now,
@@ -87,7 +103,7 @@ impl Leases {
 
     fn remember(&mut self, subject: Subject, lease: Lease, now: Mono) {
         if self.0.len() >= MANY_LEASES {
-            self.0.retain(|_, lease| now < lease.until);
+            self.0.retain(|_, lease| lease.is_recent(now));
         }
         if self.0.len() >= MANY_LEASES {
             self.0.clear();
@@ -110,30 +126,40 @@ mod tests {
         let (mut leases, one, now) = (Leases::default(), subject(1), Mono(5));
         for expected in [1, 2, 4, 6, 6] {
             assert_eq!(leases.spend(one, rate, now), Spending::Take(expected));
-            leases.leased(one, expected, now);
+            leases.leased(one, rate, expected, expected, now);
             for _ in 1..expected {
                 assert_eq!(leases.spend(one, rate, now), Spending::Spent);
             }
         }
-        leases.leased(one, 6, now);
+        leases.leased(one, rate, 6, 6, now);
         let late = now.after(LEASE_MILLIS);
         assert_eq!(leases.spend(one, rate, late), Spending::Take(1));
     }
 
     #[test]
     fn a_refusal_is_remembered_until_its_time() {
-        let rate = Rate::new(1, 1_000).unwrap();
+        let rate = Rate::new(5, 1_000).unwrap();
         let (mut leases, one) = (Leases::default(), subject(1));
-        leases.refused(one, 300, Mono(0));
+        leases.refused(one, rate, 300, Mono(0));
         assert_eq!(leases.spend(one, rate, Mono(299)), Spending::Refused(1));
         assert_eq!(leases.spend(one, rate, Mono(300)), Spending::Take(1));
     }
 
     #[test]
+    fn what_was_left_is_spent_and_followed_by_a_pause() {
+        let rate = Rate::new(160, 1_600).unwrap();
+        let (mut leases, one) = (Leases::default(), subject(1));
+        leases.leased(one, rate, 10, 2, Mono(0));
+        assert_eq!(leases.spend(one, rate, Mono(0)), Spending::Spent);
+        assert_eq!(leases.spend(one, rate, Mono(0)), Spending::Refused(100));
+        assert_eq!(leases.spend(one, rate, Mono(100)), Spending::Take(10));
+    }
+
+    #[test]
     fn ten_thousand_subjects_do_not_fill_the_memory() {
-        let mut leases = Leases::default();
+        let (mut leases, rate) = (Leases::default(), Rate::new(1, 1_000).unwrap());
         for number in 0..10_000 {
-            leases.leased(subject(number), 1, Mono(1));
+            leases.leased(subject(number), rate, 1, 1, Mono(1));
             assert!(leases.0.len() <= MANY_LEASES);
         }
     }

@@ -46,4 +46,9 @@ impl Rate {
             some => some,
         }
     }
+
+    /// What it takes to earn a lease of that size, in milliseconds.
+    pub(super) const fn largest_lease_millis(self) -> u64 {
+        self.permit_micros().saturating_mul(self.largest_lease()) / 1_000
+    }
 }
