@@ -118,7 +118,13 @@ pub(crate) struct Host {
 impl Host {
     /// A host that uses the component as the shared one has built it.
     pub(crate) fn start(state_dir: &Path, variables: &[&str]) -> Self {
+        Self::start_with(state_dir, variables, &[])
+    }
+
+    /// The same, with options of the host.
+    pub(crate) fn start_with(state_dir: &Path, variables: &[&str], options: &[&str]) -> Self {
         let mut arguments = vec!["--no-build"];
+        arguments.extend(options);
         for variable in variables {
             arguments.extend(["--variable", variable]);
         }

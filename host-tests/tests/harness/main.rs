@@ -16,6 +16,7 @@ mod life;
 mod long_poll;
 mod misfortune;
 mod outage;
+mod overload;
 mod read_faults;
 mod replay;
 mod restart;
