@@ -139,6 +139,34 @@ async fn a_client_that_reads_nothing_is_cut_and_others_do_not_notice() {
 }
 
 #[tokio::test]
+async fn connections_that_come_and_go_leave_no_descriptors_and_no_memory_behind() {
+    if !may_start_hosts("what connections leave behind") {
+        return;
+    }
+    let (_folder, host) = host(&["heartbeat_seconds=1"]);
+    let channel = Channel::on(host.server.clone());
+    channel.say("kept").await;
+    let mut seen = vec![];
+    for _ in 0..6 {
+        for _ in 0..10 {
+            let open = (0..50).map(|_| channel.events("?last=1").open());
+            drop(futures::future::join_all(open).await);
+        }
+        // Two heartbeats find out who has gone, and instances stay for a second.
+        sleep(Duration::from_millis(3_500)).await;
+        if let (Some(descriptors), Some(kibibytes)) = (host.descriptors(), host.kibibytes()) {
+            seen.push((descriptors, kibibytes));
+        }
+    }
+    println!("after each 500 streams, descriptors and KiB: {seen:?}");
+    if let (Some(first), Some(last)) = (seen.first(), seen.last()) {
+        assert!(last.0 <= first.0 + 8, "{seen:?}");
+        // The allocator keeps some; a stream that stayed would take 48 KiB.
+        assert!(last.1 <= first.1 + 40_000, "{seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_stop_lets_a_publish_finish_and_takes_no_new_connections() {
     if !may_start_hosts("the end of publishes when the server stops") {
         return;

@@ -192,6 +192,21 @@ impl Host {
         self.guardian.wait().unwrap();
     }
 
+    /// How many file descriptors the host has open, where the system tells.
+    pub(crate) fn descriptors(&self) -> Option<usize> {
+        let folder = format!("/proc/{}/fd", self.process);
+        Some(std::fs::read_dir(folder).ok()?.count())
+    }
+
+    /// The memory of the host in KiB, where the system tells.
+    pub(crate) fn kibibytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process)).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    }
+
     /// What the host has written to standard error so far.
     pub(crate) fn errors(&self) -> String {
         self.errors.lock().unwrap().clone()

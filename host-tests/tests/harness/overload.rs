@@ -18,16 +18,10 @@ use crate::subscriber::Subscriber;
 /// An instance is kept for a second after its last request.
 const IDLE: Duration = Duration::from_millis(1_100);
 
-/// All that the host can count: instances, stores, tasks, file descriptors.
-fn counts(host: &Host) -> [usize; 4] {
-    let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+/// All that the host can count: instances, stores, tasks.
+fn counts(host: &Host) -> [usize; 3] {
     let tasks = Handle::current().metrics().num_alive_tasks();
-    [
-        host.live_instances(),
-        host.live_stores(),
-        tasks,
-        descriptors,
-    ]
+    [host.live_instances(), host.live_stores(), tasks]
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,6 +36,7 @@ async fn a_hundred_streams_over_a_store_that_is_down_for_minutes_ask_it_seldom()
         ];
         let site = Site::with(&variables);
         site.publish("kept").await.id();
+        sleep(IDLE).await;
         let mut streams = vec![];
         for _ in 0..100 {
             streams.push(Subscriber::open_live(&site.host, CHANNEL).await);
@@ -74,7 +69,7 @@ async fn a_store_that_fails_publishers_is_left_alone_and_found_again() {
     site.publish("before").await.id();
     site.befall(|_| Fault::ErrorBefore);
     site.take_asked();
-    let (mut slow, mut most) = (0, 0);
+    let (mut slow, mut longest) = (0, 0);
     for _ in 0..100 {
         let start = Instant::now();
         let answer = site.publish("lost").await;
@@ -82,7 +77,7 @@ async fn a_store_that_fails_publishers_is_left_alone_and_found_again() {
         assert_eq!(answer.problem(), "urn:runnel:problem:store");
         let seconds: u64 = answer.header("retry-after").parse().unwrap();
         assert!(seconds > 0);
-        most = most.max(seconds);
+        longest = longest.max(seconds);
         slow += usize::from(start.elapsed() > Duration::from_millis(10));
         sleep(Duration::from_millis(200)).await;
     }
@@ -90,7 +85,8 @@ async fn a_store_that_fails_publishers_is_left_alone_and_found_again() {
     println!("100 publishes: {slow} waited for the store, which was asked {asked} times");
     // The five that open the circuit, and a probe now and then.
     assert!(slow <= 12, "{slow}");
-    assert!(most <= 24, "{most}");
+    assert!(longest <= 24, "{longest}");
+    assert!(asked <= 12 * 30, "{asked}");
     site.heal();
     let healed = Instant::now();
     while site.publish("after").await.status != 201 {
@@ -129,7 +125,7 @@ async fn ten_thousand_channels_from_one_client_fit_the_limiter() {
         drop(subscriber);
     }
     let mut refused = 0;
-    for number in 0..2_000 {
+    for number in 0..6_000 {
         let answer = publish(&site.host, &format!("c:{number}"), "x").await;
         refused += usize::from(answer.status == 429);
     }
@@ -140,13 +136,13 @@ async fn ten_thousand_channels_from_one_client_fit_the_limiter() {
         .collect();
     let bytes: usize = slots.iter().map(|(_, value)| value.len()).sum();
     println!(
-        "{} slots of {bytes} bytes; {refused} of 2000 newcomers had to wait",
+        "{} slots of {bytes} bytes; {refused} of 6000 newcomers had to wait",
         slots.len()
     );
     assert!(slots.len() <= 64 + 2);
     assert!(slots.iter().all(|(_, value)| value.len() <= 1 + 64 * 16));
     sleep(Duration::from_secs(2)).await;
-    publish(&site.host, "c:1999", "x").await.id();
+    publish(&site.host, "c:5999", "x").await.id();
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,6 +158,7 @@ async fn a_limit_that_is_off_costs_nothing_and_one_that_is_on_little() {
     let site = Site::with(&[("publish_rate", "1000"), ("channel_rate", "1000")]);
     for number in 0..1_000 {
         site.publish(&number.to_string()).await.id();
+        sleep(Duration::from_millis(5)).await;
     }
     let asked = site.take_asked();
     let limiting = asked.iter().filter(|(_, key)| key.starts_with("rate!"));
