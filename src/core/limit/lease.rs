@@ -1,7 +1,5 @@
 //! What an instance has taken and not yet spent.
 
-use std::collections::HashMap;
-
 use super::{Rate, Subject};
 use crate::core::time::Mono;
 
@@ -9,14 +7,15 @@ use crate::core::time::Mono;
 pub const LEASE_MILLIS: u64 = 250;
 
 /// The most leases that an instance remembers. To forget one costs its subject what is left of it.
-const MANY_LEASES: usize = 256;
+const MANY_LEASES: usize = 64;
 
 /// The leases of an instance.
 #[derive(Debug, Default)]
-pub struct Leases(HashMap<Subject, Lease>);
+pub struct Leases(Vec<Lease>);
 
 #[derive(Clone, Copy, Debug)]
 struct Lease {
+    subject: Subject,
     taken: u64,
     left: u64,
     /// Until then, what is left can be spent.
@@ -46,7 +45,7 @@ pub enum Spending {
 impl Leases {
     /// Spends a permit if there is one.
     pub fn spend(&mut self, subject: Subject, rate: Rate, now: Mono) -> Spending {
-        let Some(lease) = self.0.get_mut(&subject) else {
+        let Some(lease) = self.of(subject) else {
             return Spending::Take(1);
         };
         if lease.left > 0 && now < lease.until {
@@ -70,8 +69,8 @@ impl Leases {
             self.refused(subject, rate, 0, now);
         } else {
             self.remember(
-                subject,
                 Lease {
+                    subject,
                     taken,
                     left: 0,
                     until: now.after(LEASE_MILLIS),
@@ -80,7 +79,7 @@ impl Leases {
                 now,
             );
         }
-        if let Some(lease) = self.0.get_mut(&subject) {
+        if let Some(lease) = self.of(subject) {
             lease.left = taken.saturating_sub(1);
         }
     }
@@ -90,8 +89,8 @@ impl Leases {
     pub fn refused(&mut self, subject: Subject, rate: Rate, millis: u64, now: Mono) {
         let refused_until = now.after(millis.max(rate.largest_lease_millis()));
         self.remember(
-            subject,
             Lease {
+                subject,
                 taken: rate.largest_lease(),
                 left: 0,
                 until: now.after(LEASE_MILLIS),
@@ -101,14 +100,19 @@ impl Leases {
         );
     }
 
-    fn remember(&mut self, subject: Subject, lease: Lease, now: Mono) {
+    fn of(&mut self, subject: Subject) -> Option<&mut Lease> {
+        self.0.iter_mut().find(|lease| lease.subject == subject)
+    }
+
+    fn remember(&mut self, lease: Lease, now: Mono) {
+        self.0.retain(|other| other.subject != lease.subject);
         if self.0.len() >= MANY_LEASES {
-            self.0.retain(|_, lease| lease.is_recent(now));
+            self.0.retain(|other| other.is_recent(now));
         }
         if self.0.len() >= MANY_LEASES {
-            self.0.clear();
+            self.0.remove(0);
         }
-        self.0.insert(subject, lease);
+        self.0.push(lease);
     }
 }
 
