@@ -88,7 +88,8 @@ fn take(subject: Subject, rate: Rate, wanted: u64) -> Result<Result<(), u64>, Sw
         cas.swap(&slot.encode())?;
         SWAPPED.set(SWAPPED.get() + 1);
     }
-    Ok(remember(subject, rate, wanted, taken))
+    // Swaps sort out those who ask together.
+    Ok(remember(subject, rate, (wanted, taken), 0))
 }
 
 /// Takes a lease, or what looks like one.
@@ -105,18 +106,23 @@ async fn take_unsafely(subject: Subject, rate: Rate, wanted: u64) -> Result<(), 
     {
         return allow(subject, &error);
     }
-    remember(subject, rate, wanted, taken)
+    remember(subject, rate, (wanted, taken), random::u64())
 }
 
-fn remember(subject: Subject, rate: Rate, wanted: u64, taken: Result<u64, u64>) -> Result<(), u64> {
+fn remember(
+    subject: Subject,
+    rate: Rate,
+    (wanted, taken): (u64, Result<u64, u64>),
+    random: u64,
+) -> Result<(), u64> {
     let now = clock::mono();
     LEASES.with_borrow_mut(|leases| match taken {
         Ok(taken) => {
-            leases.leased(subject, rate, wanted, taken, now);
+            leases.leased(subject, rate, (wanted, taken), random, now);
             Ok(())
         }
         Err(millis) => {
-            leases.refused(subject, rate, millis, now);
+            leases.refused(subject, rate, millis, random, now);
             Err(millis)
         }
     })

@@ -168,6 +168,18 @@ async fn a_limit_that_is_off_costs_nothing_and_one_that_is_on_little() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_instance_does_not_run_out_of_swaps_over_its_limits() {
+    // So low that every request takes a lease of each.
+    let site = Site::with(&[("publish_rate", "15"), ("channel_rate", "15")]);
+    for number in 0..300 {
+        site.publish(&number.to_string()).await.id();
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(site.host.started_instances() <= 4);
+    assert_eq!(site.log().await.len(), 300);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_takes_nothing_is_let_go_and_a_slow_one_is_not() {
     let site = Site::with(&[("write_timeout_seconds", "10")]);
     site.publish_run(1, 600, 2_000).await;

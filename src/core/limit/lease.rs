@@ -63,10 +63,17 @@ impl Leases {
     }
 
     /// Takes note of a lease of `taken` permits, when `wanted` were asked for, and spends one of it.
-    pub fn leased(&mut self, subject: Subject, rate: Rate, wanted: u64, taken: u64, now: Mono) {
+    pub fn leased(
+        &mut self,
+        subject: Subject,
+        rate: Rate,
+        (wanted, taken): (u64, u64),
+        random: u64,
+        now: Mono,
+    ) {
         if taken < wanted.min(rate.largest_lease()) {
             // There were no more. Whoever asks again and again is not to be served one by one.
-            self.refused(subject, rate, 0, now);
+            self.refused(subject, rate, 0, random, now);
         } else {
             self.remember(
                 Lease {
@@ -85,9 +92,11 @@ impl Leases {
     }
 
     /// Takes note that there is none for so many milliseconds. A subject that wants more than there
-    /// is pays for what asking costs: it is refused until a large lease has been earned.
-    pub fn refused(&mut self, subject: Subject, rate: Rate, millis: u64, now: Mono) {
-        let refused_until = now.after(millis.max(rate.largest_lease_millis()));
+    /// is pays for what asking costs: it is refused until a large lease has been earned, and somewhat
+    /// longer: `random`, any number, keeps instances from asking together.
+    pub fn refused(&mut self, subject: Subject, rate: Rate, millis: u64, random: u64, now: Mono) {
+        let wait = millis.max(rate.largest_lease_millis());
+        let refused_until = now.after(wait + random % (wait / 2 + 1));
         self.remember(
             Lease {
                 subject,
@@ -130,12 +139,12 @@ mod tests {
         let (mut leases, one, now) = (Leases::default(), subject(1), Mono(5));
         for expected in [1, 2, 4, 6, 6] {
             assert_eq!(leases.spend(one, rate, now), Spending::Take(expected));
-            leases.leased(one, rate, expected, expected, now);
+            leases.leased(one, rate, (expected, expected), 0, now);
             for _ in 1..expected {
                 assert_eq!(leases.spend(one, rate, now), Spending::Spent);
             }
         }
-        leases.leased(one, rate, 6, 6, now);
+        leases.leased(one, rate, (6, 6), 0, now);
         let late = now.after(LEASE_MILLIS);
         assert_eq!(leases.spend(one, rate, late), Spending::Take(1));
     }
@@ -144,7 +153,7 @@ mod tests {
     fn a_refusal_is_remembered_until_its_time() {
         let rate = Rate::new(5, 1_000).unwrap();
         let (mut leases, one) = (Leases::default(), subject(1));
-        leases.refused(one, rate, 300, Mono(0));
+        leases.refused(one, rate, 300, 0, Mono(0));
         assert_eq!(leases.spend(one, rate, Mono(299)), Spending::Refused(1));
         assert_eq!(leases.spend(one, rate, Mono(300)), Spending::Take(1));
     }
@@ -153,7 +162,7 @@ mod tests {
     fn what_was_left_is_spent_and_followed_by_a_pause() {
         let rate = Rate::new(160, 1_600).unwrap();
         let (mut leases, one) = (Leases::default(), subject(1));
-        leases.leased(one, rate, 10, 2, Mono(0));
+        leases.leased(one, rate, (10, 2), 0, Mono(0));
         assert_eq!(leases.spend(one, rate, Mono(0)), Spending::Spent);
         assert_eq!(leases.spend(one, rate, Mono(0)), Spending::Refused(100));
         assert_eq!(leases.spend(one, rate, Mono(100)), Spending::Take(10));
@@ -163,7 +172,7 @@ mod tests {
     fn ten_thousand_subjects_do_not_fill_the_memory() {
         let (mut leases, rate) = (Leases::default(), Rate::new(1, 1_000).unwrap());
         for number in 0..10_000 {
-            leases.leased(subject(number), rate, 1, 1, Mono(1));
+            leases.leased(subject(number), rate, (1, 1), 0, Mono(1));
             assert!(leases.0.len() <= MANY_LEASES);
         }
     }

@@ -14,6 +14,7 @@ fn ask(
     swaps: &mut u64,
     (subject, rate): (Subject, Rate),
     at: u64,
+    random: u64,
 ) -> bool {
     let mono = Mono(at);
     match leases.spend(subject, rate, mono) {
@@ -25,11 +26,11 @@ fn ask(
                 Ok(taken) => {
                     *slot = stored.encode();
                     *swaps += 1;
-                    leases.leased(subject, rate, wanted, taken, mono);
+                    leases.leased(subject, rate, (wanted, taken), random, mono);
                     true
                 }
                 Err(millis) => {
-                    leases.refused(subject, rate, millis, mono);
+                    leases.refused(subject, rate, millis, random, mono);
                     false
                 }
             }
@@ -64,7 +65,8 @@ proptest! {
             now += pause;
             // Some come in crowds.
             for _ in 0..=pause % 7 {
-                if ask(&mut instances[instance], &mut slot, &mut swaps, (subject, rate), now) {
+                let random = now * 31 + instance as u64;
+                if ask(&mut instances[instance], &mut slot, &mut swaps, (subject, rate), now, random) {
                     allowed.push(now);
                 }
             }
@@ -84,13 +86,55 @@ fn a_steady_flood_gets_the_rate_at_a_small_cost() {
     let (mut slot, mut swaps, mut allowed) = (vec![], 0, 0_u64);
     for at in 0..10_000 {
         for leases in &mut instances {
-            allowed += u64::from(ask(leases, &mut slot, &mut swaps, (subject, rate), at));
+            allowed += u64::from(ask(leases, &mut slot, &mut swaps, (subject, rate), at, 0));
         }
     }
     // 10 s of 1 000 permits and the burst; what is leased and not spent is lost.
     assert!((9_500..=11_000).contains(&allowed), "{allowed}");
     println!("{allowed} of 80000 requests allowed, {swaps} swaps");
     assert!(swaps <= 2_000, "{swaps}");
+}
+
+/// What is allowed of a client's flood in a minute by so many instances, when slots are read and
+/// written `pause` milliseconds later, as they are for subscribers.
+fn allowed_unsafely(instances: usize, pause: u64, rate: Rate) -> u64 {
+    let subject = Subject::publisher("one");
+    let mut instances: Vec<_> = (0..instances).map(|_| Leases::default()).collect();
+    let (mut slot, mut writes, mut allowed) = (vec![], vec![], 0);
+    let mut numbers = fastrand::Rng::with_seed(1);
+    for at in 0..60_000 {
+        let due = |(time, _): &(u64, Vec<u8>)| *time <= at;
+        for (_, value) in writes.extract_if(.., |write| due(write)) {
+            slot = value;
+        }
+        for leases in &mut instances {
+            let mut seen = slot.clone();
+            let asked = ask(
+                leases,
+                &mut seen,
+                &mut 0,
+                (subject, rate),
+                at,
+                numbers.u64(..),
+            );
+            allowed += u64::from(asked);
+            if seen != slot {
+                writes.push((at + pause, seen));
+            }
+        }
+    }
+    allowed
+}
+
+#[test]
+fn without_a_swap_instances_that_decide_in_the_same_moment_count_as_one() {
+    let rate = Rate::new(60, 60_000).unwrap();
+    assert!(allowed_unsafely(1, 2, rate) <= 121);
+    for instances in [2, 4, 16] {
+        let allowed = allowed_unsafely(instances, 2, rate);
+        println!("{instances} instances allow {allowed} where one allows up to 120");
+        assert!(allowed <= 121 * instances as u64, "{allowed}");
+    }
 }
 
 #[test]
@@ -103,7 +147,7 @@ fn a_publisher_below_its_rate_is_never_refused() {
         let leases = &mut instances[number % 30];
         let at = number as u64 * 20;
         assert!(
-            ask(leases, &mut slot, &mut swaps, (subject, rate), at),
+            ask(leases, &mut slot, &mut swaps, (subject, rate), at, 0),
             "{number}"
         );
     }
