@@ -10,7 +10,7 @@ use spin_sdk::wasip3::http_compat::BodyWriter;
 use spin_sdk::wasip3::spawn;
 
 use super::carrier;
-use super::write::{WriteTimeout, write};
+use super::write::{WriteTimeout, Writing};
 
 /// What a response carries.
 pub enum Body {
@@ -48,15 +48,16 @@ impl IntoResponse for Outgoing {
 /// Writes until the stream ends or the client is gone, or as good as gone.
 async fn write_all(
     mut chunks: LocalBoxStream<'static, Bytes>,
-    mut writer: BodyWriter,
+    writer: BodyWriter,
     timeout: WriteTimeout,
 ) {
-    while let Some(chunk) = chunks.next().await {
-        if !chunk.is_empty() && !write(&mut writer.stream_writer, chunk.into(), timeout).await {
+    let mut writing = Writing::new(writer.stream_writer, timeout);
+    while let Some(chunk) = writing.next(&mut chunks).await {
+        if !chunk.is_empty() && !writing.write(chunk).await {
             return;
         }
     }
-    drop(writer.stream_writer);
+    drop(writing);
     // A client that has gone needs no end.
     let _ = writer.result_writer.write(Ok(None)).await;
 }
