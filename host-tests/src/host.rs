@@ -376,6 +376,13 @@ mod tests {
         .unwrap();
         let values: Vec<_> = request.headers().get_all("spin-path-info").iter().collect();
         assert_eq!(values, ["/forged", "/a"]);
+        // As in Spin's `prepare_request_headers`: its own are appended, so the last one is true.
+        let request = Request::get("http://h/events/a")
+            .header("spin-client-addr", "192.0.2.1:1")
+            .header("spin-client-addr", "192.0.2.2:2");
+        let request = prepared(request, "/events/...").unwrap();
+        let mut values = request.headers().get_all("spin-client-addr").iter();
+        assert_eq!(values.next_back().unwrap(), "10.0.0.1:99");
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub mod manifest;
 mod route;
 mod runtime;
 mod server;
+mod socket;
 pub mod store;
 mod tail;
 

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::host::Host;
 use crate::runtime::Body;
+use crate::socket::Socket;
 use crate::tail::Tail;
 
 /// How a [`Server`] serves.
@@ -26,6 +27,11 @@ pub struct ServeOptions {
     /// Whether small packets leave at once (`TCP_NODELAY`). Spin leaves it off, which is worth 40 ms
     /// to a client that delays its acknowledgements.
     pub nodelay: bool,
+    /// How long a client may take for the head of a request, and a connection may wait for one.
+    pub head_timeout: Duration,
+    /// How long a client may take or acknowledge nothing of what is written to it. With a heartbeat
+    /// of the same length, a client that vanished is found out within two.
+    pub write_timeout: Duration,
     /// How long connections may take to end after [`Server::shutdown`] before they are cut.
     pub grace: Duration,
 }
@@ -34,6 +40,8 @@ impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             nodelay: true,
+            head_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(15),
             grace: Duration::from_secs(5),
         }
     }
@@ -109,7 +117,8 @@ async fn accept(
             Ok((stream, client)) => {
                 // Fails only on a connection that is gone already.
                 _ = stream.set_nodelay(options.nodelay);
-                tasks.spawn(connection(host.clone(), stream, client, signals.clone()));
+                let host = host.clone();
+                tasks.spawn(connection(host, stream, client, options, signals.clone()));
             }
             Err(error) => {
                 // A client that left, or no file descriptor to spare: neither is lasting.
@@ -120,7 +129,13 @@ async fn accept(
     }
 }
 
-async fn connection(host: Host, stream: TcpStream, client: SocketAddr, signals: Signals) {
+async fn connection(
+    host: Host,
+    stream: TcpStream,
+    client: SocketAddr,
+    options: ServeOptions,
+    signals: Signals,
+) {
     let service = service_fn(|request: Request<Incoming>| {
         let host = host.clone();
         let stopping = signals.stopping.clone();
@@ -130,9 +145,15 @@ async fn connection(host: Host, stream: TcpStream, client: SocketAddr, signals: 
         }
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new());
-    builder.http2().timer(TokioTimer::new());
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut http1 = builder.http1();
+    http1.timer(TokioTimer::new());
+    http1.header_read_timeout(options.head_timeout);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new());
+    http2.keep_alive_interval(options.write_timeout);
+    http2.keep_alive_timeout(options.write_timeout);
+    let socket = Socket::new(stream, options.head_timeout, options.write_timeout);
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(socket), service));
     // A connection that fails is one whose client is gone; there is nobody to tell.
     tokio::select! {
         _ = serving.as_mut() => return,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::body::{self, Request, Response};
 use super::problem::Problem;
-use super::{auth, publish};
+use super::{auth, limits, publish};
 use crate::core::channel::Channel;
 use crate::core::log::{Batch, Head};
 use crate::core::sse::EventId;
@@ -65,8 +65,9 @@ pub(super) async fn state(channel: &Channel, request: &Request) -> Result<Respon
 
 /// `POST /channels/{channel}/close`
 pub(super) async fn close(channel: &Channel, request: &Request) -> Result<Response, Problem> {
-    auth::publisher(channel, request).await?;
+    let publisher = auth::publisher(channel, request).await?;
     let config = config::publish().await.map_err(Problem::config)?;
+    limits::admit(&publisher, channel, &config).await?;
     let batch = Batch {
         close: true,
         ..Batch::default()
@@ -77,8 +78,9 @@ pub(super) async fn close(channel: &Channel, request: &Request) -> Result<Respon
 
 /// `DELETE /channels/{channel}`
 pub(super) async fn purge(channel: &Channel, request: &Request) -> Result<Response, Problem> {
-    auth::publisher(channel, request).await?;
+    let publisher = auth::publisher(channel, request).await?;
     let config = config::publish().await.map_err(Problem::config)?;
+    limits::admit(&publisher, channel, &config).await?;
     let purged = committer::purge(channel, config.retention).await;
     purged.map_err(|failure| publish::failed(channel, &failure))?;
     Ok(body::empty(StatusCode::NO_CONTENT))

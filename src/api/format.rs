@@ -5,7 +5,7 @@ mod form;
 mod lines;
 
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::IgnoredAny;
 
 use super::problem::Problem;
@@ -46,6 +46,12 @@ impl Format {
         const ACCEPTED: &str = "accepted are application/json, text/*, application/x-ndjson, \
             application/x-www-form-urlencoded and application/cloudevents+json";
         let refused = |what: &str| Problem::media_type(format_args!("{what}; {ACCEPTED}"));
+        // To unpack it could take any amount of memory.
+        let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+        if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            let detail = "the body has a content-encoding; accepted is only one without";
+            return Err(Problem::media_type(detail));
+        }
         let attributes = Attributes::of(headers)?;
         let mut values = headers.get_all(CONTENT_TYPE).iter();
         let (Some(value), None) = (values.next(), values.next()) else {

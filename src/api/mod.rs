@@ -8,6 +8,7 @@ mod console;
 mod cors;
 mod credentials;
 pub mod format;
+mod limits;
 mod link;
 mod long_poll;
 pub mod path;

@@ -139,6 +139,31 @@ impl Problem {
         )
     }
 
+    /// The body took longer than it may.
+    pub(super) fn body_timeout(millis: u64) -> Self {
+        let seconds = millis / 1_000;
+        let detail = format!("the body did not arrive within {seconds} s; nothing was appended");
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body-timeout",
+            "Body too slow",
+            detail,
+        )
+    }
+
+    /// A rate is exceeded; there is something again in so many milliseconds.
+    pub(super) fn rate_limited(what: impl Display, wait_millis: u64) -> Self {
+        let seconds = wait_millis.div_ceil(1_000).max(1);
+        let detail = format!("{what}; nothing was changed. Try again in {seconds} s");
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate-limited",
+            "Too many requests",
+            detail,
+        )
+        .with(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
     fn denied(
         status: StatusCode,
         title: &'static str,
@@ -236,6 +261,12 @@ impl Problem {
                 "Store unavailable",
                 "the store does not answer; nothing was appended",
                 2,
+            ),
+            Failure::Away(millis) => Self::unavailable(
+                "store",
+                "Store unavailable",
+                "the store has been failing and is left alone for a moment; nothing was appended",
+                millis.div_ceil(1_000).max(1),
             ),
             Failure::Unknown(_) => Self::unavailable(
                 "outcome-unknown",

@@ -1,6 +1,9 @@
 //! `POST /publish/{channel}`: events into the log.
 
+use std::pin::pin;
+
 use bytes::Bytes;
+use futures::future::{Either, select};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LINK};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -12,11 +15,11 @@ use super::body::{self, Request, Response};
 use super::format::{Format, Publication};
 use super::problem::Problem;
 use super::query::Query;
-use super::{accept, auth, link};
+use super::{accept, auth, limits, link};
 use crate::core::channel::Channel;
 use crate::core::log::{Appended, Batch, Failure, Repeat, Retention};
 use crate::platform::config::PublishConfig;
-use crate::platform::{RequestBody, committer, config, log};
+use crate::platform::{RequestBody, clock, committer, config, log};
 
 const EVENT_ID: HeaderName = HeaderName::from_static("event-id");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -28,8 +31,10 @@ const REPRESENTATION: &str = "return=representation";
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
 pub(super) async fn publish(channel: &Channel, request: Request) -> Result<Response, Problem> {
-    auth::publisher(channel, &request).await?;
     let config = config::publish().await.map_err(Problem::config)?;
+    limits::check(request.uri().query(), request.headers(), config.limits)?;
+    let publisher = auth::publisher(channel, &request).await?;
+    limits::admit(&publisher, channel, &config).await?;
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query(), &[])?;
     let close = query.flag("close")?.unwrap_or(false);
@@ -37,6 +42,7 @@ pub(super) async fn publish(channel: &Channel, request: Request) -> Result<Respo
     let key = idempotency_key(&parts.headers)?;
     let body = read(&parts, body, &config).await?;
     let publication = format.read(&body, query.get("event"), config.max_event_bytes)?;
+    check_count(publication.events.len(), config.max_batch_events)?;
     let repeat = repeat(key, &publication, &parts, &body)?;
     let appended = append(
         channel,
@@ -159,7 +165,16 @@ fn repeat(
     }))
 }
 
-/// Reads the body, up to the limit.
+fn check_count(events: usize, most: usize) -> Result<(), Problem> {
+    match events <= most {
+        true => Ok(()),
+        false => Err(Problem::too_large(format_args!(
+            "the batch has {events} events; at most {most} are accepted"
+        ))),
+    }
+}
+
+/// Reads the body, up to the limit of bytes and of time.
 async fn read(parts: &Parts, body: RequestBody, config: &PublishConfig) -> Result<Bytes, Problem> {
     let limit = config.max_body_bytes;
     let too_large = || Problem::too_large(format_args!("the body has more than {limit} bytes"));
@@ -170,7 +185,12 @@ async fn read(parts: &Parts, body: RequestBody, config: &PublishConfig) -> Resul
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    match Limited::new(body, limit).collect().await {
+    let read = pin!(Limited::new(body, limit).collect());
+    let timeout = pin!(clock::sleep_millis(config.body_timeout_millis));
+    let Either::Left((read, _)) = select(read, timeout).await else {
+        return Err(Problem::body_timeout(config.body_timeout_millis));
+    };
+    match read {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(error) => Err(Problem::body(format_args!(

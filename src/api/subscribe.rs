@@ -7,17 +7,20 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::{self, Body, Request, Response};
+use super::limits::Seat;
 use super::problem::Problem;
 use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
 use super::reader::Reader;
-use super::{accept, auth, link, long_poll};
+use super::{accept, auth, limits, link, long_poll};
 use crate::core::access::Right;
 use crate::core::channel::Channel;
 use crate::core::log::Start;
-use crate::core::sse::{Cursor, EventType, MAX_CHANNELS};
+use crate::core::sse::{Cursor, EventType, Frames, reconnection_millis};
 use crate::core::stream::{Settings, Step, Stream, Subscription, Types};
 use crate::core::time::{Millis, Mono};
-use crate::platform::{clock, config, random, tail};
+use crate::platform::WriteTimeout;
+use crate::platform::config::SubscribeConfig;
+use crate::platform::{clock, config, limiter, random, tail};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -31,16 +34,21 @@ const MAX_TYPES: usize = 32;
 /// How long a resuming subscriber waits for the heads before its first byte, in milliseconds.
 const FIRST_READ_MILLIS: u64 = 500;
 
+/// How often the reconnection time doubles for those who are turned away.
+const OVERLOAD: u32 = 3;
+
 /// Answers a subscriber to the channel in the path, or else to those in the query.
 pub(super) async fn subscribe(
     in_path: Option<Channel>,
     request: &Request,
 ) -> Result<Response, Problem> {
+    let config = config::subscribe().await.map_err(Problem::config)?;
+    limits::check(request.uri().query(), request.headers(), config.limits)?;
     let credential = auth::subscriber(request).await?;
-    let settings = config::subscribe().await.map_err(Problem::config)?;
+    let settings = config.settings;
     let now = clock::now();
     let query = Query::parse(request.uri().query(), &REPEATED)?;
-    let channels = channels(in_path, &query)?;
+    let channels = channels(in_path, &query, config.max_channels)?;
     auth::may(&credential, Right::Subscribe, &channels)?;
     let given = last_event_id(request.headers(), &query);
     let starts = starts(given.as_deref(), channels.len(), &query, now.wall)?;
@@ -62,8 +70,13 @@ pub(super) async fn subscribe(
         (false, &Method::HEAD) => {
             event_stream(Body::Stream(futures::stream::empty().boxed_local()))
         }
-        (false, _) => open(subscription, settings, now.mono).await,
+        (false, _) => match admit(headers, &config).await {
+            Ok(seat) => open(subscription, settings, seat, now.mono).await,
+            Err(reason) => turned_away(&subscription, settings, reason),
+        },
     };
+    let patience = WriteTimeout(config.write_timeout_millis);
+    response.extensions_mut().insert(patience);
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("accept, last-event-id"));
     if credential.identity().is_some() {
@@ -84,8 +97,28 @@ pub(super) async fn subscribe(
     Ok(response)
 }
 
+/// A seat for a stream, or why there is none.
+async fn admit(headers: &HeaderMap, config: &SubscribeConfig) -> Result<Seat, &'static str> {
+    let seat = Seat::take(config.max_streams).ok_or("there are too many streams")?;
+    if let Some(client) = limits::client(headers) {
+        let admitted = limiter::subscribers(client, config.stream_rate).await;
+        admitted.map_err(|_| "this client opens streams too often")?;
+    }
+    Ok(seat)
+}
+
+/// Says to come back later, in a stream: an `EventSource` would take anything else for the end.
+fn turned_away(subscription: &Subscription, settings: Settings, reason: &str) -> Response {
+    let mut frames = Frames::default();
+    let retry = reconnection_millis(settings.retry_millis, OVERLOAD, random::u64());
+    frames.retry(retry, subscription.given.as_ref());
+    frames.comment(&format!("{reason}; reconnect to resume"));
+    let bytes = Bytes::from(frames.into_bytes());
+    event_stream(Body::Stream(futures::stream::iter([bytes]).boxed_local()))
+}
+
 /// Opens a stream, unless it would have nothing to say.
-async fn open(subscription: Subscription, settings: Settings, now: Mono) -> Response {
+async fn open(subscription: Subscription, settings: Settings, seat: Seat, now: Mono) -> Response {
     let mut channels = subscription.channels.iter();
     let waits = !subscription.live || channels.any(|(_, start)| start.resumes());
     let mut reader = Reader::of(&subscription);
@@ -101,9 +134,10 @@ async fn open(subscription: Subscription, settings: Settings, now: Mono) -> Resp
             return body::empty(StatusCode::NO_CONTENT);
         }
     }
-    let chunks = futures::stream::unfold((stream, reader), |(mut stream, mut reader)| async {
+    let parts = (stream, reader, seat);
+    let chunks = futures::stream::unfold(parts, |(mut stream, mut reader, seat)| async {
         let chunk = chunk(&mut stream, &mut reader).await?;
-        Some((chunk, (stream, reader)))
+        Some((chunk, (stream, reader, seat)))
     });
     event_stream(Body::Stream(chunks.boxed_local()))
 }
@@ -135,7 +169,7 @@ fn event_stream(body: Body) -> Response {
 }
 
 /// The channels to subscribe to, in order.
-fn channels(in_path: Option<Channel>, query: &Query) -> Result<Vec<Channel>, Problem> {
+fn channels(in_path: Option<Channel>, query: &Query, most: usize) -> Result<Vec<Channel>, Problem> {
     let in_query = query.all("channel");
     if let Some(channel) = in_path {
         return match in_query.is_empty() {
@@ -145,9 +179,9 @@ fn channels(in_path: Option<Channel>, query: &Query) -> Result<Vec<Channel>, Pro
             )),
         };
     }
-    if in_query.is_empty() || in_query.len() > MAX_CHANNELS {
+    if in_query.is_empty() || in_query.len() > most {
         return Err(Problem::query(format_args!(
-            "{} channels are named; accepted are 1 to {MAX_CHANNELS}, as /events/a or \
+            "{} channels are named; accepted are 1 to {most}, as /events/a or \
              /events?channel=a&channel=b",
             in_query.len()
         )));

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod channel;
+pub mod limit;
 pub mod log;
 #[cfg(test)]
 mod simulation;

@@ -8,7 +8,7 @@ use crate::core::log::{
     Answer, Batch, Commit, Event, Failure, Lane, Lead, Outcome, Place, Retention, SwapError, Task,
     Work, create_key, head_key,
 };
-use crate::platform::{clock, random, store};
+use crate::platform::{clock, limiter, random, store};
 
 thread_local! {
     static LANES: RefCell<HashMap<Channel, Lane>> = RefCell::new(HashMap::new());
@@ -93,7 +93,22 @@ impl Drop for Member<'_> {
 }
 
 /// Commits `work` to the log of `channel` and says what became of it, and how many swaps were lost.
+/// The store is not asked while it is known to fail.
 async fn commit(channel: &Channel, work: Work, retention: Retention) -> (Outcome, u64) {
+    if let Err(millis) = limiter::circuit(|circuit| circuit.enter(clock::mono())) {
+        return (Err(Failure::Away(millis)), 0);
+    }
+    let (outcome, lost) = carry_out(channel, work, retention).await;
+    limiter::circuit(|circuit| match &outcome {
+        Err(Failure::Store(_) | Failure::Unknown(_)) => {
+            circuit.failed(clock::mono(), random::u64());
+        }
+        _ => circuit.works(),
+    });
+    (outcome, lost)
+}
+
+async fn carry_out(channel: &Channel, work: Work, retention: Retention) -> (Outcome, u64) {
     let mut commit = Commit::new(
         channel.clone(),
         work,

@@ -15,8 +15,13 @@ use spin_sdk::variables;
 
 pub use access::{Door, publishers, subscribers};
 
+use crate::core::limit::Rate;
 use crate::core::log::Retention;
+use crate::core::sse::MAX_CHANNELS;
 use crate::core::stream::Settings;
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60_000;
 
 /// A variable that is missing or has a value that is not accepted. Secrets are not quoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +42,44 @@ pub struct PublishConfig {
     pub max_event_bytes: usize,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
+    /// The most events in a request.
+    pub max_batch_events: usize,
+    /// How long a body may take to arrive, in milliseconds.
+    pub body_timeout_millis: u64,
+    /// How often each credential publishes.
+    pub publish_rate: Option<Rate>,
+    /// How often a channel is published to.
+    pub channel_rate: Option<Rate>,
+    /// What a request may be like.
+    pub limits: RequestLimits,
     /// How much of each log is kept.
     pub retention: Retention,
+}
+
+/// What subscribing needs.
+#[derive(Clone, Copy, Debug)]
+pub struct SubscribeConfig {
+    /// How streams behave.
+    pub settings: Settings,
+    /// The most channels in a stream.
+    pub max_channels: usize,
+    /// The most streams of an instance at a time.
+    pub max_streams: usize,
+    /// How often a client opens a stream.
+    pub stream_rate: Option<Rate>,
+    /// A client that takes nothing for so long is let go, in milliseconds.
+    pub write_timeout_millis: u64,
+    /// What a request may be like.
+    pub limits: RequestLimits,
+}
+
+/// What a request may be like, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// The longest query.
+    pub query_bytes: usize,
+    /// The longest header that is read.
+    pub header_bytes: usize,
 }
 
 /// Whose pages may use this server, beside its own.
@@ -55,7 +96,7 @@ pub enum Origins {
 thread_local! {
     static ORIGINS: OnceCell<Rc<Origins>> = const { OnceCell::new() };
     static PUBLISH: OnceCell<Rc<PublishConfig>> = const { OnceCell::new() };
-    static SUBSCRIBE: OnceCell<Settings> = const { OnceCell::new() };
+    static SUBSCRIBE: OnceCell<SubscribeConfig> = const { OnceCell::new() };
 }
 
 /// What publishing needs.
@@ -69,6 +110,11 @@ pub async fn publish() -> Result<Rc<PublishConfig>, ConfigError> {
     let config = Rc::new(PublishConfig {
         max_event_bytes: size("max_event_bytes", 1..=65_536).await?,
         max_body_bytes: size("max_body_bytes", 1..=16_777_216).await?,
+        max_batch_events: size("max_batch_events", 1..=1_000_000).await?,
+        body_timeout_millis: seconds("body_timeout_seconds", 1..=3_600).await?,
+        publish_rate: rate("publish_rate", SECOND).await?,
+        channel_rate: rate("channel_rate", SECOND).await?,
+        limits: limits().await?,
         retention: Retention {
             events: number("retention_events", 1..=10_000_000).await?,
             bytes: number("retention_bytes", 65_536..=67_108_864).await?,
@@ -82,9 +128,9 @@ pub async fn publish() -> Result<Rc<PublishConfig>, ConfigError> {
 ///
 /// # Errors
 /// Names the first variable that is missing or not accepted.
-pub async fn subscribe() -> Result<Settings, ConfigError> {
-    if let Some(settings) = SUBSCRIBE.with(|cell| cell.get().copied()) {
-        return Ok(settings);
+pub async fn subscribe() -> Result<SubscribeConfig, ConfigError> {
+    if let Some(config) = SUBSCRIBE.with(|cell| cell.get().copied()) {
+        return Ok(config);
     }
     let poll_min = number("poll_min_ms", 1..=60_000).await?;
     let settings = Settings {
@@ -94,7 +140,15 @@ pub async fn subscribe() -> Result<Settings, ConfigError> {
         patience_millis: seconds("store_patience_seconds", 1..=3_600).await?,
         poll_millis: (poll_min, number("poll_max_ms", poll_min..=60_000).await?),
     };
-    Ok(SUBSCRIBE.with(|cell| *cell.get_or_init(|| settings)))
+    let config = SubscribeConfig {
+        settings,
+        max_channels: size("max_channels", 1..=MAX_CHANNELS as u64).await?,
+        max_streams: size("max_streams", 1..=100_000).await?,
+        stream_rate: rate("stream_rate", MINUTE).await?,
+        write_timeout_millis: seconds("write_timeout_seconds", 1..=3_600).await?,
+        limits: limits().await?,
+    };
+    Ok(SUBSCRIBE.with(|cell| *cell.get_or_init(|| config)))
 }
 
 /// Whose pages may use this server.
@@ -147,6 +201,18 @@ impl Origins {
             .then(|| HeaderValue::from_str(origin).ok())
             .flatten()
     }
+}
+
+async fn limits() -> Result<RequestLimits, ConfigError> {
+    Ok(RequestLimits {
+        query_bytes: size("max_query_bytes", 1..=65_536).await?,
+        header_bytes: size("max_header_bytes", 256..=65_536).await?,
+    })
+}
+
+/// So many in each period; 0 is no limit.
+async fn rate(name: &str, period_millis: u64) -> Result<Option<Rate>, ConfigError> {
+    Ok(Rate::new(number(name, 0..=100_000).await?, period_millis))
 }
 
 async fn text(name: &str) -> Result<String, ConfigError> {

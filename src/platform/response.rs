@@ -4,13 +4,13 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::LocalBoxStream;
 use http::Response;
-use http_body_util::Full;
 use spin_sdk::http::IntoResponse;
 use spin_sdk::wasip3::http::types;
 use spin_sdk::wasip3::http_compat::BodyWriter;
 use spin_sdk::wasip3::spawn;
 
 use super::carrier;
+use super::write::{WriteTimeout, Writing};
 
 /// What a response carries.
 pub enum Body {
@@ -33,26 +33,31 @@ impl IntoResponse for Outgoing {
         let (response, _) = types::Response::new(headers, Some(bytes), result);
         // The only codes refused are those that no `StatusCode` is.
         let _ = response.set_status_code(head.status.as_u16());
+        let timeout = head.extensions.get().copied().unwrap_or_default();
         match body {
-            Body::Full(bytes) => spawn(async move {
-                // A client that has gone needs no answer.
-                let _ = writer.send_http_body(&mut Full::new(bytes)).await;
-            }),
-            Body::Stream(chunks) => spawn(carrier::carry(write(chunks, writer))),
+            Body::Full(bytes) => {
+                let chunk = futures::stream::iter([bytes]).boxed_local();
+                spawn(write_all(chunk, writer, timeout));
+            }
+            Body::Stream(chunks) => spawn(carrier::carry(write_all(chunks, writer, timeout))),
         }
         Ok(response)
     }
 }
 
-/// Writes until the stream ends or the client is gone.
-async fn write(mut chunks: LocalBoxStream<'static, Bytes>, mut writer: BodyWriter) {
-    while let Some(chunk) = chunks.next().await {
-        let unwritten = writer.stream_writer.write_all(chunk.into()).await;
-        if !unwritten.is_empty() {
+/// Writes until the stream ends or the client is gone, or as good as gone.
+async fn write_all(
+    mut chunks: LocalBoxStream<'static, Bytes>,
+    writer: BodyWriter,
+    timeout: WriteTimeout,
+) {
+    let mut writing = Writing::new(writer.stream_writer, timeout);
+    while let Some(chunk) = writing.next(&mut chunks).await {
+        if !chunk.is_empty() && !writing.write(chunk).await {
             return;
         }
     }
-    drop(writer.stream_writer);
-    // As above.
+    drop(writing);
+    // A client that has gone needs no end.
     let _ = writer.result_writer.write(Ok(None)).await;
 }

@@ -26,20 +26,31 @@ thread_local! {
 /// # Errors
 /// What the store said.
 pub async fn get(key: &str) -> Result<Option<Bytes>, String> {
-    let store = match STORE.with(|cell| cell.get().cloned()) {
-        Some(store) => store,
-        None => {
-            let opened = Store::open(LABEL)
-                .await
-                .map_err(|error| format!("opening the store: {error}"))?;
-            STORE.with(|cell| cell.get_or_init(|| Rc::new(opened)).clone())
-        }
-    };
-    let value = store
+    let value = opened()
+        .await?
         .get(key)
         .await
         .map_err(|error| format!("get {key}: {error}"))?;
     Ok(value.map(Bytes::from))
+}
+
+/// Stores a value.
+///
+/// # Errors
+/// What the store said; it may be stored then.
+pub async fn set(key: &str, value: &[u8]) -> Result<(), String> {
+    let stored = opened().await?.set(key, value).await;
+    stored.map_err(|error| format!("set {key}: {error}"))
+}
+
+async fn opened() -> Result<Rc<Store>, String> {
+    if let Some(store) = STORE.with(|cell| cell.get().cloned()) {
+        return Ok(store);
+    }
+    let opened = Store::open(LABEL)
+        .await
+        .map_err(|error| format!("opening the store: {error}"))?;
+    Ok(STORE.with(|cell| cell.get_or_init(|| Rc::new(opened)).clone()))
 }
 
 fn bucket() -> Result<Rc<wasi_store::Bucket>, String> {

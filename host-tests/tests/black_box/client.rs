@@ -169,7 +169,7 @@ impl Request {
 
 impl Answer {
     /// Takes a response apart whose body ends with the connection or has a known length.
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text
             .split_once("\r\n\r\n")

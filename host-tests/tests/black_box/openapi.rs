@@ -22,7 +22,9 @@ use crate::tokens::mint::{Site, token_for};
 
 /// What is described and cannot be provoked by a request: the tests that can stop or spoil the store
 /// or the settings provoke it.
-const NOT_PROVOKED: [(&str, &str); 2] = [
+const NOT_PROVOKED: [(&str, &str); 4] = [
+    ("408", "it takes more time than a test has"),
+    ("429", "it takes a rate, which is off"),
     ("500", "it takes a bad setting or a spoiled log"),
     (
         "503",

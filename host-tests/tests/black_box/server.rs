@@ -118,7 +118,13 @@ pub(crate) struct Host {
 impl Host {
     /// A host that uses the component as the shared one has built it.
     pub(crate) fn start(state_dir: &Path, variables: &[&str]) -> Self {
+        Self::start_with(state_dir, variables, &[])
+    }
+
+    /// The same, with options of the host.
+    pub(crate) fn start_with(state_dir: &Path, variables: &[&str], options: &[&str]) -> Self {
         let mut arguments = vec!["--no-build"];
+        arguments.extend(options);
         for variable in variables {
             arguments.extend(["--variable", variable]);
         }
@@ -184,6 +190,21 @@ impl Host {
     pub(crate) fn kill(&mut self) {
         self.signal("-KILL");
         self.guardian.wait().unwrap();
+    }
+
+    /// How many file descriptors the host has open, where the system tells.
+    pub(crate) fn descriptors(&self) -> Option<usize> {
+        let folder = format!("/proc/{}/fd", self.process);
+        Some(std::fs::read_dir(folder).ok()?.count())
+    }
+
+    /// The memory of the host in KiB, where the system tells.
+    pub(crate) fn kibibytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process)).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
     }
 
     /// What the host has written to standard error so far.

@@ -144,7 +144,7 @@ async fn polling_is_frequent_after_activity_and_decays_to_twice_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_client_costs_no_reads_of_the_store() {
-    let site = Site::new();
+    let site = Site::with(&[("write_timeout_seconds", "3600")]);
     site.publish_run(1, 600, 2_000).await;
     let mut subscriber = site.subscribe("?last_event_id=earliest").await;
     subscriber.read_opening().await;

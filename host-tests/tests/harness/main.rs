@@ -17,6 +17,7 @@ mod life;
 mod long_poll;
 mod misfortune;
 mod outage;
+mod overload;
 mod read_faults;
 mod replay;
 mod restart;

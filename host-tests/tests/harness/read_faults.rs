@@ -108,7 +108,8 @@ async fn a_live_stream_is_exact_while_reads_fail_and_are_stale_all_the_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_segment_that_retention_deletes_under_a_slow_reader_is_a_gap_and_not_an_end() {
-    let site = Site::with(&[("retention_events", "20")]);
+    let patient = ("write_timeout_seconds", "3600");
+    let site = Site::with(&[("retention_events", "20"), patient]);
     site.publish_run(1, 100, BYTES).await;
     let oldest = site.log().await[0].seq();
     let mut subscriber = site.subscribe("?last_event_id=earliest").await;

@@ -36,6 +36,9 @@ const AWAIT_CREATOR_MILLIS: u64 = 10;
 /// The first and the longest wait before a lost swap is tried again.
 const BACKOFF_MILLIS: (u64, u64) = (1, 32);
 
+/// The longest wait once the store has failed: dozens of instances may be at it.
+const FAILED_MILLIS: u64 = 512;
+
 /// A commit on its way.
 #[derive(Debug)]
 pub struct Commit {
@@ -377,7 +380,8 @@ impl Commit {
         if now.mono.since(self.started) > patience {
             return self.give_up();
         }
-        let (shortest, longest) = BACKOFF_MILLIS;
+        let (shortest, lost) = BACKOFF_MILLIS;
+        let longest = self.last_error.as_ref().map_or(lost, |_| FAILED_MILLIS);
         let longest = longest.min(shortest << self.attempts.min(16));
         self.attempts += 1;
         Task::Sleep(self.random.u64(shortest..=longest))

@@ -75,6 +75,9 @@ pub enum Failure {
     Contended,
     /// The store does not work. Nothing was appended.
     Store(String),
+    /// The store has been failing and was not asked; it is worth a try in so many milliseconds.
+    /// Nothing was appended.
+    Away(u64),
     /// The store failed in mid-commit and has not worked since: the events may be in the log.
     Unknown(String),
     /// The stored head cannot be used. Nothing was appended.

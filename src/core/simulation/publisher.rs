@@ -166,7 +166,7 @@ impl Publisher {
             }
             Task::Failed(failure) => {
                 let told = match failure {
-                    Failure::Contended | Failure::Store(_) => Told::NotAppended,
+                    Failure::Contended | Failure::Store(_) | Failure::Away(_) => Told::NotAppended,
                     Failure::Unknown(_) => Told::Unknown,
                     Failure::Format(error) => unreachable!("{error}"),
                 };

@@ -5,6 +5,7 @@ mod gaps;
 mod life;
 mod polling;
 mod several;
+mod storm;
 mod trouble;
 
 use std::collections::{HashMap, HashSet};

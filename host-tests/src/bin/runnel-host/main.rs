@@ -14,7 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 use runnel_host::store::Sqlite;
-use runnel_host::{Application, Build, Host, Server};
+use runnel_host::{Application, Build, Host, ServeOptions, Server};
 use tokio::net::TcpListener;
 use tokio::signal;
 
@@ -68,7 +68,12 @@ async fn run(cli: Cli) -> Result<()> {
         missing.join(", ")
     );
     let host = host(&application, store, &variables)?;
-    let server = host.serve(listener)?;
+    let options = ServeOptions {
+        head_timeout: cli.head_timeout,
+        write_timeout: cli.write_timeout,
+        ..ServeOptions::default()
+    };
+    let server = host.serve_with(listener, options)?;
     announce(&server, token.as_ref(), &data);
     wait_for_a_signal().await?;
     stop(server).await;
