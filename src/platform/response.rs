@@ -10,7 +10,7 @@ use spin_sdk::wasip3::http_compat::BodyWriter;
 use spin_sdk::wasip3::spawn;
 
 use super::carrier;
-use super::write::{WriteTimeout, Writing};
+use super::write::{WriteTimeout, write};
 
 /// What a response carries.
 pub enum Body {
@@ -34,13 +34,11 @@ impl IntoResponse for Outgoing {
         // The only codes refused are those that no `StatusCode` is.
         let _ = response.set_status_code(head.status.as_u16());
         let timeout = head.extensions.get().copied().unwrap_or_default();
-        match body {
-            Body::Full(bytes) => {
-                let chunk = futures::stream::iter([bytes]).boxed_local();
-                spawn(write_all(chunk, writer, timeout));
-            }
-            Body::Stream(chunks) => spawn(carrier::carry(write_all(chunks, writer, timeout))),
-        }
+        let chunks = match body {
+            Body::Full(bytes) => futures::stream::iter([bytes]).boxed_local(),
+            Body::Stream(chunks) => chunks,
+        };
+        spawn(carrier::carry(write_all(chunks, writer, timeout)));
         Ok(response)
     }
 }
@@ -48,16 +46,15 @@ impl IntoResponse for Outgoing {
 /// Writes until the stream ends or the client is gone, or as good as gone.
 async fn write_all(
     mut chunks: LocalBoxStream<'static, Bytes>,
-    writer: BodyWriter,
+    mut writer: BodyWriter,
     timeout: WriteTimeout,
 ) {
-    let mut writing = Writing::new(writer.stream_writer, timeout);
-    while let Some(chunk) = writing.next(&mut chunks).await {
-        if !chunk.is_empty() && !writing.write(chunk).await {
+    while let Some(chunk) = chunks.next().await {
+        if !chunk.is_empty() && !write(&mut writer.stream_writer, chunk, timeout).await {
             return;
         }
     }
-    drop(writing);
+    drop(writer.stream_writer);
     // A client that has gone needs no end.
     let _ = writer.result_writer.write(Ok(None)).await;
 }

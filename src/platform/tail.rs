@@ -110,10 +110,12 @@ async fn read_since(channel: &Channel, read: Mono) -> Result<HeadRead, String> {
     let value = store::get(&key).await?;
     let known = TAILS.with_borrow(|tails| {
         let newest = tails.get(channel)?.newest.as_ref()?;
-        (newest.value == value).then(|| newest.head.clone())
+        let (head, stored) = newest.head.as_ref().zip(newest.value.as_ref())?;
+        let bytes = value.as_ref()?;
+        head.is_stored_as(stored, bytes).then(|| head.clone())
     });
     let head = match (known, &value) {
-        (Some(head), _) => head,
+        (Some(head), _) => Some(head),
         (None, None) => None,
         (None, Some(bytes)) => {
             let head = Head::decode(&key, bytes).map_err(|error| error.to_string())?;

@@ -206,13 +206,15 @@ async fn a_channel_over_its_rate_does_not_hold_up_others() {
         Channel::on(host.server.clone()),
         Channel::on(host.server.clone()),
     );
+    let start = std::time::Instant::now();
     let flooding = tokio::spawn(flood(vec![busy; 8], Duration::from_secs(2)));
     for number in 0..10 {
         quiet.say(number.to_string()).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let (accepted, refused) = flooding.await.unwrap();
-    assert!((8..=18).contains(&accepted), "{accepted}");
+    let most = 8 + 5 * start.elapsed().as_secs();
+    assert!((8..=most).contains(&accepted), "{accepted} of {most}");
     assert!(refused > 50, "{refused}");
     assert_eq!(quiet.log().await.len(), 10);
 }

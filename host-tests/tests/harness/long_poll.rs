@@ -141,6 +141,8 @@ async fn who_waits_is_answered_as_soon_as_the_store_works_again() {
 async fn an_answer_that_the_store_cut_short_is_kept_by_no_cache() {
     let site = prepare().await;
     let first = site.log().await.remove(0).id;
+    // Until then its instance knows the segments.
+    sleep(Duration::from_secs(5)).await;
     site.befall(|call| match call.operation {
         Operation::Get if call.key.starts_with("seg!") => Fault::ErrorBefore,
         _ => Fault::None,

@@ -224,6 +224,15 @@ impl Head {
         Ok(bytes)
     }
 
+    /// Whether `bytes` are this head, which was stored as `stored`. The inline records are not looked
+    /// into: each commit draws a number that stands before them.
+    #[must_use]
+    pub fn is_stored_as(&self, stored: &[u8], bytes: &[u8]) -> bool {
+        let before_records = stored.len().checked_sub(self.inline.records.len());
+        stored.len() == bytes.len()
+            && before_records.is_some_and(|end| stored.get(..end) == bytes.get(..end))
+    }
+
     /// Reads a stored head. The inline records are shared with `bytes`, not copied, and not looked
     /// into.
     ///
@@ -364,6 +373,14 @@ pub(super) mod tests {
         fn every_head_is_read_back(head in heads()) {
             let bytes = head.encode().unwrap().into();
             prop_assert_eq!(Head::decode("head!x", &bytes), Ok(head));
+        }
+
+        /// Law: a head is told from every other by what stands before its records.
+        #[test]
+        fn a_head_is_known_by_its_bytes(head in heads(), other in heads()) {
+            let (stored, other) = (head.encode().unwrap(), other.encode().unwrap());
+            prop_assert!(head.is_stored_as(&stored, &stored.clone()));
+            prop_assert_eq!(head.is_stored_as(&stored, &other), stored == other);
         }
 
         /// Law: no bytes make reading a head panic, nor do the records it claims.
