@@ -5,6 +5,7 @@ mod gaps;
 mod life;
 mod polling;
 mod several;
+mod sharing;
 mod storm;
 mod trouble;
 

@@ -1,0 +1,113 @@
+//! Streams that send what others have encoded.
+
+use super::*;
+use crate::core::sse::{EventId, Seq};
+
+fn sharing(world: &World, frames: &SharedFrames, start: Start) -> Stream {
+    world.open(start).sharing(frames.clone())
+}
+
+/// What a stream sends, but for its first block, which has a random reconnection time.
+fn events(sent: &str) -> &str {
+    sent.split_once("\n\n").map_or("", |(_, rest)| rest)
+}
+
+#[test]
+fn a_second_stream_is_served_without_a_segment_being_read() {
+    let mut world = World::with_events(300, 1_000);
+    let frames = SharedFrames::new(1 << 20);
+    let first = world.open(Start::Earliest);
+    let alone = world.sent(&mut { first }, 100);
+    let mut first = sharing(&world, &frames, Start::Earliest);
+    let shared = world.sent(&mut first, 100);
+    assert_eq!(seqs(&shared), (1..=300).collect::<Vec<_>>());
+    assert_eq!(events(&shared), events(&alone));
+    // The log is all there is to read; its segments are gone, and nobody needs them.
+    world.segments.clear();
+    let mut second = sharing(&world, &frames, Start::Earliest);
+    assert_eq!(events(&world.sent(&mut second, 100)), events(&alone));
+    let filtered = Subscription {
+        types: Types::Only(vec!["message".to_owned()]),
+        ..subscription(Start::Earliest, true)
+    };
+    let mut filtered = Stream::new(filtered, SETTINGS, 1, Mono(world.now)).sharing(frames.clone());
+    let sent = world.sent(&mut filtered, 100);
+    assert!(
+        seqs(&sent).is_empty(),
+        "one that leaves something out reads for itself"
+    );
+}
+
+#[test]
+fn what_was_purged_or_dropped_is_not_sent_although_it_is_still_shared() {
+    let mut world = World::with_events(100, 1_000);
+    let frames = SharedFrames::new(1 << 20);
+    let mut first = sharing(&world, &frames, Start::Earliest);
+    assert_eq!(seqs(&world.sent(&mut first, 100)).len(), 100);
+    world.retention.events = 20;
+    world.publish("one more");
+    let mut late = sharing(&world, &frames, Start::Earliest);
+    let sent = seqs(&world.sent(&mut late, 100));
+    assert_eq!(sent.last(), Some(&101));
+    assert!(sent.len() < 50, "{}", sent.len());
+    world.head = Some(Head::new(Epoch::from_random(8)));
+    let mut later = sharing(&world, &frames, after("000007-3"));
+    let sent = world.sent(&mut later, 100);
+    assert!(sent.contains("\"reason\":\"reset\""), "{sent}");
+    assert!(seqs(&sent).is_empty());
+}
+
+#[test]
+fn live_streams_send_what_the_first_to_look_has_encoded() {
+    let mut world = World::new();
+    world.publish("first");
+    world.now += 10;
+    let frames = SharedFrames::new(1 << 20);
+    let mut streams: Vec<_> = (0..3)
+        .map(|_| sharing(&world, &frames, Start::Last(1)))
+        .collect();
+    for stream in &mut streams {
+        world.sent(stream, 0);
+    }
+    for seq in 2..=50 {
+        world.publish(&format!("{seq}"));
+        let chunks: Vec<_> = streams
+            .iter_mut()
+            .map(|stream| world.sent(stream, 5))
+            .collect();
+        for chunk in chunks {
+            assert_eq!(chunk, format!("data: {seq}\nid: 000007-{seq}\n\n"));
+        }
+        let last = EventId {
+            epoch: Epoch::from_random(7),
+            seq: Seq(seq - 1),
+        };
+        assert!(frames.after(&"demo".parse().unwrap(), last).is_some());
+    }
+}
+
+proptest! {
+    /// Law: whoever came before and whatever was forgotten, a stream that shares sends the events that
+    /// it would have sent alone.
+    #[test]
+    fn sharing_changes_nothing(
+        sizes in prop::collection::vec(1_usize..6_000, 1..60),
+        starts in prop::collection::vec(0_u64..60, 1..12),
+        limit in 0_usize..200_000,
+    ) {
+        let mut world = World::new();
+        for size in sizes {
+            world.publish(&"x".repeat(size));
+            world.now += 1;
+        }
+        let frames = SharedFrames::new(limit);
+        for start in starts {
+            let start = after(&format!("000007-{start}"));
+            let mut alone = world.open(start.clone());
+            let alone = world.sent(&mut alone, 5);
+            let mut shared = sharing(&world, &frames, start);
+            let shared = world.sent(&mut shared, 5);
+            prop_assert_eq!(events(&shared), events(&alone));
+        }
+    }
+}
