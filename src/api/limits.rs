@@ -86,7 +86,7 @@ impl Seat {
     pub(super) fn take(seats: usize) -> Option<Self> {
         let taken = STREAMS.get();
         (taken < seats).then(|| {
-            STREAMS.set(taken + 1);
+            STREAMS.set(taken.saturating_add(1));
             Self(())
         })
     }

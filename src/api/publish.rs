@@ -228,6 +228,8 @@ fn digest(parts: &[&[u8]]) -> [u8; 16] {
         hash.update(part);
     }
     let mut digest = [0; 16];
-    digest.copy_from_slice(&hash.finalize()[..16]);
+    for (byte, hashed) in digest.iter_mut().zip(hash.finalize()) {
+        *byte = hashed;
+    }
     digest
 }

@@ -13,7 +13,8 @@ const NANOS_PER_MILLI: u64 = 1_000_000;
 #[must_use]
 pub fn now() -> Now {
     let wall = wall_clock::now();
-    let millis = wall.seconds.saturating_mul(1000) + u64::from(wall.nanoseconds) / NANOS_PER_MILLI;
+    let seconds = wall.seconds.saturating_mul(1000);
+    let millis = seconds.saturating_add(u64::from(wall.nanoseconds) / NANOS_PER_MILLI);
     Now {
         mono: mono(),
         wall: Millis(millis),

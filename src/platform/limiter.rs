@@ -50,7 +50,7 @@ pub async fn publishers(subject: Subject, rate: Option<Rate>) -> Result<(), u64>
         match take(subject, rate, wanted) {
             Ok(answer) => return answer,
             Err(SwapError::Lost) => {
-                clock::sleep_millis(1 + random::u64() % LOST_MILLIS).await;
+                clock::sleep_millis((random::u64() % LOST_MILLIS).saturating_add(1)).await;
             }
             Err(SwapError::Store(error)) => {
                 circuit(|circuit| circuit.failed(clock::mono(), random::u64()));
@@ -86,7 +86,7 @@ fn take(subject: Subject, rate: Rate, wanted: u64) -> Result<Result<(), u64>, Sw
     let taken = slot.take(subject, rate, wanted, clock::now().wall);
     if taken.is_ok() {
         cas.swap(&slot.encode())?;
-        SWAPPED.set(SWAPPED.get() + 1);
+        SWAPPED.set(SWAPPED.get().saturating_add(1));
     }
     // Swaps sort out those who ask together.
     Ok(remember(subject, rate, (wanted, taken), 0))

@@ -87,13 +87,13 @@ impl Kept {
         }
         self.by_key.insert(key.to_owned(), value.clone());
         self.order.push_back(key.to_owned());
-        self.bytes += value.len();
+        self.bytes = self.bytes.saturating_add(value.len());
         while self.bytes > KEPT_BYTES {
             let oldest = self.order.pop_front();
             let Some(value) = oldest.and_then(|key| self.by_key.remove(&key)) else {
                 break;
             };
-            self.bytes -= value.len();
+            self.bytes = self.bytes.saturating_sub(value.len());
         }
     }
 }

@@ -22,16 +22,16 @@ struct Line<'a> {
 pub(super) fn read(text: &str, max_event_bytes: usize) -> Result<Publication, Problem> {
     let mut events = vec![];
     let mut bytes = 0;
-    for (place, line) in text.split('\n').enumerate() {
+    for (number, line) in (1_u64..).zip(text.split('\n')) {
         let line = line.trim_end_matches('\r');
         if line.is_empty() {
             continue;
         }
-        let at = |detail: String| format!("line {}: {detail}", place + 1);
+        let at = |detail: String| format!("line {number}: {detail}");
         let event = event(line).map_err(|detail| Problem::body(at(detail)))?;
         check_size(&event.data, max_event_bytes)
             .map_err(|detail| Problem::too_large(at(detail)))?;
-        bytes += event.bytes();
+        bytes = event.bytes().saturating_add(bytes);
         if bytes > MAX_GROUP_BYTES {
             let detail = format!(
                 "with this line the batch exceeds {MAX_GROUP_BYTES} bytes, the most that is appended as one"

@@ -123,7 +123,10 @@ impl Issuer {
         else {
             return Err(Refusal::Malformed);
         };
-        let signed = &token[..header.len() + 1 + payload.len()];
+        let signed = token
+            .strip_suffix(signature)
+            .and_then(|token| token.strip_suffix(b"."))
+            .ok_or(Refusal::Malformed)?;
         let header: Header = decode(header).ok_or(Refusal::Malformed)?;
         let signature = BASE64.decode(signature).map_err(|_| Refusal::Malformed)?;
         if header.alg != self.keys.algorithm().name() {

@@ -176,13 +176,12 @@ impl Keys {
                 keys.collect::<Result<Vec<_>, KeyError>>()?
             }
             (_, false, _) => {
-                let starts = text.match_indices(PEM_BEGIN).map(|(at, _)| at);
-                let starts: Vec<usize> = starts.chain([text.len()]).collect();
-                if starts[0] != 0 {
+                let mut blocks = text.split(PEM_BEGIN);
+                if blocks.next() != Some("") {
                     return Err(KeyError::Pem(algorithm));
                 }
-                let blocks = starts.windows(2).map(|ends| text[ends[0]..ends[1]].trim());
-                let keys = blocks.map(|pem| Ok((None, Key::pem(algorithm, pem)?)));
+                let blocks = blocks.map(|block| format!("{PEM_BEGIN}{}", block.trim_end()));
+                let keys = blocks.map(|pem| Ok((None, Key::pem(algorithm, &pem)?)));
                 keys.collect::<Result<Vec<_>, KeyError>>()?
             }
         };

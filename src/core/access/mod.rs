@@ -119,7 +119,7 @@ impl Credential {
 
 fn digest(token: &[u8]) -> String {
     let mut identity = "token:".to_owned();
-    for byte in &Sha256::digest(token)[..8] {
+    for byte in Sha256::digest(token).iter().take(8) {
         _ = write!(identity, "{byte:02x}");
     }
     identity

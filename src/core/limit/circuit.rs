@@ -1,6 +1,8 @@
 //! A circuit in front of a store that fails: publishers are answered at once instead of after a
 //! wait, and the store is left alone but for a probe now and then.
 
+use std::num::NonZeroU64;
+
 use crate::core::time::Mono;
 
 /// So many failures in a row open the circuit.
@@ -70,19 +72,22 @@ impl Circuit {
     /// The store has failed. `random`, any number, keeps instances from probing together.
     pub fn failed(&mut self, now: Mono, random: u64) {
         let times = match self.state {
-            State::Closed { failures } if failures + 1 < FAILURES => {
-                let failures = failures + 1;
-                self.state = State::Closed { failures };
-                return;
-            }
-            State::Closed { .. } => 1,
+            State::Closed { failures } => match failures.saturating_add(1) {
+                failures if failures < FAILURES => {
+                    self.state = State::Closed { failures };
+                    return;
+                }
+                _ => 1,
+            },
             // Of one that had entered before it opened: nothing new.
             State::Open { .. } => return,
             State::Probing { times, .. } => times.saturating_add(1),
         };
         let (shortest, longest) = OPEN_MILLIS;
-        let base = longest.min(shortest << (times - 1).min(10));
-        let until = now.after(base + random % (base / 2 + 1));
+        let base =
+            longest.min(shortest.saturating_mul(2_u64.saturating_pow(times.saturating_sub(1))));
+        let until =
+            now.after(base.saturating_add(random % NonZeroU64::MIN.saturating_add(base / 2)));
         self.state = State::Open { until, times };
     }
 }

@@ -1,5 +1,7 @@
 //! What an instance has taken and not yet spent.
 
+use std::num::NonZeroU64;
+
 use super::{Rate, Subject};
 use crate::core::time::Mono;
 
@@ -48,15 +50,17 @@ impl Leases {
         let Some(lease) = self.of(subject) else {
             return Spending::Take(1);
         };
-        if lease.left > 0 && now < lease.until {
-            lease.left -= 1;
+        if let Some(left) = lease.left.checked_sub(1)
+            && now < lease.until
+        {
+            lease.left = left;
             return Spending::Spent;
         }
         if now < lease.refused_until {
             return Spending::Refused(lease.refused_until.since(now));
         }
         Spending::Take(match lease.is_recent(now) {
-            true => (lease.taken * 2).min(rate.largest_lease()),
+            true => lease.taken.saturating_mul(2).min(rate.largest_lease()),
             // The last one was too much, or long ago.
             false => 1,
         })
@@ -96,7 +100,8 @@ impl Leases {
     /// longer: `random`, any number, keeps instances from asking together.
     pub fn refused(&mut self, subject: Subject, rate: Rate, millis: u64, random: u64, now: Mono) {
         let wait = millis.max(rate.largest_lease_millis());
-        let refused_until = now.after(wait + random % (wait / 2 + 1));
+        let refused_until =
+            now.after(wait.saturating_add(random % NonZeroU64::MIN.saturating_add(wait / 2)));
         self.remember(
             Lease {
                 subject,

@@ -66,9 +66,10 @@ impl Slot {
         // Nobody owes more than everything; a clock that was ahead may have said so.
         let most = now.saturating_add(rate.full_micros());
         let owed = self.earned(subject, now).clamp(now, most);
+        let free = most.saturating_sub(owed);
         let permit = rate.permit_micros();
-        match (most - owed) / permit {
-            0 => Err((permit - (most - owed)).div_ceil(1_000).max(1)),
+        match free.checked_div(permit).unwrap_or_default() {
+            0 => Err(permit.saturating_sub(free).div_ceil(1_000).max(1)),
             left => {
                 let taken = wanted.clamp(1, left);
                 let earned = owed.saturating_add(taken.saturating_mul(permit));

@@ -32,7 +32,10 @@ impl NewEvent {
     /// About how many bytes it takes in the log.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.event_type.as_ref().map_or(0, String::len) + self.data.len() + 16
+        let event_type = self.event_type.as_ref().map_or(0, String::len);
+        event_type
+            .saturating_add(self.data.len())
+            .saturating_add(16)
     }
 }
 
@@ -51,7 +54,8 @@ impl Batch {
     /// About how many bytes its events take in the log.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.events.iter().map(NewEvent::bytes).sum()
+        let sizes = self.events.iter().map(NewEvent::bytes);
+        sizes.fold(0, usize::saturating_add)
     }
 }
 
@@ -187,7 +191,7 @@ pub fn append(
             }
             .encode(&mut records)?;
         }
-        count += appended.count;
+        count = appended.count.saturating_add(count);
         next.closed = batch.close;
         remember(&mut next, batch, &appended, now);
         changed = true;
@@ -313,7 +317,7 @@ fn record_commit(head: &mut Head, commit: Committed) {
 /// own; large batches share one between them, as long as the head stays small enough.
 fn is_worth_sealing(inline: &Run, records: &[u8]) -> bool {
     let large = records.len() >= segment::SEGMENT_BYTES / 2;
-    !large || inline.records.len() + records.len() > MAX_GROUP_BYTES
+    !large || inline.records.len().saturating_add(records.len()) > MAX_GROUP_BYTES
 }
 
 /// Moves full segments out of the inline records, which are all committed (see [`segment`]).
@@ -340,7 +344,7 @@ fn seal(head: &mut Head) -> Result<Vec<(SegmentRef, Bytes)>, postcard::Error> {
 fn extended(inline: &Run, records: &[u8], count: u64) -> Run {
     Run {
         first: inline.first,
-        count: inline.count + count,
+        count: inline.count.saturating_add(count),
         records: [&inline.records, records].concat().into(),
     }
 }

@@ -168,7 +168,7 @@ impl Commit {
                 0 => self.swapped = Some(plan),
                 // Every head is different, so the swap can no longer take place.
                 1..=RECENT_COMMITS => {
-                    self.lost_swaps += 1;
+                    self.lost_swaps = self.lost_swaps.saturating_add(1);
                     self.stray(&plan);
                 }
                 _ => {
@@ -382,8 +382,8 @@ impl Commit {
         }
         let (shortest, lost) = BACKOFF_MILLIS;
         let longest = self.last_error.as_ref().map_or(lost, |_| FAILED_MILLIS);
-        let longest = longest.min(shortest << self.attempts.min(16));
-        self.attempts += 1;
+        let longest = longest.min(shortest.saturating_mul(2_u64.saturating_pow(self.attempts)));
+        self.attempts = self.attempts.saturating_add(1);
         Task::Sleep(self.random.u64(shortest..=longest))
     }
 

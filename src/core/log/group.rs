@@ -89,7 +89,7 @@ impl Lane {
         let mut group = Group::new(self.next_group, now.after(self.gather_millis()));
         let place = group.add(batch, bytes);
         self.groups.push_back(group);
-        self.next_group += 1;
+        self.next_group = self.next_group.wrapping_add(1);
         place
     }
 
@@ -128,7 +128,9 @@ impl Lane {
         self.committing = false;
         self.contended_millis = match lost {
             0 => self.contended_millis.saturating_sub(1),
-            lost => MAX_GATHER_MILLIS.min(self.contended_millis + 2 * lost),
+            lost => {
+                MAX_GATHER_MILLIS.min(self.contended_millis.saturating_add(lost.saturating_mul(2)))
+            }
         };
         if let Some(group) = self.groups.iter_mut().find(|known| known.number == group) {
             group.state = State::Committed(match outcome {
@@ -201,18 +203,19 @@ impl Group {
     fn has_room(&self, bytes: usize) -> bool {
         matches!(self.state, State::Gathering)
             && self.places < MAX_GROUP_BATCHES
-            && self.bytes + bytes <= MAX_GROUP_BYTES
+            && self.bytes.saturating_add(bytes) <= MAX_GROUP_BYTES
     }
 
     fn add(&mut self, batch: Batch, bytes: usize) -> Place {
-        self.batches.push(batch);
-        self.bytes += bytes;
-        self.members += 1;
-        self.places += 1;
-        Place {
+        let place = Place {
             group: self.number,
-            number: self.places - 1,
-        }
+            number: self.places,
+        };
+        self.batches.push(batch);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.members = self.members.saturating_add(1);
+        self.places = self.places.saturating_add(1);
+        place
     }
 }
 

@@ -177,8 +177,8 @@ impl Head {
     /// How many bytes of records are kept.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let sealed: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
-        sealed + self.inline.records.len() as u64
+        let sealed = self.segments.iter().map(|segment| segment.bytes);
+        sealed.fold(self.inline.records.len() as u64, u64::saturating_add)
     }
 
     /// The commit with this nonce, if it is among the recent ones.

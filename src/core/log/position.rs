@@ -171,9 +171,9 @@ impl Head {
             .partition_point(|segment| segment.next() <= seq);
         let mut total = 0;
         let wanted = self.segments.iter().skip(place).take_while(|segment| {
-            let wanted = total == 0 || total + segment.bytes <= bytes;
-            total += segment.bytes;
-            wanted
+            let before = total;
+            total = segment.bytes.saturating_add(total);
+            before == 0 || total <= bytes
         });
         Location::Segments(wanted.copied().collect())
     }

@@ -88,7 +88,7 @@ impl Records<'_> {
     /// How many bytes of the run have been passed.
     #[must_use]
     pub const fn offset(&self) -> usize {
-        self.total - self.rest.len()
+        self.total.saturating_sub(self.rest.len())
     }
 }
 
@@ -96,14 +96,12 @@ impl<'a> Iterator for Records<'a> {
     type Item = Result<(Seq, Record<'a>), postcard::Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return None;
-        }
+        let left = self.left.checked_sub(1)?;
         match postcard::take_from_bytes(self.rest) {
             Ok((record, rest)) => {
                 let seq = self.seq;
                 self.seq = seq.plus(1);
-                self.left -= 1;
+                self.left = left;
                 self.rest = rest;
                 Some(Ok((seq, record)))
             }

@@ -38,14 +38,14 @@ pub(super) fn retain(head: &mut Head, now: Millis, retention: &Retention) -> Vec
     let oldest = now.minus_seconds(retention.seconds);
     let mut left = head.segments.len();
     let dropped = head.segments.iter().take_while(|segment| {
-        let over = events - segment.count >= retention.events
-            || bytes - segment.bytes >= retention.bytes
+        let is_over_count = left > MAX_SEGMENTS;
+        events = events.saturating_sub(segment.count);
+        bytes = bytes.saturating_sub(segment.bytes);
+        left = left.saturating_sub(1);
+        events >= retention.events
+            || bytes >= retention.bytes
             || (retention.seconds > 0 && segment.newest < oldest)
-            || left > MAX_SEGMENTS;
-        events -= segment.count;
-        bytes -= segment.bytes;
-        left -= 1;
-        over
+            || is_over_count
     });
     let dropped = dropped.count();
     let epoch = head.epoch;

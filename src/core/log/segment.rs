@@ -75,7 +75,7 @@ pub fn cut(run: &Run) -> Result<(Vec<Run>, Run), postcard::Error> {
         };
         rest = Run {
             first: segment.next(),
-            count: rest.count - count,
+            count: rest.count.saturating_sub(count),
             records: rest.records.slice(bytes..),
         };
         segments.push(segment);
@@ -94,7 +94,7 @@ fn first_end(run: &Run) -> Result<Option<(u64, usize)>, postcard::Error> {
         if offset > SEGMENT_BYTES && end.0 > 0 {
             return Ok(Some(end));
         }
-        end = (end.0 + 1, offset);
+        end = (end.0.saturating_add(1), offset);
         if offset >= SEGMENT_BYTES {
             return Ok(Some(end));
         }

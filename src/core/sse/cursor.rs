@@ -23,8 +23,11 @@ const MARK_DIGITS: usize = 12;
 /// What a mark among several is if its log has not begun.
 const UNBEGUN: u128 = (1 << (8 * MARK_BYTES)) - 1;
 
+/// A mark among several is a seq times this, and an epoch.
+const EPOCHS: u128 = EPOCH_COUNT as u128;
+
 /// The highest seq that a mark among several can name: 2.1 · 10^12.
-const MAX_SEQ: u64 = ((UNBEGUN - 1) / EPOCH_COUNT as u128 - 1) as u64;
+const MAX_SEQ: u64 = ((UNBEGUN - 1) / EPOCHS - 1) as u64;
 
 /// Where a client stands in one channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +72,12 @@ impl Cursor {
         if marks.is_empty() || marks.len() > MAX_CHANNELS {
             return Err(CursorError);
         }
-        let mut cursor = Self { marks, moved: 0 };
-        for place in (0..cursor.marks.len()).rev() {
-            cursor.advance(place, cursor.marks[place]);
+        let mut cursor = Self {
+            marks: marks.clone(),
+            moved: 0,
+        };
+        for (place, mark) in marks.into_iter().enumerate().rev() {
+            cursor.advance(place, mark);
         }
         Ok(cursor)
     }
@@ -115,18 +121,17 @@ impl Cursor {
             };
         }
         out.push(b'~');
-        out.push(b'0' + u8::try_from(self.moved).unwrap_or_default());
+        out.push(b'0'.wrapping_add(u8::try_from(self.moved).unwrap_or_default()));
         for mark in &self.marks {
             let number = match mark {
                 Mark::Unbegun => UNBEGUN,
-                Mark::After(EventId { epoch, seq }) => {
-                    u128::from(seq.0) * u128::from(EPOCH_COUNT) + u128::from(epoch.number())
-                }
+                Mark::After(id) => number(*id),
             };
             let mut digits = [0; MARK_DIGITS];
-            let bytes = number.to_be_bytes();
-            // It fits: 9 bytes are 12 digits.
-            let _ = BASE64.encode_slice(&bytes[bytes.len() - MARK_BYTES..], &mut digits);
+            if let Some(low) = number.to_be_bytes().last_chunk::<MARK_BYTES>() {
+                // It fits: 9 bytes are 12 digits.
+                let _ = BASE64.encode_slice(low, &mut digits);
+            }
             out.extend_from_slice(&digits);
         }
     }
@@ -171,19 +176,26 @@ impl FromStr for Cursor {
     }
 }
 
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "64 bits times 32 bits, and 32 bits more, fit 128"
+)]
+fn number(id: EventId) -> u128 {
+    u128::from(id.seq.0) * EPOCHS + u128::from(id.epoch.number())
+}
+
 fn mark(digits: &[u8; MARK_DIGITS]) -> Result<Mark, CursorError> {
     let mut bytes = [0; size_of::<u128>()];
-    let low = bytes.len() - MARK_BYTES;
+    let low = bytes.last_chunk_mut::<MARK_BYTES>().ok_or(CursorError)?;
     BASE64
-        .decode_slice_unchecked(digits, &mut bytes[low..])
+        .decode_slice_unchecked(digits, low)
         .map_err(|_| CursorError)?;
     let number = u128::from_be_bytes(bytes);
     if number == UNBEGUN {
         return Ok(Mark::Unbegun);
     }
-    let count = u128::from(EPOCH_COUNT);
-    let seq = u64::try_from(number / count).map_err(|_| CursorError)?;
-    let epoch = u64::try_from(number % count).map_err(|_| CursorError)?;
+    let seq = u64::try_from(number / EPOCHS).map_err(|_| CursorError)?;
+    let epoch = u64::try_from(number % EPOCHS).map_err(|_| CursorError)?;
     if seq > MAX_SEQ {
         return Err(CursorError);
     }

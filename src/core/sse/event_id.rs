@@ -26,12 +26,15 @@ impl TryFrom<u32> for Epoch {
     }
 }
 
+const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+
 impl Epoch {
     /// An epoch from a random number; every epoch is equally likely.
     #[must_use]
     #[allow(clippy::cast_possible_truncation)] // the remainder is below 36^6, which is below 2^32
     pub const fn from_random(random: u64) -> Self {
-        Self((random % EPOCH_COUNT as u64) as u32)
+        const EPOCHS: u64 = EPOCH_COUNT as u64;
+        Self((random % EPOCHS) as u32)
     }
 
     /// The number that the digits stand for, below [`EPOCH_COUNT`].
@@ -44,7 +47,9 @@ impl Epoch {
         let mut digits = [b'0'; EPOCH_DIGITS];
         let mut rest = self.0;
         for digit in digits.iter_mut().rev() {
-            *digit = b"0123456789abcdefghijklmnopqrstuvwxyz"[(rest % 36) as usize];
+            if let Some(of_rest) = DIGITS.get((rest % 36) as usize) {
+                *digit = *of_rest;
+            }
             rest /= 36;
         }
         digits

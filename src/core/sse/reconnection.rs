@@ -1,5 +1,7 @@
 //! The reconnection time a stream asks of its client (WHATWG HTML 9.2.6, field `retry`).
 
+use std::num::NonZeroU64;
+
 /// No client is asked to stay away longer than this, jitter excluded: 60 s.
 pub const MAX_RECONNECTION_MILLIS: u64 = 60_000;
 
@@ -20,7 +22,7 @@ pub const MAX_RECONNECTION_MILLIS: u64 = 60_000;
 pub fn reconnection_millis(base_millis: u64, pressure: u32, random: u64) -> u64 {
     let doubled = base_millis.saturating_mul(1_u64.checked_shl(pressure).unwrap_or(u64::MAX));
     let floor = doubled.min(MAX_RECONNECTION_MILLIS.max(base_millis));
-    floor.saturating_add(random % floor.saturating_add(1).max(1))
+    floor.saturating_add(random % NonZeroU64::MIN.saturating_add(floor))
 }
 
 #[cfg(test)]

@@ -84,12 +84,11 @@ impl Feeds {
     pub(super) fn next(&mut self, now: Now) -> Found {
         let count = self.feeds.len();
         let mut wait = Mono(u64::MAX);
-        let mut ended = 0;
+        let mut ended = 0_usize;
         let mut closed = 0;
         let mut gaps = false;
         let mut events = None;
-        for offset in 0..count {
-            let place = (self.turn + offset) % count;
+        for place in (self.turn..count).chain(0..self.turn) {
             let Some(feed) = self.feeds.get_mut(place) else {
                 continue;
             };
@@ -102,8 +101,8 @@ impl Feeds {
                 Turn::Events => events = events.or(Some(place)),
                 Turn::Wait(until) => wait = wait.min(until),
                 Turn::Ended(end) => {
-                    ended += 1;
-                    closed += usize::from(end == End::Closed);
+                    ended = ended.saturating_add(1);
+                    closed = usize::from(end == End::Closed).saturating_add(closed);
                 }
             }
         }
@@ -143,12 +142,11 @@ impl Feeds {
     /// How much room the next events at `place` will want, each having `extra` bytes beside its
     /// record and its id.
     pub(super) fn chunk_capacity(&self, place: usize, extra: usize) -> usize {
-        let extra = extra
-            + if self.feeds.len() > 1 {
-                3 + 12 * self.feeds.len()
-            } else {
-                20
-            };
+        let id = match self.feeds.len() {
+            0 | 1 => 20,
+            several => several.saturating_mul(12).saturating_add(3),
+        };
+        let extra = extra.saturating_add(id);
         let capacity = self
             .feeds
             .get(place)
@@ -164,7 +162,10 @@ impl Feeds {
         now: Mono,
         mut take: impl FnMut(&Cursor, &Record<'_>) -> bool,
     ) -> Option<Delivered> {
-        self.turn = (place + 1) % self.feeds.len().max(1);
+        self.turn = match place.saturating_add(1) {
+            next if next < self.feeds.len() => next,
+            _ => 0,
+        };
         let (feed, cursor) = (self.feeds.get_mut(place)?, self.cursor.as_mut()?);
         let delivered = feed.deliver(now, |id, record| {
             cursor.advance(place, Mark::After(id));

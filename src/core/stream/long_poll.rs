@@ -205,7 +205,7 @@ impl LongPoll {
         let limit = self.limit;
         let _ = self.feeds.deliver(place, now, |cursor, record| {
             if types.include(record.event_type) {
-                *bytes += record.data.len();
+                *bytes = record.data.len().saturating_add(*bytes);
                 events.push(PageEvent {
                     channel: place,
                     cursor: cursor.clone(),

@@ -75,7 +75,9 @@ impl Stream {
     #[must_use]
     pub fn new(subscription: Subscription, settings: Settings, random: u64, now: Mono) -> Self {
         let mut random = fastrand::Rng::with_seed(random);
-        let age = settings.max_age_millis - random.u64(0..=settings.max_age_millis / 5);
+        let age = settings
+            .max_age_millis
+            .saturating_sub(random.u64(0..=settings.max_age_millis / 5));
         let mut feeds = Feeds::new(subscription.clone(), settings, &mut random, now);
         feeds.read_on();
         Self {

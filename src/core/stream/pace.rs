@@ -4,6 +4,8 @@
 //! Streams look at common ticks, the multiples of their interval, and intervals double; so those
 //! of a channel look together, and one read of the head serves them all.
 
+use std::num::NonZeroU64;
+
 use crate::core::time::Mono;
 
 /// An idle stream looks again after this fraction of the time it has been idle.
@@ -42,8 +44,8 @@ impl Pace {
     pub(super) fn polled(&mut self, now: Mono) {
         let idle = now.since(self.active) / IDLE_FRACTION;
         let mut interval = self.shortest;
-        while interval < self.longest && interval * 2 <= idle {
-            interval *= 2;
+        while interval < self.longest && interval.saturating_mul(2) <= idle {
+            interval = interval.saturating_mul(2);
         }
         if idle >= self.longest {
             interval = self.longest;
@@ -72,8 +74,9 @@ impl Pace {
 
 /// The first multiple of `interval` after `now`.
 fn tick_after(now: Mono, interval: u64) -> Mono {
-    let interval = interval.max(1);
-    Mono((now.0 / interval + 1).saturating_mul(interval))
+    let interval = NonZeroU64::new(interval).unwrap_or(NonZeroU64::MIN);
+    let ticks = (now.0 / interval).saturating_add(1);
+    Mono(ticks.saturating_mul(interval.get()))
 }
 
 /// How long the store has been failing.
@@ -99,8 +102,8 @@ impl Trouble {
     pub(super) fn again(&mut self, now: Mono) -> Mono {
         self.since.get_or_insert(now);
         let (shortest, longest) = BACKOFF_MILLIS;
-        let wait = longest.min(shortest << self.attempts.min(10));
-        self.attempts += 1;
+        let wait = longest.min(shortest.saturating_mul(2_u64.saturating_pow(self.attempts)));
+        self.attempts = self.attempts.saturating_add(1);
         self.until = now.after(self.random.u64(wait / 2..=wait));
         self.until
     }

@@ -58,7 +58,8 @@ impl Replay {
 
     /// How many bytes of records are here.
     pub(super) fn bytes(&self) -> usize {
-        self.runs.iter().map(|(_, run)| run.records.len()).sum()
+        let sizes = self.runs.iter().map(|(_, run)| run.records.len());
+        sizes.fold(0, usize::saturating_add)
     }
 
     /// Whether there is nothing to give out.
@@ -114,7 +115,7 @@ impl Replay {
         for record in &mut records {
             match record {
                 Ok((seq, record)) => {
-                    count += 1;
+                    count = 1_u64.saturating_add(count);
                     if seq <= last.seq {
                         continue;
                     }
@@ -131,7 +132,7 @@ impl Replay {
         }
         let offset = records.offset();
         run.first = run.first.plus(count);
-        run.count -= count;
+        run.count = run.count.saturating_sub(count);
         run.records.advance(offset);
         if run.count == 0 {
             delivered.is_run = from_start || *origin == Origin::Head;

@@ -64,7 +64,8 @@ impl SharedFrames {
 }
 
 fn size(channel: &Channel, run: &EncodedRun) -> usize {
-    run.blocks.len() + channel.as_str().len() + ENTRY_BYTES
+    let named = channel.as_str().len().saturating_add(ENTRY_BYTES);
+    run.blocks.len().saturating_add(named)
 }
 
 impl Runs {
@@ -79,7 +80,7 @@ impl Runs {
         }
         of_channel.insert(last, run);
         self.order.push_back((channel.clone(), last));
-        self.bytes += size;
+        self.bytes = self.bytes.saturating_add(size);
         while self.bytes > self.limit {
             let Some((channel, last)) = self.order.pop_front() else {
                 break;
@@ -93,7 +94,7 @@ impl Runs {
             return;
         };
         if let Some(run) = of_channel.remove(&last) {
-            self.bytes -= size(channel, &run);
+            self.bytes = self.bytes.saturating_sub(size(channel, &run));
         }
         if of_channel.is_empty() {
             self.by_channel.remove(channel);
