@@ -194,7 +194,7 @@ impl Carrier {
     }
 
     fn board(&mut self, stream: Passenger) {
-        self.boarded += 1;
+        self.boarded = self.boarded.saturating_add(1);
         self.streams.push(Carried {
             number: self.boarded,
             stream,
