@@ -7,20 +7,19 @@
 //!    └ until a head has said where to start
 //! ```
 
+mod delivering;
 mod reading;
 
 use std::rc::Rc;
 
-use bytes::Bytes;
-
 use super::CHUNK_BYTES;
 use super::pace::{Pace, Trouble};
-use super::replay::{Delivered, Origin, Replay};
-use super::shared::{EncodedRun, SharedFrames};
+use super::replay::{Origin, Replay};
+use super::shared::SharedFrames;
 use super::step::Settings;
 use crate::core::channel::Channel;
 use crate::core::log::{
-    FormatError, Gap, GapReason, Head, Location, Now, Record, Sealed, SegmentRef, Start,
+    FormatError, Gap, GapReason, Head, Location, Now, Sealed, SegmentRef, Start,
 };
 use crate::core::sse::{EventId, Mark};
 use crate::core::time::Mono;
@@ -234,90 +233,6 @@ impl Feed {
         self.gap.take()
     }
 
-    /// Shares encoded events with other streams.
-    pub(super) fn share(&mut self, shared: SharedFrames) {
-        self.shared = Some(shared);
-    }
-
-    /// Reads on before what was read is given out.
-    pub(super) const fn read_on(&mut self) {
-        self.reads_ahead = true;
-    }
-
-    /// How much room the next events will want, each having `extra` bytes beside its record; `None`
-    /// if there are none.
-    pub(super) fn chunk_capacity(&self, extra: usize) -> Option<usize> {
-        self.replay.chunk_capacity(extra)
-    }
-
-    /// Gives out the events of a run that has been read, until `take` says that it wants no more;
-    /// `None` if there are none.
-    pub(super) fn deliver(
-        &mut self,
-        now: Mono,
-        take: impl FnMut(EventId, &Record<'_>) -> bool,
-    ) -> Option<Delivered> {
-        let Phase::Following(last) = self.phase else {
-            return None;
-        };
-        match self.replay.deliver(last, take) {
-            Ok(delivered) if delivered.last == last => None,
-            Ok(delivered) => {
-                self.has_delivered(delivered.last, now);
-                Some(delivered)
-            }
-            Err(error) => {
-                let key = format!("{} after {last}", self.channel);
-                let detail = error.to_string();
-                self.error = Some(FormatError::Corrupt { key, detail });
-                self.record_missing(now);
-                None
-            }
-        }
-    }
-
-    /// Gives out the next events as another stream has encoded them, if one has.
-    pub(super) fn deliver_shared(&mut self, now: Mono) -> Option<EncodedRun> {
-        let Phase::Following(last) = self.phase else {
-            return None;
-        };
-        let run = self.shared_after(last)?;
-        let reached = EventId {
-            seq: run.reached,
-            ..last
-        };
-        self.missing = Missing::No;
-        self.has_delivered(reached, now);
-        Some(run)
-    }
-
-    fn shared_after(&self, last: EventId) -> Option<EncodedRun> {
-        let shared = self.shared.as_ref()?;
-        match self.replay.passes_over(last.seq) {
-            true => None,
-            false => shared.after(&self.channel, last),
-        }
-    }
-
-    /// Leaves `blocks` for others: the events from after `last` to the last given out.
-    pub(super) fn share_blocks(&self, last: EventId, blocks: &[u8]) {
-        if let (Some(shared), Phase::Following(reached)) = (&self.shared, self.phase)
-            && !self.replay.passes_over(last.seq)
-        {
-            let run = EncodedRun {
-                reached: reached.seq,
-                blocks: Bytes::copy_from_slice(blocks),
-            };
-            shared.keep(&self.channel, last, run);
-        }
-    }
-
-    fn has_delivered(&mut self, reached: EventId, now: Mono) {
-        self.follow_after(reached);
-        self.delivered = true;
-        self.pace.delivered(now);
-    }
-
     fn follow_after(&mut self, last: EventId) {
         self.phase = Phase::Following(last);
         self.mark = Some(Mark::After(last));
@@ -427,28 +342,6 @@ impl Feed {
         self.reading = Some(now.mono);
         let names = segments.iter().map(|segment| head.segment(segment.first));
         Turn::ReadSegments(names.collect())
-    }
-
-    /// Begins to read what follows on the chunk that was read, so that it is there when the client
-    /// has taken that.
-    fn read_ahead(&mut self, now: Now) -> Option<Turn> {
-        let (Phase::Following(last), Some(head)) = (self.phase, self.head.clone()) else {
-            return None;
-        };
-        let waits = self.reading.is_some() || self.trouble.is_waiting(now.mono);
-        let doubts = self.missing != Missing::No || self.head_read.is_none();
-        let has_enough = self.replay.bytes() > CHUNK_BYTES;
-        if !self.reads_ahead || waits || doubts || has_enough || head.epoch != last.epoch {
-            return None;
-        }
-        let next = self.replay.next()?;
-        if self.shared_after(head.before(next)).is_some() {
-            return None;
-        }
-        match head.locate(next, CHUNK_BYTES as u64) {
-            Location::Segments(segments) => Some(self.read(&head, &segments, now)),
-            _ => None,
-        }
     }
 
     fn end(&mut self, end: End) -> Option<Turn> {
