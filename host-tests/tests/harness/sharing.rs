@@ -165,6 +165,32 @@ async fn a_stream_that_goes_away_at_any_point_leaves_the_others_undisturbed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn streams_of_an_instance_that_takes_no_more_requests_go_on() {
+    let site = Site::with(&[("max_stream_seconds", "3600")]);
+    site.publish("first").await.id();
+    sleep(Duration::from_secs(5)).await;
+    let started = site.host.started_instances();
+    let mut staying = Staying::open(&site).await;
+    // An instance takes 128 requests in its life.
+    for _ in 0..300 {
+        assert_eq!(site.log().await.len(), 1);
+    }
+    let taking = site.host.started_instances() - started;
+    assert!(taking >= 3, "{taking} instances took 303 requests");
+    let mut late = Staying::open(&site).await;
+    let time = Duration::from_secs(600);
+    let all = staying.0.iter_mut().chain(&mut late.0);
+    join_all(all.map(|subscriber| subscriber.read_for(time))).await;
+    assert_eq!(site.host.live_instances(), 2, "one is full, and lives on");
+    site.publish("second").await.id();
+    staying.have(&["second".to_owned()]).await;
+    late.have(&["second".to_owned()]).await;
+    drop((staying, late));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(site.host.live_instances(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_reads_nothing_costs_the_same_however_much_is_published() {
     let site = Site::new();
     let (megabyte, batch) = (1_000_000, 60_000);
