@@ -7,6 +7,7 @@ pub mod access;
 pub mod channel;
 pub mod limit;
 pub mod log;
+pub mod recent;
 #[cfg(test)]
 mod simulation;
 pub mod sse;

@@ -1,13 +1,14 @@
 //! Segments that were read lately, shared by all streams of the instance.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use futures::future::join_all;
 
 use crate::core::channel::Channel;
 use crate::core::log::{SegmentRef, segment_key};
+use crate::core::recent::Recent;
 use crate::platform::{store, tail};
 
 /// How many bytes of segments are kept at most: 1 MiB.
@@ -26,17 +27,10 @@ pub enum Look {
     Unknown,
 }
 
-#[derive(Default)]
-struct Kept {
-    by_key: HashMap<String, Bytes>,
-    /// The oldest first.
-    order: VecDeque<String>,
-    bytes: usize,
-    reading: HashSet<String>,
-}
-
 thread_local! {
-    static KEPT: RefCell<Kept> = RefCell::default();
+    static KEPT: RefCell<Recent<String, Bytes>> = RefCell::new(Recent::new(KEPT_BYTES));
+    /// The keys of those that are being read.
+    static READING: RefCell<HashSet<String>> = RefCell::default();
 }
 
 /// What is known of segments of `channel`. A segment never changes, so when it was read does not
@@ -46,9 +40,11 @@ pub fn look(channel: &Channel, names: &[SegmentRef]) -> Look {
         let mut values = Vec::with_capacity(names.len());
         for name in names {
             let key = segment_key(channel, *name);
-            match kept.by_key.get(&key) {
+            match kept.get(&key) {
                 Some(bytes) => values.push(Ok(Some(bytes.clone()))),
-                None if kept.reading.contains(&key) => return Look::Reading,
+                None if READING.with_borrow(|reading| reading.contains(&key)) => {
+                    return Look::Reading;
+                }
                 None => return Look::Unknown,
             }
         }
@@ -64,7 +60,7 @@ pub async fn read(channel: &Channel, names: &[SegmentRef]) -> SegmentsRead {
         .collect();
     let reading = Reading::begin(keys);
     let values = join_all(reading.keys.iter().map(async |key| {
-        match KEPT.with_borrow(|kept| kept.by_key.get(key).cloned()) {
+        match KEPT.with_borrow(|kept| kept.get(key).cloned()) {
             Some(bytes) => Ok(Some(bytes)),
             None => store::get(key).await,
         }
@@ -73,29 +69,11 @@ pub async fn read(channel: &Channel, names: &[SegmentRef]) -> SegmentsRead {
     KEPT.with_borrow_mut(|kept| {
         for (key, value) in reading.keys.iter().zip(&values) {
             if let Ok(Some(bytes)) = value {
-                kept.keep(key, bytes);
+                kept.keep(key.clone(), bytes.clone(), bytes.len());
             }
         }
     });
     values
-}
-
-impl Kept {
-    fn keep(&mut self, key: &str, value: &Bytes) {
-        if self.by_key.contains_key(key) {
-            return;
-        }
-        self.by_key.insert(key.to_owned(), value.clone());
-        self.order.push_back(key.to_owned());
-        self.bytes = self.bytes.saturating_add(value.len());
-        while self.bytes > KEPT_BYTES {
-            let oldest = self.order.pop_front();
-            let Some(value) = oldest.and_then(|key| self.by_key.remove(&key)) else {
-                break;
-            };
-            self.bytes = self.bytes.saturating_sub(value.len());
-        }
-    }
 }
 
 /// A read under way. Whoever drops it leaves the segments for others to read.
@@ -105,16 +83,16 @@ struct Reading {
 
 impl Reading {
     fn begin(keys: Vec<String>) -> Self {
-        KEPT.with_borrow_mut(|kept| kept.reading.extend(keys.iter().cloned()));
+        READING.with_borrow_mut(|reading| reading.extend(keys.iter().cloned()));
         Self { keys }
     }
 }
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        KEPT.with_borrow_mut(|kept| {
+        READING.with_borrow_mut(|reading| {
             for key in &self.keys {
-                kept.reading.remove(key);
+                reading.remove(key);
             }
         });
         tail::tell();

@@ -78,17 +78,19 @@ impl Stream {
         let age = settings
             .max_age_millis
             .saturating_sub(random.u64(0..=settings.max_age_millis / 5));
-        let mut feeds = Feeds::new(subscription.clone(), settings, &mut random, now);
+        let (types, given) = (subscription.types.clone(), subscription.given.clone());
+        let expires = subscription.expires;
+        let mut feeds = Feeds::new(subscription, settings, &mut random, now);
         feeds.read_on();
         Self {
             settings,
-            types: subscription.types,
+            types,
             shares: false,
             ends: now.after(age),
-            expires: subscription.expires,
+            expires,
             last_sent: now,
             phase: Phase::Opening,
-            given: subscription.given,
+            given,
             feeds,
             marked: Marked::Never,
             random,

@@ -1,12 +1,12 @@
 //! Frames that one stream has encoded and others send as they are.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use bytes::Bytes;
 
 use crate::core::channel::Channel;
+use crate::core::recent::Recent;
 use crate::core::sse::{EventId, Seq};
 
 /// What an entry takes beside its bytes and its channel's name, about.
@@ -19,16 +19,7 @@ const ENTRY_BYTES: usize = 160;
 ///
 /// Whether events may still be delivered is not asked here: retention may have dropped them since.
 #[derive(Clone, Debug)]
-pub struct SharedFrames(Rc<RefCell<Runs>>);
-
-#[derive(Debug)]
-struct Runs {
-    by_channel: HashMap<Channel, HashMap<EventId, EncodedRun>>,
-    /// The oldest first.
-    order: VecDeque<(Channel, EventId)>,
-    bytes: usize,
-    limit: usize,
-}
+pub struct SharedFrames(Rc<RefCell<Recent<(Channel, EventId), EncodedRun>>>);
 
 /// Events that follow another directly, as blocks of an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,62 +34,22 @@ impl SharedFrames {
     /// Holds about so many bytes; with more the oldest are forgotten.
     #[must_use]
     pub fn new(limit_bytes: usize) -> Self {
-        Self(Rc::new(RefCell::new(Runs {
-            by_channel: HashMap::new(),
-            order: VecDeque::new(),
-            bytes: 0,
-            limit: limit_bytes,
-        })))
+        Self(Rc::new(RefCell::new(Recent::new(limit_bytes))))
     }
 
     /// The events of `channel` after this one, if they were encoded before.
     pub(super) fn after(&self, channel: &Channel, last: EventId) -> Option<EncodedRun> {
         let runs = self.0.borrow();
-        runs.by_channel.get(channel)?.get(&last).cloned()
+        runs.get(&(channel.clone(), last)).cloned()
     }
 
     /// Keeps the events of `channel` after `last`.
     pub(super) fn keep(&self, channel: &Channel, last: EventId, run: EncodedRun) {
-        self.0.borrow_mut().keep(channel, last, run);
-    }
-}
-
-fn size(channel: &Channel, run: &EncodedRun) -> usize {
-    let named = channel.as_str().len().saturating_add(ENTRY_BYTES);
-    run.blocks.len().saturating_add(named)
-}
-
-impl Runs {
-    fn keep(&mut self, channel: &Channel, last: EventId, run: EncodedRun) {
-        let size = size(channel, &run);
-        if size > self.limit {
-            return;
-        }
-        let of_channel = self.by_channel.entry(channel.clone()).or_default();
-        if of_channel.contains_key(&last) {
-            return;
-        }
-        of_channel.insert(last, run);
-        self.order.push_back((channel.clone(), last));
-        self.bytes = self.bytes.saturating_add(size);
-        while self.bytes > self.limit {
-            let Some((channel, last)) = self.order.pop_front() else {
-                break;
-            };
-            self.forget(&channel, last);
-        }
-    }
-
-    fn forget(&mut self, channel: &Channel, last: EventId) {
-        let Some(of_channel) = self.by_channel.get_mut(channel) else {
-            return;
-        };
-        if let Some(run) = of_channel.remove(&last) {
-            self.bytes = self.bytes.saturating_sub(size(channel, &run));
-        }
-        if of_channel.is_empty() {
-            self.by_channel.remove(channel);
-        }
+        let name = channel.as_str().len();
+        let bytes = run.blocks.len().saturating_add(name);
+        let bytes = bytes.saturating_add(ENTRY_BYTES);
+        let mut runs = self.0.borrow_mut();
+        runs.keep((channel.clone(), last), run, bytes);
     }
 }
 
@@ -148,8 +99,6 @@ mod tests {
             .filter(|seq| shared.after(&channel, id(*seq)).is_some())
             .collect();
         assert_eq!(kept, [97, 98, 99]);
-        assert_eq!(shared.0.borrow().bytes, 3 * entry);
-        assert_eq!(shared.0.borrow().order.len(), 3);
         shared.keep(&channel, id(500), run(501, 4 * entry));
         assert_eq!(shared.after(&channel, id(500)), None, "it is too large");
         assert!(shared.after(&channel, id(99)).is_some());
@@ -160,9 +109,7 @@ mod tests {
         let channel: Channel = "c".parse().unwrap();
         let shared = SharedFrames::new(10_000);
         shared.keep(&channel, id(0), run(1, 100));
-        let bytes = shared.0.borrow().bytes;
         shared.keep(&channel, id(0), run(2, 200));
         assert_eq!(shared.after(&channel, id(0)), Some(run(1, 100)));
-        assert_eq!(shared.0.borrow().bytes, bytes);
     }
 }
