@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 pub use crate::platform::Body;
+use crate::platform::Stall;
 
 /// A request, with its body still to be read.
 pub type Request = http::Request<crate::platform::RequestBody>;
@@ -50,11 +51,16 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
 
 /// The head of a JSON response of unknown length.
 pub(super) fn json_head() -> Response {
-    let mut response = Response::new(Body::Stream(futures::stream::empty().boxed_local()));
+    let mut response = Response::new(of_unknown_length());
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// The body of an answer to `HEAD` for what has no length beforehand.
+pub(super) fn of_unknown_length() -> Body {
+    Body::Stream(futures::stream::empty().boxed_local(), Stall::default())
 }
 
 /// The answer to `OPTIONS`.

@@ -5,11 +5,12 @@ use serde::Serialize;
 
 use super::body::{self, Request, Response};
 use super::problem::Problem;
-use super::{auth, limits, publish};
+use super::{auth, limits, publish, trace};
 use crate::core::channel::Channel;
 use crate::core::log::{Batch, Head};
 use crate::core::sse::EventId;
-use crate::platform::{committer, config, log, tail};
+use crate::platform::log::{self, Level, Line};
+use crate::platform::{committer, config, tail};
 
 /// What a channel's log holds.
 #[derive(Serialize)]
@@ -56,7 +57,7 @@ impl<'a> State<'a> {
 pub(super) async fn state(channel: &Channel, request: &Request) -> Result<Response, Problem> {
     auth::publisher(channel, request).await?;
     let read = tail::read(channel).await.map_err(|error| {
-        log::error(format_args!("reading the state of {channel}"), error);
+        log::error("read_failed", Some(channel), error);
         Problem::store()
     })?;
     let head = read.1.ok_or_else(|| Problem::no_channel(channel))?;
@@ -73,6 +74,7 @@ pub(super) async fn close(channel: &Channel, request: &Request) -> Result<Respon
         ..Batch::default()
     };
     publish::append(channel, batch, config.retention).await?;
+    tell("channel_closed", channel, request);
     Ok(body::empty(StatusCode::NO_CONTENT))
 }
 
@@ -83,5 +85,16 @@ pub(super) async fn purge(channel: &Channel, request: &Request) -> Result<Respon
     limits::admit(&publisher, channel, &config).await?;
     let purged = committer::purge(channel, config.retention).await;
     purged.map_err(|failure| publish::failed(channel, &failure))?;
+    tell("channel_purged", channel, request);
     Ok(body::empty(StatusCode::NO_CONTENT))
+}
+
+fn tell(event: &'static str, channel: &Channel, request: &Request) {
+    let line = Line {
+        event,
+        channel: Some(channel.as_str()),
+        trace_id: Some(trace::of(request.extensions()).id()),
+        ..Line::default()
+    };
+    log::write(Level::Info, &line);
 }

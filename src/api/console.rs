@@ -1,14 +1,12 @@
-//! The console page, and the probe.
+//! The console page, and the description of the HTTP surface.
 
+use http::HeaderValue;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, StatusCode};
-use serde::Serialize;
 
-use super::body::{self, Body, Response};
-use super::problem::Problem;
-use crate::platform::{log, random, store};
+use super::body::{Body, Response};
+use crate::platform::random;
 
 const PAGE: &str = include_str!("../console.html");
 const DESCRIPTION: &str = include_str!("../openapi.json");
@@ -44,20 +42,4 @@ pub(super) fn page() -> Response {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
     response
-}
-
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-}
-
-/// Whether the store answers.
-pub(super) async fn health() -> Result<Response, Problem> {
-    match store::get("health").await {
-        Ok(_) => Ok(body::json(StatusCode::OK, &Health { status: "ok" })),
-        Err(error) => {
-            log::error("health", error);
-            Err(Problem::store())
-        }
-    }
 }

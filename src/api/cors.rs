@@ -17,7 +17,7 @@ const HEADERS: &str = "accept, authorization, content-type, idempotency-key, if-
     ce-datacontenttype, ce-dataschema";
 
 /// The response headers that a page may see.
-const EXPOSED: &str = "event-id, etag, link, preference-applied, retry-after";
+const EXPOSED: &str = "event-id, etag, link, preference-applied, retry-after, traceresponse";
 
 /// How long a browser may remember the answer to a preflight: a day (browsers make less of it).
 const MAX_AGE_SECONDS: &str = "86400";

@@ -54,14 +54,8 @@ pub(super) fn of<B>(
     cookie: &str,
     in_query: bool,
 ) -> Result<Option<(Vec<u8>, Place)>, Problem> {
-    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
-    if let Some(header) = headers.next() {
-        return match headers.next() {
-            Some(_) => Err(Problem::unauthorized(
-                "the header `authorization` is given more than once",
-            )),
-            None => Ok(Some((bearer(header.as_bytes())?, Place::Header))),
-        };
+    if let Some(token) = in_header(request)? {
+        return Ok(Some((token, Place::Header)));
     }
     let headers = request.headers().get_all(COOKIE).iter();
     let cookies = headers.flat_map(|header| header.as_bytes().split(|&byte| byte == b';'));
@@ -78,6 +72,20 @@ pub(super) fn of<B>(
             "different tokens are given in cookies or in the query; give one",
         )),
         _ => Ok(first),
+    }
+}
+
+/// The token in the header `authorization`, if there is that header.
+pub(super) fn in_header<B>(request: &http::Request<B>) -> Result<Option<Vec<u8>>, Problem> {
+    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
+    let Some(header) = headers.next() else {
+        return Ok(None);
+    };
+    match headers.next() {
+        Some(_) => Err(Problem::unauthorized(
+            "the header `authorization` is given more than once",
+        )),
+        None => bearer(header.as_bytes()).map(Some),
     }
 }
 

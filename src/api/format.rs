@@ -146,6 +146,7 @@ impl Format {
                     None => Publication::of(NewEvent {
                         event_type: event_type.map(str::to_owned),
                         data: data(),
+                        trace: None,
                     }),
                 }
             }

@@ -5,11 +5,11 @@ use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, LINK};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
-use super::body::{self, Request, Response};
-use super::link;
+use super::body::{self, Body, Request, Response};
 use super::problem::Problem;
 use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
 use super::reader::Reader;
+use super::{life, link};
 use crate::core::log::Start;
 use crate::core::stream::{GapSignal, LongPoll, Page, Settings, Step, Subscription};
 use crate::core::time::Mono;
@@ -47,6 +47,9 @@ struct Event<'a> {
     data: &'a str,
     /// Milliseconds since 1970.
     time: u64,
+    /// Left out if the publisher's trace is not carried with the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
 }
 
 /// Answers as soon as there is something to tell, or after the `wait` that the query asks for.
@@ -118,6 +121,7 @@ fn response(page: &Page, channels: &[String], resumes: bool, request: &Request) 
             event: event.event_type.as_deref().unwrap_or("message"),
             data: &event.data,
             time: event.time.0,
+            traceparent: event.trace.as_deref(),
         });
         let answer = Answer {
             gaps: &page.gaps,
@@ -126,7 +130,11 @@ fn response(page: &Page, channels: &[String], resumes: bool, request: &Request) 
             more: page.more,
             closed: page.closed,
         };
-        body::json(StatusCode::OK, &answer)
+        let response = body::json(StatusCode::OK, &answer);
+        if let Body::Full(bytes) = response.body() {
+            life::polled(page, bytes.len());
+        }
+        response
     };
     let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{}\"", page.tag())) {

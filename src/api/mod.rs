@@ -8,56 +8,98 @@ mod console;
 mod cors;
 mod credentials;
 pub mod format;
+mod health;
+mod life;
 mod limits;
 mod link;
 mod long_poll;
+mod metrics;
 pub mod path;
 pub mod problem;
 mod publish;
 pub mod query;
 mod reader;
 mod subscribe;
+mod trace;
 
 pub use body::{Body, Request, Response};
 
-use http::Method;
 use http::header::ORIGIN;
+use http::{Method, StatusCode};
 use path::Route;
 use problem::Problem;
 
+use crate::core::channel::Channel;
+use crate::core::metrics::{Counter, Label as _};
+use crate::core::trace::Trace;
 use crate::platform::config;
+use crate::platform::log::{self, Level, Line};
+use crate::platform::metrics::{self as metrics_of_instance, Activity};
 
 /// Answers a request. Which Spin component asks does not matter here: spin.toml gives each only
 /// its own routes.
 pub async fn respond(mut request: Request) -> Response {
     credentials::take_from_query(&mut request);
+    let trace = trace::take_up(&mut request);
     let mut response = match path::is_shared(request.uri().path()) {
-        true => across_origins(request).await,
-        false => answer(request).await,
+        true => across_origins(request, trace).await,
+        false => of_console(request)
+            .await
+            .unwrap_or_else(Problem::into_response),
     };
     body::state_length(&mut response);
+    trace::give_back(trace, &mut response);
     response
 }
 
-async fn answer(request: Request) -> Response {
-    let answer = match Route::of(request.uri().path()) {
-        Ok(route) => dispatch(route, request).await,
-        Err(problem) => Err(problem),
-    };
-    answer.unwrap_or_else(Problem::into_response)
+/// Answers a request that is not counted.
+async fn of_console(request: Request) -> Result<Response, Problem> {
+    log::configure().await.map_err(Problem::config)?;
+    answer(request).await
 }
 
-/// Answers a request that a page of another origin may make.
-async fn across_origins(request: Request) -> Response {
-    let origins = match config::origins().await {
+async fn answer(request: Request) -> Result<Response, Problem> {
+    let route = Route::of(request.uri().path())?;
+    dispatch(route, request).await
+}
+
+/// Answers a request that a page of another origin may make, and that is counted.
+async fn across_origins(request: Request, trace: Trace) -> Response {
+    let _activity = Activity::begin();
+    let configured = async {
+        log::configure().await?;
+        config::origins().await
+    };
+    let origins = match configured.await {
         Ok(origins) => origins,
-        Err(error) => return Problem::config(error).into_response(),
+        Err(error) => return rejected(Problem::config(error), request.uri().path(), trace),
     };
     let origin = request.headers().get(ORIGIN).cloned();
+    let path = request.uri().path().to_owned();
     let is_preflight = cors::is_preflight(&request);
-    let mut response = answer(request).await;
+    let answer = answer(request).await;
+    let mut response = answer.unwrap_or_else(|problem| rejected(problem, &path, trace));
     cors::allow_origin(&origins, origin, is_preflight, &mut response);
     response
+}
+
+/// Tells of a request that is not served.
+fn rejected(problem: Problem, path: &str, trace: Trace) -> Response {
+    let (reason, status) = (problem.kind(), problem.status());
+    metrics_of_instance::count(Counter::Rejected(reason), 1);
+    let overload = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+    let route = Route::of(path).ok();
+    let channel = route.as_ref().and_then(Route::channel);
+    let line = Line {
+        event: "rejected",
+        channel: channel.map(Channel::as_str),
+        trace_id: Some(trace.id()),
+        reason: Some(reason.value()),
+        status: Some(status.as_u16()),
+        ..Line::default()
+    };
+    log::write(if overload { Level::Warn } else { Level::Info }, &line);
+    problem.into_response()
 }
 
 async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {
@@ -83,7 +125,9 @@ async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {
             Method::DELETE => channels::purge(&channel, &request).await,
             _ => channels::state(&channel, &request).await,
         },
-        Route::Health => console::health().await,
+        Route::Health => health::ready().await,
+        Route::Live => Ok(health::live()),
+        Route::Metrics => metrics::scrape(&request).await,
         Route::Description => Ok(console::description()),
         Route::Console => Ok(console::page()),
     }

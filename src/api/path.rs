@@ -26,6 +26,10 @@ pub enum Route {
     },
     /// `/health`
     Health,
+    /// `/health/live`
+    Live,
+    /// `/metrics`
+    Metrics,
     /// `/openapi.json`
     Description,
     /// `/`
@@ -38,6 +42,8 @@ impl Route {
         match path {
             "/" => return Ok(Self::Console),
             "/health" => return Ok(Self::Health),
+            "/health/live" => return Ok(Self::Live),
+            "/metrics" => return Ok(Self::Metrics),
             "/openapi.json" => return Ok(Self::Description),
             "/events" => return Ok(Self::Events(None)),
             _ => {}
@@ -57,12 +63,25 @@ impl Route {
         }
     }
 
+    /// The channel in the path, if there is one.
+    pub(super) const fn channel(&self) -> Option<&Channel> {
+        match self {
+            Self::Events(channel) => channel.as_ref(),
+            Self::Publish(channel) | Self::Channel(channel) => Some(channel),
+            Self::Close { closes, .. } => Some(closes),
+            Self::Health | Self::Live | Self::Metrics | Self::Description | Self::Console => None,
+        }
+    }
+
     /// The methods it answers, `OPTIONS` apart.
     pub fn methods(&self) -> Vec<Method> {
         match self {
-            Self::Events(_) | Self::Health | Self::Description | Self::Console => {
-                vec![Method::GET, Method::HEAD]
-            }
+            Self::Events(_)
+            | Self::Health
+            | Self::Live
+            | Self::Metrics
+            | Self::Description
+            | Self::Console => vec![Method::GET, Method::HEAD],
             Self::Publish(_) => vec![Method::POST],
             Self::Close { named: None, .. } => vec![Method::POST],
             Self::Close { .. } => vec![Method::GET, Method::HEAD, Method::POST, Method::DELETE],
@@ -124,6 +143,8 @@ mod tests {
     fn every_route_is_found_with_its_channel() {
         assert_eq!(Route::of("/").unwrap(), Route::Console);
         assert_eq!(Route::of("/health").unwrap(), Route::Health);
+        assert_eq!(Route::of("/health/live").unwrap(), Route::Live);
+        assert_eq!(Route::of("/metrics").unwrap(), Route::Metrics);
         assert_eq!(Route::of("/openapi.json").unwrap(), Route::Description);
         assert_eq!(Route::of("/events").unwrap(), Route::Events(None));
         assert_eq!(
@@ -165,7 +186,6 @@ mod tests {
             "/health/",
             "/Events/a",
             "//events/a",
-            "/metrics",
         ] {
             assert_eq!(
                 Route::of(path).unwrap_err().status(),

@@ -10,6 +10,7 @@ use super::body::{Body, Response, allow};
 use crate::core::access::Right;
 use crate::core::channel::{Channel, ChannelError};
 use crate::core::log::{Failure, Refused};
+use crate::core::metrics::{Label as _, Rejection};
 use crate::core::sse::EventTypeError;
 use crate::platform::config::ConfigError;
 
@@ -19,7 +20,7 @@ use crate::platform::config::ConfigError;
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
-    kind: &'static str,
+    kind: Rejection,
     title: &'static str,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -34,12 +35,7 @@ struct Details<'a> {
 }
 
 impl Problem {
-    fn new(
-        status: StatusCode,
-        kind: &'static str,
-        title: &'static str,
-        detail: impl Display,
-    ) -> Self {
+    fn new(status: StatusCode, kind: Rejection, title: &'static str, detail: impl Display) -> Self {
         Self {
             status,
             kind,
@@ -49,7 +45,7 @@ impl Problem {
         }
     }
 
-    fn bad_request(kind: &'static str, title: &'static str, detail: impl Display) -> Self {
+    fn bad_request(kind: Rejection, title: &'static str, detail: impl Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind, title, detail)
     }
 
@@ -58,7 +54,10 @@ impl Problem {
         self
     }
 
-    #[cfg(test)]
+    pub(super) fn kind(&self) -> Rejection {
+        self.kind
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
@@ -66,16 +65,21 @@ impl Problem {
     pub(super) fn not_found(path: &str) -> Self {
         let detail = format!(
             "nothing is served at {path}; there are /events/{{channel}}, /publish/{{channel}}, \
-             /channels/{{channel}}, /health, /openapi.json and /"
+             /channels/{{channel}}, /health, /metrics, /openapi.json and /"
         );
-        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+        Self::new(
+            StatusCode::NOT_FOUND,
+            Rejection::NotFound,
+            "Not found",
+            detail,
+        )
     }
 
     pub(super) fn no_channel(channel: impl Display) -> Self {
         let detail = format!("nothing was ever published to the channel {channel}");
         Self::new(
             StatusCode::NOT_FOUND,
-            "unknown-channel",
+            Rejection::UnknownChannel,
             "Unknown channel",
             detail,
         )
@@ -89,7 +93,7 @@ impl Problem {
         );
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
-            "method",
+            Rejection::Method,
             "Method not allowed",
             detail,
         )
@@ -97,34 +101,34 @@ impl Problem {
     }
 
     pub(super) fn channel(error: ChannelError) -> Self {
-        Self::bad_request("channel-name", "Bad channel name", error)
+        Self::bad_request(Rejection::ChannelName, "Bad channel name", error)
     }
 
     pub(super) fn percent_encoding(detail: &str) -> Self {
         let detail = format!("the channel name in the path is badly percent-encoded: {detail}");
-        Self::bad_request("percent-encoding", "Bad percent-encoding", detail)
+        Self::bad_request(Rejection::PercentEncoding, "Bad percent-encoding", detail)
     }
 
     pub(super) fn query(detail: impl Display) -> Self {
-        Self::bad_request("query", "Bad query parameter", detail)
+        Self::bad_request(Rejection::Query, "Bad query parameter", detail)
     }
 
     pub(super) fn header(detail: impl Display) -> Self {
-        Self::bad_request("header", "Bad header", detail)
+        Self::bad_request(Rejection::Header, "Bad header", detail)
     }
 
     pub(super) fn event_type(error: EventTypeError) -> Self {
-        Self::bad_request("event-type", "Bad event type", error)
+        Self::bad_request(Rejection::EventType, "Bad event type", error)
     }
 
     pub(super) fn body(detail: impl Display) -> Self {
-        Self::bad_request("body", "Bad body", detail)
+        Self::bad_request(Rejection::Body, "Bad body", detail)
     }
 
     pub(super) fn too_large(detail: impl Display) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
+            Rejection::TooLarge,
             "Too large",
             detail,
         )
@@ -133,7 +137,7 @@ impl Problem {
     pub(super) fn media_type(detail: impl Display) -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "media-type",
+            Rejection::MediaType,
             "Unsupported media type",
             detail,
         )
@@ -145,7 +149,7 @@ impl Problem {
         let detail = format!("the body did not arrive within {seconds} s; nothing was appended");
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
-            "body-timeout",
+            Rejection::BodyTimeout,
             "Body too slow",
             detail,
         )
@@ -157,7 +161,7 @@ impl Problem {
         let detail = format!("{what}; nothing was changed. Try again in {seconds} s");
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
-            "rate-limited",
+            Rejection::RateLimited,
             "Too many requests",
             detail,
         )
@@ -171,9 +175,9 @@ impl Problem {
         challenge: &'static str,
     ) -> Self {
         let kind = if status == StatusCode::FORBIDDEN {
-            "forbidden"
+            Rejection::Forbidden
         } else {
-            "unauthorized"
+            Rejection::Unauthorized
         };
         Self::new(status, kind, title, detail)
             .with(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
@@ -215,7 +219,7 @@ impl Problem {
     pub(super) fn origin() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
-            "origin",
+            Rejection::Origin,
             "Origin not trusted",
             "with a token in a cookie this needs an `origin` that is this server's own or listed in \
              `cors_origins`; a token in the header `authorization` is good from everywhere",
@@ -224,10 +228,15 @@ impl Problem {
 
     pub(super) fn refused(refused: Refused) -> Self {
         match refused {
-            Refused::Closed => Self::new(StatusCode::CONFLICT, "closed", "Channel closed", refused),
+            Refused::Closed => Self::new(
+                StatusCode::CONFLICT,
+                Rejection::Closed,
+                "Channel closed",
+                refused,
+            ),
             Refused::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency-key-reused",
+                Rejection::KeyReused,
                 "Idempotency key reused",
                 refused,
             ),
@@ -237,7 +246,7 @@ impl Problem {
     pub(super) fn config(error: ConfigError) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "configuration",
+            Rejection::Configuration,
             "Bad configuration",
             error,
         )
@@ -245,31 +254,36 @@ impl Problem {
 
     /// The store could not be read.
     pub(super) fn store() -> Self {
-        Self::unavailable("store", "Store unavailable", "the store does not answer", 2)
+        Self::unavailable(
+            Rejection::Store,
+            "Store unavailable",
+            "the store does not answer",
+            2,
+        )
     }
 
     pub(super) fn commit(failure: &Failure) -> Self {
         match failure {
             Failure::Contended => Self::unavailable(
-                "contended",
+                Rejection::Contended,
                 "Channel contended",
                 "too many publishers write to this channel at once; nothing was appended",
                 1,
             ),
             Failure::Store(_) => Self::unavailable(
-                "store",
+                Rejection::Store,
                 "Store unavailable",
                 "the store does not answer; nothing was appended",
                 2,
             ),
             Failure::Away(millis) => Self::unavailable(
-                "store",
+                Rejection::Store,
                 "Store unavailable",
                 "the store has been failing and is left alone for a moment; nothing was appended",
                 millis.div_ceil(1_000).max(1),
             ),
             Failure::Unknown(_) => Self::unavailable(
-                "outcome-unknown",
+                Rejection::OutcomeUnknown,
                 "Outcome unknown",
                 "the store failed in mid-commit: the events may have been appended. Repeating the \
                  request is safe if it carries an Idempotency-Key",
@@ -277,7 +291,7 @@ impl Problem {
             ),
             Failure::Format(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "log-unreadable",
+                Rejection::LogUnreadable,
                 "Log unreadable",
                 "the stored log of this channel cannot be read; nothing was changed",
             ),
@@ -285,7 +299,7 @@ impl Problem {
     }
 
     fn unavailable(
-        kind: &'static str,
+        kind: Rejection,
         title: &'static str,
         detail: &str,
         retry_after_seconds: u64,
@@ -298,7 +312,7 @@ impl Problem {
     #[must_use]
     pub fn into_response(self) -> Response {
         let details = Details {
-            r#type: format!("urn:runnel:problem:{}", self.kind),
+            r#type: format!("urn:runnel:problem:{}", self.kind.value()),
             title: self.title,
             status: self.status.as_u16(),
             detail: &self.detail,

@@ -1,6 +1,7 @@
 //! `POST /publish/{channel}`: events into the log.
 
 use std::pin::pin;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
@@ -15,11 +16,14 @@ use super::body::{self, Request, Response};
 use super::format::{Format, Publication};
 use super::problem::Problem;
 use super::query::Query;
-use super::{accept, auth, limits, link};
+use super::{accept, auth, limits, link, trace};
 use crate::core::channel::Channel;
 use crate::core::log::{Appended, Batch, Failure, Repeat, Retention};
+use crate::core::metrics::{Counter, Histogram, Label as _, Publishing};
+use crate::core::trace::Trace;
 use crate::platform::config::PublishConfig;
-use crate::platform::{RequestBody, clock, committer, config, log};
+use crate::platform::log::{self, Level, Line};
+use crate::platform::{RequestBody, clock, committer, config, metrics};
 
 const EVENT_ID: HeaderName = HeaderName::from_static("event-id");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -30,7 +34,62 @@ const REPRESENTATION: &str = "return=representation";
 /// The longest idempotency key, in bytes.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
+/// Answers a publisher, and tells what became of the publish.
 pub(super) async fn publish(channel: &Channel, request: Request) -> Result<Response, Problem> {
+    let (began, trace) = (clock::micros(), trace::of(request.extensions()));
+    let accepted = accept_events(channel, request, trace).await;
+    let took = clock::micros().saturating_sub(began);
+    metrics::observe(Histogram::Publish, took);
+    let outcome = match &accepted {
+        Ok(accepted) => told(channel, accepted, trace, took),
+        Err(problem) => problem.kind().into(),
+    };
+    metrics::count(Counter::Publish(outcome), 1);
+    accepted.map(|accepted| accepted.response)
+}
+
+/// What a publisher is answered, and what of.
+struct Accepted {
+    response: Response,
+    appended: Appended,
+    /// How many bytes of data the events have.
+    bytes: u64,
+}
+
+/// Tells of events that are in the log.
+fn told(channel: &Channel, accepted: &Accepted, trace: Trace, micros: u64) -> Publishing {
+    let Accepted {
+        appended, bytes, ..
+    } = accepted;
+    let outcome = match appended.repeated {
+        true => Publishing::Repeated,
+        false => {
+            metrics::count(Counter::PublishedEvents, appended.count);
+            metrics::count(Counter::PublishedBytes, *bytes);
+            Publishing::Created
+        }
+    };
+    let line = Line {
+        event: "published",
+        channel: Some(channel.as_str()),
+        trace_id: Some(trace.id()),
+        reason: Some(outcome.value()),
+        first: Some(appended.first_id().to_string()),
+        last: Some(appended.last_id().to_string()),
+        events: Some(appended.count),
+        bytes: Some(*bytes),
+        duration_ms: Some(micros / 1_000),
+        ..Line::default()
+    };
+    log::write(Level::Debug, &line);
+    outcome
+}
+
+async fn accept_events(
+    channel: &Channel,
+    request: Request,
+    trace: Trace,
+) -> Result<Accepted, Problem> {
     let config = config::publish().await.map_err(Problem::config)?;
     limits::check(request.uri().query(), request.headers(), config.limits)?;
     let publisher = auth::publisher(channel, &request).await?;
@@ -41,9 +100,17 @@ pub(super) async fn publish(channel: &Channel, request: Request) -> Result<Respo
     let format = Format::of(&parts.headers)?;
     let key = idempotency_key(&parts.headers)?;
     let body = read(&parts, body, &config).await?;
-    let publication = format.read(&body, query.get("event"), config.max_event_bytes)?;
+    let mut publication = format.read(&body, query.get("event"), config.max_event_bytes)?;
     check_count(publication.events.len(), config.max_batch_events)?;
     let repeat = repeat(key, &publication, &parts, &body)?;
+    if config.trace_events {
+        let trace: Rc<str> = trace.to_string().into();
+        for event in &mut publication.events {
+            event.trace = Some(trace.clone());
+        }
+    }
+    let sizes = publication.events.iter().map(|event| event.data.len());
+    let bytes = sizes.fold(0, usize::saturating_add) as u64;
     let appended = append(
         channel,
         Batch {
@@ -57,7 +124,11 @@ pub(super) async fn publish(channel: &Channel, request: Request) -> Result<Respo
     let mut response = created(&parts.headers, &appended);
     let subscribing = link::to(format_args!("/events/{channel}"), "monitor");
     response.headers_mut().append(LINK, subscribing);
-    Ok(response)
+    Ok(Accepted {
+        response,
+        appended,
+        bytes,
+    })
 }
 
 /// Appends a batch.
@@ -74,10 +145,7 @@ pub(super) async fn append(
 
 /// Reports a commit that was given up, to the operator and to the publisher.
 pub(super) fn failed(channel: &Channel, failure: &Failure) -> Problem {
-    log::error(
-        format_args!("committing to {channel}"),
-        format_args!("{failure:?}"),
-    );
+    log::error("commit_failed", Some(channel), format_args!("{failure:?}"));
     Problem::commit(failure)
 }
 

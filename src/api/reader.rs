@@ -202,7 +202,7 @@ impl Reader {
 
     fn report(&self, place: usize, error: &str) {
         if let Some(channel) = self.channels.get(place) {
-            log::error(format_args!("reading {channel}"), error);
+            log::error("read_failed", Some(channel), error);
         }
     }
 }

@@ -7,19 +7,22 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::{self, Body, Request, Response};
+use super::life::{self, Life};
 use super::limits::Seat;
 use super::problem::Problem;
 use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
 use super::reader::Reader;
-use super::{accept, auth, limits, link, long_poll};
+use super::{accept, auth, limits, link, long_poll, trace};
 use crate::core::access::Right;
 use crate::core::channel::Channel;
 use crate::core::log::Start;
+use crate::core::metrics::Rejection;
 use crate::core::sse::{Cursor, EventType, Frames, reconnection_millis};
 use crate::core::stream::{Settings, Step, Stream, Subscription, Types};
 use crate::core::time::{Millis, Mono};
-use crate::platform::WriteTimeout;
+use crate::core::trace::Trace;
 use crate::platform::config::SubscribeConfig;
+use crate::platform::{Stall, WriteTimeout};
 use crate::platform::{clock, config, limiter, random, tail};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -62,17 +65,16 @@ pub(super) async fn subscribe(
             .expires()
             .map(|expires| now.mono.after(expires.0.saturating_sub(now.wall.0))),
     };
+    let trace = trace::of(request.extensions());
     let headers = request.headers();
     let as_json =
         accept::names(headers, "application/json") && !accept::names(headers, "text/event-stream");
     let mut response = match (as_json, request.method()) {
         (true, _) => long_poll::answer(subscription, settings, &query, request, now.mono).await?,
-        (false, &Method::HEAD) => {
-            event_stream(Body::Stream(futures::stream::empty().boxed_local()))
-        }
+        (false, &Method::HEAD) => event_stream(body::of_unknown_length()),
         (false, _) => match admit(headers, &config).await {
-            Ok(seat) => open(subscription, settings, seat, now.mono).await,
-            Err(reason) => turned_away(&subscription, settings, reason),
+            Ok(seat) => open(subscription, settings, trace, seat, now.mono).await,
+            Err(reason) => turned_away(&subscription, settings, trace, reason),
         },
     };
     let patience = WriteTimeout(config.write_timeout_millis);
@@ -98,27 +100,45 @@ pub(super) async fn subscribe(
 }
 
 /// A seat for a stream, or why there is none.
-async fn admit(headers: &HeaderMap, config: &SubscribeConfig) -> Result<Seat, &'static str> {
-    let seat = Seat::take(config.max_streams).ok_or("there are too many streams")?;
+async fn admit(headers: &HeaderMap, config: &SubscribeConfig) -> Result<Seat, Rejection> {
+    let seat = Seat::take(config.max_streams).ok_or(Rejection::TooManyStreams)?;
     if let Some(client) = limits::client(headers) {
         let admitted = limiter::subscribers(client, config.stream_rate).await;
-        admitted.map_err(|_| "this client opens streams too often")?;
+        admitted.map_err(|_| Rejection::StreamRate)?;
     }
     Ok(seat)
 }
 
 /// Says to come back later, in a stream: an `EventSource` would take anything else for the end.
-fn turned_away(subscription: &Subscription, settings: Settings, reason: &str) -> Response {
+fn turned_away(
+    subscription: &Subscription,
+    settings: Settings,
+    trace: Trace,
+    reason: Rejection,
+) -> Response {
+    life::refused(subscription, trace, reason);
+    let words = match reason {
+        Rejection::TooManyStreams => "there are too many streams",
+        _ => "this client opens streams too often",
+    };
     let mut frames = Frames::default();
     let retry = reconnection_millis(settings.retry_millis, OVERLOAD, random::u64());
     frames.retry(retry, subscription.given.as_ref());
-    frames.comment(&format!("{reason}; reconnect to resume"));
+    frames.comment(&format!("{words}; reconnect to resume"));
     let bytes = Bytes::from(frames.into_bytes());
-    event_stream(Body::Stream(futures::stream::iter([bytes]).boxed_local()))
+    let chunks = futures::stream::iter([bytes]).boxed_local();
+    event_stream(Body::Stream(chunks, Stall::default()))
 }
 
 /// Opens a stream, unless it would have nothing to say.
-async fn open(subscription: Subscription, settings: Settings, seat: Seat, now: Mono) -> Response {
+async fn open(
+    subscription: Subscription,
+    settings: Settings,
+    trace: Trace,
+    seat: Seat,
+    now: Mono,
+) -> Response {
+    let (names, given) = (life::names(&subscription), subscription.given.clone());
     let mut channels = subscription.channels.iter();
     let waits = !subscription.live || channels.any(|(_, start)| start.resumes());
     let mut reader = Reader::of(&subscription);
@@ -134,12 +154,17 @@ async fn open(subscription: Subscription, settings: Settings, seat: Seat, now: M
             return body::empty(StatusCode::NO_CONTENT);
         }
     }
-    let parts = (stream, reader, seat);
-    let chunks = futures::stream::unfold(parts, |(mut stream, mut reader, seat)| async {
-        let chunk = chunk(&mut stream, &mut reader).await?;
-        Some((chunk, (stream, reader, seat)))
+    let stall = Stall::default();
+    let life = Life::begin(names, given.as_ref(), trace, stall.clone());
+    let parts = (stream, reader, life, seat);
+    let chunks = futures::stream::unfold(parts, |(mut stream, mut reader, mut life, seat)| async {
+        let chunk = chunk(&mut stream, &mut reader).await;
+        let bytes = chunk.as_ref().map_or(0, Bytes::len);
+        life.tell(&stream.take_tally(), bytes);
+        life.end(stream.end_reason());
+        Some((chunk?, (stream, reader, life, seat)))
     });
-    event_stream(Body::Stream(chunks.boxed_local()))
+    event_stream(Body::Stream(chunks.boxed_local(), stall))
 }
 
 /// The next bytes to send; `None` ends the response.

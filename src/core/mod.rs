@@ -7,9 +7,11 @@ pub mod access;
 pub mod channel;
 pub mod limit;
 pub mod log;
+pub mod metrics;
 pub mod recent;
 #[cfg(test)]
 mod simulation;
 pub mod sse;
 pub mod stream;
 pub mod time;
+pub mod trace;

@@ -8,6 +8,7 @@ use crate::core::log::Now;
 use crate::core::time::{Millis, Mono};
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
+const NANOS_PER_MICRO: u64 = 1_000;
 
 /// The time by both clocks.
 #[must_use]
@@ -25,6 +26,12 @@ pub fn now() -> Now {
 #[must_use]
 pub fn mono() -> Mono {
     Mono(monotonic_clock::now() / NANOS_PER_MILLI)
+}
+
+/// Microseconds of the monotonic clock.
+#[must_use]
+pub fn micros() -> u64 {
+    monotonic_clock::now() / NANOS_PER_MICRO
 }
 
 /// Waits until the monotonic clock shows `until`.

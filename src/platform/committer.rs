@@ -8,7 +8,8 @@ use crate::core::log::{
     Answer, Batch, Commit, Event, Failure, Lane, Lead, Outcome, Place, Retention, SwapError, Task,
     Work, create_key, head_key,
 };
-use crate::platform::{clock, limiter, random, store};
+use crate::core::metrics::{Counter, Histogram};
+use crate::platform::{clock, limiter, metrics, random, store};
 
 thread_local! {
     static LANES: RefCell<HashMap<Channel, Lane>> = RefCell::new(HashMap::new());
@@ -70,7 +71,12 @@ impl<'a> Member<'a> {
 
     async fn commit(&mut self, lead: Lead, retention: Retention) {
         self.leads = Some(lead.group());
+        let events = lead.batches.iter().map(|batch| batch.events.len());
+        let events = events.fold(0, usize::saturating_add) as u64;
         let (outcome, lost) = commit(self.channel, Work::Append(lead.batches), retention).await;
+        if outcome.is_ok() && events > 0 {
+            metrics::observe(Histogram::CommitEvents, events);
+        }
         self.finish(outcome, lost);
     }
 
@@ -99,6 +105,7 @@ async fn commit(channel: &Channel, work: Work, retention: Retention) -> (Outcome
         return (Err(Failure::Away(millis)), 0);
     }
     let (outcome, lost) = carry_out(channel, work, retention).await;
+    metrics::count(Counter::SwapConflicts, lost);
     limiter::circuit(|circuit| match &outcome {
         Err(Failure::Store(_) | Failure::Unknown(_)) => {
             circuit.failed(clock::mono(), random::u64());

@@ -4,6 +4,7 @@
 //! needs; each is read once in an instance's life.
 
 mod access;
+mod observing;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -14,6 +15,7 @@ use http::HeaderValue;
 use spin_sdk::variables;
 
 pub use access::{Door, publishers, subscribers};
+pub use observing::{log_level, metrics_interval, metrics_token};
 
 use crate::core::limit::Rate;
 use crate::core::log::Retention;
@@ -50,6 +52,8 @@ pub struct PublishConfig {
     pub publish_rate: Option<Rate>,
     /// How often a channel is published to.
     pub channel_rate: Option<Rate>,
+    /// Whether events carry the trace of the request that published them.
+    pub trace_events: bool,
     /// What a request may be like.
     pub limits: RequestLimits,
     /// How much of each log is kept.
@@ -114,6 +118,7 @@ pub async fn publish() -> Result<Rc<PublishConfig>, ConfigError> {
         body_timeout_millis: seconds("body_timeout_seconds", 1..=3_600).await?,
         publish_rate: rate("publish_rate", SECOND).await?,
         channel_rate: rate("channel_rate", SECOND).await?,
+        trace_events: flag("trace_events", &text("trace_events").await?)?,
         limits: limits().await?,
         retention: Retention {
             events: number("retention_events", 1..=10_000_000).await?,
@@ -218,6 +223,23 @@ async fn rate(name: &str, period_millis: u64) -> Result<Option<Rate>, ConfigErro
 async fn text(name: &str) -> Result<String, ConfigError> {
     let value = variables::get(name).await;
     value.map_err(|error| ConfigError(format!("the variable {name} cannot be read: {error}")))
+}
+
+fn not_empty(name: &str, value: &str) -> Result<(), ConfigError> {
+    match value.is_empty() {
+        true => Err(ConfigError(format!("the variable {name} is empty"))),
+        false => Ok(()),
+    }
+}
+
+fn flag(name: &str, value: &str) -> Result<bool, ConfigError> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(ConfigError(format!(
+            "the variable {name} is {other:?}; accepted are `true` and `false`"
+        ))),
+    }
 }
 
 async fn number(name: &str, accepted: RangeInclusive<u64>) -> Result<u64, ConfigError> {

@@ -54,7 +54,7 @@ pub async fn publishers(subject: Subject, rate: Option<Rate>) -> Result<(), u64>
             }
             Err(SwapError::Store(error)) => {
                 circuit(|circuit| circuit.failed(clock::mono(), random::u64()));
-                return allow(subject, &error);
+                return allow(&error);
             }
         }
     }
@@ -97,14 +97,14 @@ async fn take_unsafely(subject: Subject, rate: Rate, wanted: u64) -> Result<(), 
     let key = subject.slot_key();
     let value = match store::get(&key).await {
         Ok(value) => value,
-        Err(error) => return allow(subject, &error),
+        Err(error) => return allow(&error),
     };
     let mut slot = Slot::decode(&value.unwrap_or_default());
     let taken = slot.take(subject, rate, wanted, clock::now().wall);
     if taken.is_ok()
         && let Err(error) = store::set(&key, &slot.encode()).await
     {
-        return allow(subject, &error);
+        return allow(&error);
     }
     remember(subject, rate, (wanted, taken), random::u64())
 }
@@ -129,7 +129,7 @@ fn remember(
 }
 
 /// Lets a request pass although the store fails.
-fn allow(subject: Subject, error: &str) -> Result<(), u64> {
-    log::error(format_args!("limiting by {}", subject.slot_key()), error);
+fn allow(error: &str) -> Result<(), u64> {
+    log::error("limit_failed", None, error);
     Ok(())
 }

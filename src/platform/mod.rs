@@ -6,6 +6,7 @@ pub mod committer;
 pub mod config;
 pub mod limiter;
 pub mod log;
+pub mod metrics;
 pub mod random;
 mod response;
 pub mod segments;
@@ -14,7 +15,7 @@ pub mod tail;
 mod write;
 
 pub use carrier::rest;
-pub use response::{Body, Outgoing};
+pub use response::{Body, Outgoing, Stall};
 pub use write::WriteTimeout;
 
 /// The body of a request, read as it arrives.

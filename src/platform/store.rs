@@ -5,13 +5,16 @@
 //! round trip: only the component that publishes makes them.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use spin_sdk::experimental::wasi::keyvalue::{atomics, batch, store as wasi_store};
 use spin_sdk::key_value::Store;
 
+use super::{clock, metrics};
 use crate::core::log::SwapError;
+use crate::core::metrics::{Call, CallOutcome};
 
 /// The label of the store in spin.toml.
 const LABEL: &str = "default";
@@ -26,11 +29,13 @@ thread_local! {
 /// # Errors
 /// What the store said.
 pub async fn get(key: &str) -> Result<Option<Bytes>, String> {
-    let value = opened()
-        .await?
-        .get(key)
-        .await
-        .map_err(|error| format!("get {key}: {error}"))?;
+    let asked = Asked::begin(Call::Get);
+    let value = match opened().await {
+        Ok(store) => store.get(key).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    let value = asked.answered(value);
+    let value = value.map_err(|error| format!("get {key}: {error}"))?;
     Ok(value.map(Bytes::from))
 }
 
@@ -39,8 +44,43 @@ pub async fn get(key: &str) -> Result<Option<Bytes>, String> {
 /// # Errors
 /// What the store said; it may be stored then.
 pub async fn set(key: &str, value: &[u8]) -> Result<(), String> {
-    let stored = opened().await?.set(key, value).await;
+    let asked = Asked::begin(Call::Set);
+    let stored = match opened().await {
+        Ok(store) => store
+            .set(key, value)
+            .await
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    let stored = asked.answered(stored);
     stored.map_err(|error| format!("set {key}: {error}"))
+}
+
+/// A call under way, to be counted when it is answered.
+struct Asked {
+    call: Call,
+    began: u64,
+}
+
+impl Asked {
+    fn begin(call: Call) -> Self {
+        let began = clock::micros();
+        Self { call, began }
+    }
+
+    fn answered<T, E>(self, answer: Result<T, E>) -> Result<T, E> {
+        let outcome = match answer {
+            Ok(_) => CallOutcome::Ok,
+            Err(_) => CallOutcome::Error,
+        };
+        self.came_to(outcome);
+        answer
+    }
+
+    fn came_to(self, outcome: CallOutcome) {
+        let took = clock::micros().saturating_sub(self.began);
+        metrics::called(self.call, outcome, took);
+    }
 }
 
 async fn opened() -> Result<Rc<Store>, String> {
@@ -76,8 +116,10 @@ impl Cas {
     pub fn read(key: &str) -> Result<(Self, Option<Bytes>), String> {
         let bucket = bucket()?;
         let failed = |error| format!("compare-and-swap of {key}: {error:?}");
-        let cas = atomics::Cas::new(&bucket, key).map_err(failed)?;
-        let value = cas.current().map_err(failed)?;
+        let asked = Asked::begin(Call::Read);
+        let read =
+            atomics::Cas::new(&bucket, key).and_then(|cas| cas.current().map(|value| (cas, value)));
+        let (cas, value) = asked.answered(read).map_err(failed)?;
         Ok((
             Self {
                 key: key.to_owned(),
@@ -92,12 +134,19 @@ impl Cas {
     /// # Errors
     /// Whether the swap was lost or the store failed. Either may be said of a swap that took place.
     pub fn swap(self, value: &[u8]) -> Result<(), SwapError> {
-        atomics::swap(self.cas, value).map_err(|error| match error {
+        let asked = Asked::begin(Call::Swap);
+        let swapped = atomics::swap(self.cas, value).map_err(|error| match error {
             atomics::CasError::CasFailed(_) => SwapError::Lost,
             atomics::CasError::StoreError(error) => {
                 SwapError::Store(format!("swapping {}: {error:?}", self.key))
             }
-        })
+        });
+        asked.came_to(match &swapped {
+            Ok(()) => CallOutcome::Ok,
+            Err(SwapError::Lost) => CallOutcome::Lost,
+            Err(SwapError::Store(_)) => CallOutcome::Error,
+        });
+        swapped
     }
 }
 
@@ -106,7 +155,23 @@ impl Cas {
 /// # Errors
 /// What the store said.
 pub fn increment(key: &str) -> Result<i64, String> {
-    atomics::increment(&*bucket()?, key, 1).map_err(|error| format!("increment {key}: {error:?}"))
+    let bucket = bucket()?;
+    let asked = Asked::begin(Call::Increment);
+    let sum = asked.answered(atomics::increment(&bucket, key, 1));
+    sum.map_err(|error| format!("increment {key}: {error:?}"))
+}
+
+/// Reads several values at once, in the order of their keys; `None` where there is none. The instance
+/// waits for that.
+///
+/// # Errors
+/// What the store said.
+pub fn get_many(keys: &[String]) -> Result<Vec<Option<Bytes>>, String> {
+    let values = batch::get_many(&*bucket()?, keys);
+    let values = values.map_err(|error| format!("get_many: {error:?}"))?;
+    let mut values: HashMap<_, _> = values.into_iter().collect();
+    let found = keys.iter().map(|key| values.remove(key).flatten());
+    Ok(found.map(|value| value.map(Bytes::from)).collect())
 }
 
 /// Stores values under their keys.
@@ -118,7 +183,10 @@ pub fn set_many(values: Vec<(String, Bytes)>) -> Result<(), String> {
         .into_iter()
         .map(|(key, value)| (key, Vec::from(value)))
         .collect();
-    batch::set_many(&*bucket()?, &values).map_err(|error| format!("set_many: {error:?}"))
+    let bucket = bucket()?;
+    let asked = Asked::begin(Call::SetMany);
+    let stored = asked.answered(batch::set_many(&bucket, &values));
+    stored.map_err(|error| format!("set_many: {error:?}"))
 }
 
 /// Deletes keys, whether they are there or not.
@@ -126,5 +194,8 @@ pub fn set_many(values: Vec<(String, Bytes)>) -> Result<(), String> {
 /// # Errors
 /// What the store said; some may be deleted then.
 pub fn delete_many(keys: &[String]) -> Result<(), String> {
-    batch::delete_many(&*bucket()?, keys).map_err(|error| format!("delete_many: {error:?}"))
+    let bucket = bucket()?;
+    let asked = Asked::begin(Call::DeleteMany);
+    let deleted = asked.answered(batch::delete_many(&bucket, keys));
+    deleted.map_err(|error| format!("delete_many: {error:?}"))
 }

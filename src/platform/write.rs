@@ -21,18 +21,33 @@ impl Default for WriteTimeout {
     }
 }
 
-/// Writes a chunk; whether all of it was taken in time. Only for futures that [`carrier::carry`] runs.
-pub(super) async fn write(to: &mut StreamWriter<u8>, chunk: Bytes, timeout: WriteTimeout) -> bool {
+/// What became of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// All of it was taken.
+    All,
+    /// The client took nothing for too long.
+    Stalled,
+    /// The client has gone.
+    Gone,
+}
+
+/// Writes a chunk. Only for futures that [`carrier::carry`] runs.
+pub(super) async fn write(
+    to: &mut StreamWriter<u8>,
+    chunk: Bytes,
+    timeout: WriteTimeout,
+) -> Written {
     let mut writing = to.write(chunk.into());
     loop {
         let until = clock::mono().after(timeout.0);
         let Some((result, rest)) = carrier::outlast(pin!(writing), until).await else {
-            return false;
+            return Written::Stalled;
         };
         match result {
-            StreamResult::Complete(_) if rest.remaining() == 0 => return true,
+            StreamResult::Complete(_) if rest.remaining() == 0 => return Written::All,
             StreamResult::Complete(_) => writing = to.write_buf(rest),
-            StreamResult::Dropped | StreamResult::Cancelled => return false,
+            StreamResult::Dropped | StreamResult::Cancelled => return Written::Gone,
         }
     }
 }

@@ -73,6 +73,7 @@ impl Attributes {
             events: vec![NewEvent {
                 event_type: Some(self.event_type),
                 data,
+                trace: None,
             }],
             key: Some(vec![KEY.to_owned(), self.source, self.id]),
         }

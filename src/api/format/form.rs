@@ -34,6 +34,7 @@ pub(super) fn read(text: &str, event_type: Option<&str>) -> Result<Publication, 
     let mut publication = Publication::of(NewEvent {
         event_type: event_type.map(str::to_owned),
         data: data.to_owned(),
+        trace: None,
     });
     let id = form.get("id").filter(|id| !id.is_empty());
     publication.key = id.map(|id| vec![id.to_owned()]);

@@ -63,5 +63,6 @@ fn event(line: &str) -> Result<NewEvent, String> {
     Ok(NewEvent {
         event_type: event,
         data,
+        trace: None,
     })
 }

@@ -58,6 +58,7 @@ fn new(event_type: Option<&str>, data: &str) -> NewEvent {
     NewEvent {
         event_type: event_type.map(str::to_owned),
         data: data.to_owned(),
+        trace: None,
     }
 }
 

@@ -1,13 +1,14 @@
 //! The append plan: a head, what is to be published, and the time, to the next head.
 
 use std::fmt;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
 use super::retention::{Retention, retain};
 use super::{
     Committed, Head, IDEMPOTENCY_KEYS, RECENT_COMMITS, Record, Remembered, Run, Sealed, SegmentRef,
-    Trashed, segment,
+    TRACE, Trashed, segment,
 };
 use crate::core::sse::{Epoch, EventId, EventType, Seq};
 use crate::core::time::Millis;
@@ -26,6 +27,8 @@ pub struct NewEvent {
     pub event_type: Option<String>,
     /// Its data.
     pub data: String,
+    /// The `traceparent` of what published it, if subscribers are to know.
+    pub trace: Option<Rc<str>>,
 }
 
 impl NewEvent {
@@ -33,8 +36,11 @@ impl NewEvent {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let event_type = self.event_type.as_ref().map_or(0, String::len);
+        let trace = self.trace.as_ref();
+        let trace = trace.map_or(0, |trace| trace.len().saturating_add(TRACE.len()));
         event_type
             .saturating_add(self.data.len())
+            .saturating_add(trace)
             .saturating_add(16)
     }
 }
@@ -187,7 +193,7 @@ pub fn append(
                 time: now,
                 event_type: event_type.and_then(Result::ok),
                 data: &event.data,
-                attributes: vec![],
+                attributes: event.trace.iter().map(|trace| (TRACE, &**trace)).collect(),
             }
             .encode(&mut records)?;
         }

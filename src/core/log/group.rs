@@ -229,6 +229,7 @@ mod tests {
         let event = NewEvent {
             event_type: None,
             data: "x".repeat(bytes),
+            trace: None,
         };
         Batch {
             events: vec![event],

@@ -40,6 +40,6 @@ pub use head::{
 };
 pub use key::{create_key, head_key, segment_key};
 pub use position::{Gap, GapReason, Location, Position, Start};
-pub use record::{Record, Records, Run};
+pub use record::{Record, Records, Run, TRACE};
 pub use retention::Retention;
 pub use task::{Event, Failure, Now, SwapError, Task, Work};

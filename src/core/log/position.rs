@@ -200,6 +200,7 @@ mod tests {
             let event = NewEvent {
                 event_type: None,
                 data: "x".repeat(6_000),
+                trace: None,
             };
             let batch = Batch {
                 events: vec![event],

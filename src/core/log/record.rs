@@ -6,6 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::core::sse::{EventType, Seq};
 use crate::core::time::Millis;
 
+/// The attribute of an event that says what trace it belongs to.
+pub const TRACE: &str = "traceparent";
+
 /// One event as it is stored. Its id is not in it: that follows from its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record<'a> {
@@ -17,7 +20,7 @@ pub struct Record<'a> {
     /// Its data, as published.
     #[serde(borrow)]
     pub data: &'a str,
-    /// Names and values that travel with it; none yet.
+    /// Names and values that travel with it: [`TRACE`], or nothing.
     #[serde(borrow)]
     pub attributes: Vec<(&'a str, &'a str)>,
 }
@@ -35,6 +38,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for EventType<'a> {
 }
 
 impl Record<'_> {
+    /// The `traceparent` of what published it, if it is to be told: it has no line ends.
+    #[must_use]
+    pub fn trace(&self) -> Option<&str> {
+        let trace = self.attributes.iter().find(|(name, _)| *name == TRACE);
+        let (_, trace) = trace?;
+        trace
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic())
+            .then_some(trace)
+    }
+
     /// Appends the record's bytes to `out`.
     ///
     /// # Errors

@@ -216,6 +216,7 @@ impl Publisher {
                 NewEvent {
                     event_type: None,
                     data: format!("{token} {}", "x".repeat(filler)),
+                    trace: None,
                 }
             });
             let events = events.collect();

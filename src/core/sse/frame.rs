@@ -21,7 +21,7 @@ use super::{Cursor, EventType};
 /// let mut frames = Frames::default();
 /// let price = EventType::parse("price").ok();
 /// let cursor = Cursor::from(Mark::After("3k9x2a-17".parse().unwrap()));
-/// frames.event(&cursor, price, "7\n8");
+/// frames.event(&cursor, price, "7\n8", None);
 /// assert_eq!(frames.into_bytes(), b"event: price\ndata: 7\ndata: 8\nid: 3k9x2a-17\n\n");
 /// ```
 #[derive(Debug, Default)]
@@ -44,13 +44,25 @@ impl Frames {
     /// recognises, into one `data` line each. The client joins the lines with LF again, so every
     /// line end arrives as LF and nothing else changes; empty data is still an event.
     ///
+    /// With a `trace`, which has no line ends, the block has a field `traceparent`. A browser ignores
+    /// it (9.2.6: other fields are ignored); clients that read the stream themselves can go on with it.
+    ///
     /// The id comes last: some clients take it as had when they read its line, and would skip the
     /// event if the connection broke after that.
-    pub fn event(&mut self, cursor: &Cursor, event_type: Option<EventType<'_>>, data: &str) {
+    pub fn event(
+        &mut self,
+        cursor: &Cursor,
+        event_type: Option<EventType<'_>>,
+        data: &str,
+        trace: Option<&str>,
+    ) {
         if let Some(event_type) = event_type {
             self.line(b"event: ", event_type.as_str().as_bytes());
         }
         self.data(data);
+        if let Some(trace) = trace {
+            self.line(b"traceparent: ", trace.as_bytes());
+        }
         self.id(cursor);
         self.end_block();
     }
@@ -165,7 +177,7 @@ mod tests {
     fn wire(event_type: Option<&str>, data: &str) -> String {
         let mut frames = Frames::default();
         let event_type = event_type.map(|text| EventType::parse(text).unwrap());
-        frames.event(&"3k9x2a-17".parse().unwrap(), event_type, data);
+        frames.event(&"3k9x2a-17".parse().unwrap(), event_type, data, None);
         String::from_utf8(frames.into_bytes()).unwrap()
     }
 
@@ -247,7 +259,7 @@ mod tests {
                 seq: Seq(seq),
             };
             let mut frames = Frames::default();
-            frames.event(&Mark::After(id).into(), None, "");
+            frames.event(&Mark::After(id).into(), None, "", None);
             assert_eq!(
                 frames.into_bytes(),
                 format!("data: \nid: {id}\n\n").into_bytes()
@@ -281,7 +293,7 @@ mod tests {
                 frames.comment("");
                 let id = EventId { epoch: Epoch::from_random(7), seq: Seq(place as u64 + 1) };
                 let event_type = typed.then(|| EventType::parse(event_type).unwrap());
-                frames.event(&Mark::After(id).into(), event_type, data);
+                frames.event(&Mark::After(id).into(), event_type, data, None);
             }
             let bytes = frames.into_bytes();
             let mut rest = bytes.as_slice();

@@ -9,6 +9,7 @@ use super::replay::Delivered;
 use super::shared::{EncodedRun, SharedFrames};
 use super::signal::GapSignal;
 use super::step::{Settings, Step, Subscription};
+use super::tally::Events;
 use crate::core::log::{FormatError, Head, Now, Record, SegmentRef};
 use crate::core::sse::{Cursor, EventId, Mark};
 use crate::core::time::Mono;
@@ -202,9 +203,9 @@ impl Feeds {
     }
 
     /// Leaves `blocks` for others: the events at `place` from after `last` to the last given out.
-    pub(super) fn share_blocks(&self, place: usize, last: EventId, blocks: &[u8]) {
+    pub(super) fn share_blocks(&self, place: usize, last: EventId, blocks: &[u8], events: Events) {
         if let Some(feed) = self.feeds.get(place) {
-            feed.share_blocks(last, blocks);
+            feed.share_blocks(last, blocks, events);
         }
     }
 

@@ -91,6 +91,8 @@ pub struct PageEvent {
     pub data: String,
     /// When it was appended.
     pub time: Millis,
+    /// The `traceparent` of what published it, if it is to be told.
+    pub trace: Option<String>,
 }
 
 impl LongPoll {
@@ -212,6 +214,7 @@ impl LongPoll {
                     event_type: record.event_type.map(|text| text.as_str().to_owned()),
                     data: record.data.to_owned(),
                     time: record.time,
+                    trace: record.trace().map(str::to_owned),
                 });
             }
             events.len() < limit && *bytes < PAGE_BYTES

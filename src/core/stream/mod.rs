@@ -13,15 +13,19 @@ mod replay;
 mod shared;
 mod signal;
 mod step;
+mod tally;
 
 pub use feeds::Feeds;
 pub use long_poll::{LongPoll, Page, PageEvent};
 pub use shared::SharedFrames;
 pub use signal::GapSignal;
 pub use step::{Settings, Step, Subscription, Types};
+pub use tally::Tally;
 
 use self::feeds::Found;
+use self::tally::Events;
 use crate::core::log::Now;
+use crate::core::metrics::EndReason;
 use crate::core::sse::{Cursor, Frames, reconnection_millis};
 use crate::core::time::Mono;
 
@@ -52,13 +56,16 @@ pub struct Stream {
     given: Option<Cursor>,
     /// Whether the client has been told where it stands, and when it was last told.
     marked: Marked,
+    tally: Tally,
+    /// Whether the client has caught up since the stream opened.
+    is_live: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Opening,
     Open,
-    Ended,
+    Ended(EndReason),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +100,8 @@ impl Stream {
             given,
             feeds,
             marked: Marked::Never,
+            tally: Tally::default(),
+            is_live: false,
             random,
         }
     }
@@ -117,6 +126,20 @@ impl Stream {
         &mut self.feeds
     }
 
+    /// What it has done since it was last asked.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// Why it has ended; `None` if it has not.
+    #[must_use]
+    pub const fn end_reason(&self) -> Option<EndReason> {
+        match self.phase {
+            Phase::Ended(reason) => Some(reason),
+            Phase::Opening | Phase::Open => None,
+        }
+    }
+
     /// Says what to do next.
     pub fn next(&mut self, now: Now) -> Step {
         match self.phase {
@@ -124,7 +147,7 @@ impl Stream {
                 self.phase = Phase::Open;
                 return self.open(now);
             }
-            Phase::Ended => return Step::End,
+            Phase::Ended(_) => return Step::End,
             Phase::Open => {}
         }
         if self.expires.is_some_and(|expires| now.mono >= expires) {
@@ -132,6 +155,7 @@ impl Stream {
         }
         if now.mono >= self.ends {
             return self.end(
+                EndReason::Age,
                 now,
                 None,
                 "this stream has reached its age; reconnect to resume",
@@ -144,6 +168,7 @@ impl Stream {
         {
             let retry = reconnection_millis(self.settings.retry_millis, 3, self.random.u64(..));
             return self.end(
+                EndReason::Store,
                 now,
                 Some(retry),
                 "the store does not answer; reconnect to resume",
@@ -168,31 +193,38 @@ impl Stream {
     fn chunk(&mut self, place: usize, now: Now) -> Option<Step> {
         let mut frames = Frames::with_capacity(self.feeds.chunk_capacity(place, FIELDS_BYTES));
         let mut passed = false;
+        let mut given = Events::default();
         while frames.len() < CHUNK_BYTES {
             if let Some(run) = self.feeds.deliver_shared(place, now.mono) {
                 frames.append(&run.blocks);
+                given = given.and(run.events);
                 continue;
             }
             let (before, start) = (self.feeds.last(place), frames.len());
+            let mut events = Events::default();
             let delivered = self.feeds.deliver(place, now.mono, |cursor, record| {
                 passed = !self.types.include(record.event_type);
                 if !passed {
-                    frames.event(cursor, record.event_type, record.data);
+                    frames.event(cursor, record.event_type, record.data, record.trace());
+                    events.add(record.time);
                 }
                 self.shares || frames.len() < CHUNK_BYTES
             });
+            given = given.and(events);
             let Some(delivered) = delivered else { break };
             if self.shares
                 && delivered.is_run
                 && let Some(last) = before
             {
-                self.feeds.share_blocks(place, last, frames.since(start));
+                self.feeds
+                    .share_blocks(place, last, frames.since(start), events);
             }
         }
         if frames.is_empty() {
             self.has_moved();
             return None;
         }
+        self.tally.give(given, self.is_live);
         let step = self.emit_marked(frames, now);
         if passed {
             self.has_moved();
@@ -218,6 +250,10 @@ impl Stream {
 
     /// Nothing to send before `until`: a mark or a heartbeat if it is time, else a wait.
     fn idle(&mut self, until: Mono, now: Now) -> Step {
+        if !self.is_live && self.feeds.are_settled() {
+            self.is_live = true;
+            self.tally.caught_up = true;
+        }
         let mark = self.mark_due(now.mono);
         if mark.is_some_and(|due| now.mono >= due) {
             let frames = self.mark(Frames::default());
@@ -227,6 +263,7 @@ impl Stream {
         if now.mono >= heartbeat {
             let mut frames = Frames::default();
             frames.comment("");
+            self.tally.heartbeats = self.tally.heartbeats.saturating_add(1);
             return self.emit(frames, now);
         }
         let times = [

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::tally::Events;
 use crate::core::channel::Channel;
 use crate::core::recent::Recent;
 use crate::core::sse::{EventId, Seq};
@@ -26,6 +27,8 @@ pub struct SharedFrames(Rc<RefCell<Recent<(Channel, EventId), EncodedRun>>>);
 pub(super) struct EncodedRun {
     /// The last of the events.
     pub(super) reached: Seq,
+    /// How many there are, and since when.
+    pub(super) events: Events,
     /// Their blocks.
     pub(super) blocks: Bytes,
 }
@@ -68,6 +71,7 @@ mod tests {
     fn run(reached: u64, bytes: usize) -> EncodedRun {
         EncodedRun {
             reached: Seq(reached),
+            events: Events::default(),
             blocks: vec![b'x'; bytes].into(),
         }
     }

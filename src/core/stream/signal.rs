@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{Marked, Phase, Step, Stream};
 use crate::core::log::{Gap, Now};
+use crate::core::metrics::EndReason;
 use crate::core::sse::{Cursor, EventType, Frames, reconnection_millis};
 
 /// The data of a `runnel.gap` signal.
@@ -30,8 +31,14 @@ impl Stream {
         }
     }
 
-    pub(super) fn end(&mut self, now: Now, retry: Option<u64>, reason: &str) -> Step {
-        self.phase = Phase::Ended;
+    pub(super) fn end(
+        &mut self,
+        reason: EndReason,
+        now: Now,
+        retry: Option<u64>,
+        words: &str,
+    ) -> Step {
+        self.phase = Phase::Ended(reason);
         let mut frames = Frames::default();
         let moved = self.mark_due(now.mono).and(self.feeds.cursor());
         match (retry, moved) {
@@ -39,14 +46,14 @@ impl Stream {
             (None, Some(cursor)) => frames.mark(cursor),
             (None, None) => {}
         }
-        frames.comment(reason);
+        frames.comment(words);
         self.emit(frames, now)
     }
 
     /// The client's token has expired: a signal says so, and where the client stands, so that a page can
     /// resume with a new token.
     pub(super) fn expire(&mut self, now: Now) -> Step {
-        self.phase = Phase::Ended;
+        self.phase = Phase::Ended(EndReason::Expired);
         let mut frames = Frames::default();
         let data = r#"{"reason":"token"}"#;
         signal(&mut frames, "runnel.expired", self.feeds.cursor(), data);
@@ -57,7 +64,10 @@ impl Stream {
     /// says so; it carries the cursor, so that a client that reconnects says where it is and is told
     /// to stop.
     pub(super) fn finish(&mut self, closed: bool, now: Now) -> Step {
-        self.phase = Phase::Ended;
+        self.phase = Phase::Ended(match closed {
+            true => EndReason::Closed,
+            false => EndReason::Finished,
+        });
         if closed {
             let mut frames = Frames::default();
             let data = r#"{"reason":"closed"}"#;
@@ -78,6 +88,7 @@ impl Stream {
         let mut frames = Frames::default();
         let mut gaps = self.feeds.take_gaps().into_iter().peekable();
         while let Some((gap, cursor)) = gaps.next() {
+            self.tally.gaps.push(gap.gap.reason);
             let data = serde_json::to_string(&gap).unwrap_or_default();
             let cursor = cursor.filter(|_| each || gaps.peek().is_none());
             signal(&mut frames, "runnel.gap", cursor.as_ref(), &data);

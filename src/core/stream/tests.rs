@@ -99,6 +99,7 @@ impl World {
         let event = NewEvent {
             event_type: None,
             data: data.to_owned(),
+            trace: None,
         };
         self.commit(Batch {
             events: vec![event],

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use super::{ConfigError, text};
+use super::{ConfigError, flag, not_empty, text};
 use crate::core::access::{Algorithm, Gate, Issuer, Keys, Secret};
 
 /// Which tokens are good, and where a request may carry them beside the header `authorization`.
@@ -142,23 +142,6 @@ async fn cookie() -> Result<String, ConfigError> {
         true => Ok(name),
         false => Err(ConfigError(format!(
             "the variable token_cookie is {name:?}; accepted is the name of a cookie, such as runnel_token"
-        ))),
-    }
-}
-
-fn not_empty(name: &str, value: &str) -> Result<(), ConfigError> {
-    match value.is_empty() {
-        true => Err(ConfigError(format!("the variable {name} is empty"))),
-        false => Ok(()),
-    }
-}
-
-fn flag(name: &str, value: &str) -> Result<bool, ConfigError> {
-    match value {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        other => Err(ConfigError(format!(
-            "the variable {name} is {other:?}; accepted are `true` and `false`"
         ))),
     }
 }

@@ -101,6 +101,7 @@ impl Commands<'_> {
                 data: char::from(b'a' + repeat % 26)
                     .to_string()
                     .repeat(data_bytes),
+                trace: None,
             }
         };
         let events = (0..(shape / 8 % 8).max(least)).map(event).collect();

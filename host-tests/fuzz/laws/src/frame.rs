@@ -71,12 +71,12 @@ fn id(seq: u64) -> EventId {
 fn wire(event_type: Option<EventType<'_>>, data: &str) -> Vec<u8> {
     let mut frames = Frames::default();
     frames.retry(2_000, None);
-    frames.event(&Mark::After(id(1)).into(), event_type, data);
+    frames.event(&Mark::After(id(1)).into(), event_type, data, None);
     frames.comment(data);
     if let Ok(name) = EventType::parse("runnel.end") {
         frames.signal(name, None, data);
     }
-    frames.event(&Mark::After(id(2)).into(), None, "last");
+    frames.event(&Mark::After(id(2)).into(), None, "last", None);
     let bytes = frames.len();
     let wire = frames.into_bytes();
     assert_eq!(wire.len(), bytes);

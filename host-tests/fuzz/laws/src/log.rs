@@ -142,6 +142,7 @@ fn check_writing(head: &Head, whole: bool) {
     let event = NewEvent {
         event_type: Some("fuzz".to_owned()),
         data: "new".to_owned(),
+        trace: None,
     };
     let batch = Batch {
         events: vec![event],

@@ -11,6 +11,7 @@ fn event(data: &str) -> NewEvent {
     NewEvent {
         event_type: None,
         data: data.to_owned(),
+        trace: None,
     }
 }
 

@@ -18,6 +18,7 @@ fn commit() -> Commit {
     let event = NewEvent {
         event_type: None,
         data: "x".to_owned(),
+        trace: None,
     };
     let batch = Batch {
         events: vec![event],
@@ -69,6 +70,7 @@ fn a_segment_stored_for_a_swap_that_a_purge_was_faster_than_is_deleted() {
         let large = NewEvent {
             event_type: None,
             data: "x".repeat(12_000),
+            trace: None,
         };
         let batch = Batch {
             events: vec![large],

@@ -8,6 +8,7 @@ use crate::core::sse::EventId;
 use crate::core::stream::CHUNK_BYTES;
 use crate::core::stream::replay::Delivered;
 use crate::core::stream::shared::{EncodedRun, SharedFrames};
+use crate::core::stream::tally::Events;
 use crate::core::time::Mono;
 
 impl Feed {
@@ -77,12 +78,18 @@ impl Feed {
     }
 
     /// Leaves `blocks` for others: the events from after `last` to the last given out.
-    pub(in crate::core::stream) fn share_blocks(&self, last: EventId, blocks: &[u8]) {
+    pub(in crate::core::stream) fn share_blocks(
+        &self,
+        last: EventId,
+        blocks: &[u8],
+        events: Events,
+    ) {
         if let (Some(shared), Phase::Following(reached)) = (&self.shared, self.phase)
             && !self.replay.passes_over(last.seq)
         {
             let run = EncodedRun {
                 reached: reached.seq,
+                events,
                 blocks: Bytes::copy_from_slice(blocks),
             };
             shared.keep(&self.channel, last, run);

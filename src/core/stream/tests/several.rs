@@ -23,6 +23,7 @@ impl Channels {
         let event = NewEvent {
             event_type: event_type.map(str::to_owned),
             data: data.to_owned(),
+            trace: None,
         };
         world.commit(Batch {
             events: vec![event],

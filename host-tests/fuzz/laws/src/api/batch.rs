@@ -66,6 +66,7 @@ pub(super) fn check_events(events: &[NewEvent]) {
     let read = read.map(|(_, record)| NewEvent {
         event_type: record.event_type.map(|text| text.as_str().to_owned()),
         data: record.data.to_owned(),
+        trace: None,
     });
     assert_eq!(read.collect::<Vec<_>>(), events);
 }

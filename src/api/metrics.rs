@@ -1,0 +1,181 @@
+//! `GET /metrics`: what all instances have counted, as OpenMetrics text.
+
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{self, Registry};
+
+use super::body::{Body, Request, Response};
+use super::credentials;
+use super::problem::Problem;
+use crate::core::metrics::{Counts, FAMILIES, Family, Kind, Slot, Unit};
+use crate::core::time::Millis;
+use crate::platform::{clock, config, log, metrics};
+
+/// OpenMetrics, which Prometheus asks for since its version 2.5.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// For those who do not ask for that: the same text. It can be read as the older format, but that
+/// types of counters are not known then.
+const TEXT: &str = "text/plain; charset=utf-8";
+
+const MICROS_PER_SECOND: f64 = 1_000_000.0;
+
+/// Answers a scrape.
+pub(super) async fn scrape(request: &Request) -> Result<Response, Problem> {
+    if let Some(secret) = config::metrics_token().await.map_err(Problem::config)? {
+        let given = credentials::in_header(request)?.ok_or_else(Problem::no_token)?;
+        if !secret.is(&given) {
+            return Err(Problem::unauthorized("the token does not read the metrics"));
+        }
+    }
+    let slots = metrics::slots().map_err(|error| {
+        log::error("metrics_failed", None, error);
+        Problem::store()
+    })?;
+    let mut response = Response::new(Body::Full(text(slots, clock::now().wall).into()));
+    let headers = response.headers_mut();
+    let content_type = HeaderValue::from_static(content_type(request.headers()));
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn content_type(headers: &HeaderMap) -> &'static str {
+    let accepted = headers.get_all(ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    match accepted.any(|value| value.contains("application/openmetrics-text")) {
+        true => OPENMETRICS,
+        false => TEXT,
+    }
+}
+
+/// What the slots say together.
+#[derive(Debug, Default)]
+struct Scrape {
+    counts: Counts,
+    streams_open: u64,
+    instances: u64,
+}
+
+fn text(slots: Vec<Slot>, now: Millis) -> String {
+    let mut scrape = Scrape::default();
+    for slot in slots {
+        scrape.counts.merge(&slot.counts);
+        if let Some(streams) = slot.streams_open(now) {
+            scrape.streams_open = scrape.streams_open.saturating_add(streams);
+            scrape.instances = scrape.instances.saturating_add(1);
+        }
+    }
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        encoder
+            .encode_descriptor(
+                "runnel_build",
+                "The version of this Runnel",
+                None,
+                MetricType::Info,
+            )?
+            .encode_info(&version)?;
+        let gauges = [
+            (
+                "runnel_streams_open",
+                "Event streams that are open",
+                self.streams_open,
+            ),
+            (
+                "runnel_instances",
+                "Instances that have written their counts of late",
+                self.instances,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            encoder
+                .encode_descriptor(name, help, None, MetricType::Gauge)?
+                .encode_gauge(&value)?;
+        }
+        for (number, family) in (0..).zip(FAMILIES) {
+            let unit = family.unit.map(|unit| match unit {
+                Unit::Seconds => registry::Unit::Seconds,
+                Unit::Bytes => registry::Unit::Bytes,
+            });
+            let kind = match family.kind {
+                Kind::Counter => MetricType::Counter,
+                Kind::Histogram(_) => MetricType::Histogram,
+            };
+            let mut encoder =
+                encoder.encode_descriptor(family.name, family.help, unit.as_ref(), kind)?;
+            for series in 0..family.series() {
+                self.encode_series(family, (number, series), &mut encoder)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Scrape {
+    fn encode_series(
+        &self,
+        family: &Family,
+        (number, series): (u8, u16),
+        encoder: &mut MetricEncoder<'_>,
+    ) -> std::fmt::Result {
+        let labels = labels(family, series);
+        let mut encoder = match labels.is_empty() {
+            true => return self.encode_numbers(family, (number, series), encoder),
+            false => encoder.encode_family(&labels)?,
+        };
+        self.encode_numbers(family, (number, series), &mut encoder)
+    }
+
+    fn encode_numbers(
+        &self,
+        family: &Family,
+        (number, series): (u8, u16),
+        encoder: &mut MetricEncoder<'_>,
+    ) -> std::fmt::Result {
+        let Kind::Histogram(bounds) = family.kind else {
+            let value = self.counts.counter(number, series);
+            return encoder.encode_counter::<NoLabelSet, _, u64>(&value, None);
+        };
+        let scale = match family.unit {
+            Some(Unit::Seconds) => MICROS_PER_SECOND,
+            _ => 1.0,
+        };
+        let shown = |number: u64| number as f64 / scale;
+        let distribution = self.counts.histogram(number, series);
+        let bounds = bounds.iter().map(|bound| shown(*bound));
+        let buckets: Vec<_> = bounds
+            .chain([f64::INFINITY])
+            .zip(distribution.buckets.iter().copied())
+            .collect();
+        let count = distribution.buckets.iter().sum();
+        encoder.encode_histogram::<NoLabelSet>(shown(distribution.sum), count, &buckets, None)
+    }
+}
+
+/// The labels of a series of a family.
+fn labels(family: &Family, series: u16) -> Vec<(&'static str, &'static str)> {
+    let mut rest = usize::from(series);
+    let mut labels = vec![];
+    for (name, values) in family.labels.iter().rev() {
+        let place = rest.checked_rem(values.len()).unwrap_or_default();
+        rest = rest.checked_div(values.len()).unwrap_or_default();
+        labels.push((*name, values.get(place).copied().unwrap_or_default()));
+    }
+    labels.reverse();
+    labels
+}

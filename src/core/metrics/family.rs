@@ -1,0 +1,181 @@
+//! The families of series: their names, units, labels and bounds.
+
+use super::label::{Call, CallOutcome, EndReason, Label, Publishing, Rejection};
+use crate::core::log::GapReason;
+
+/// Series that differ by their labels only.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name, without the suffixes of unit and type.
+    pub name: &'static str,
+    /// What it says, in one sentence without its full stop.
+    pub help: &'static str,
+    /// What its values are shown in.
+    pub unit: Option<Unit>,
+    /// The names of its labels, each with all its values.
+    pub labels: &'static [(&'static str, &'static [&'static str])],
+    /// What its series are.
+    pub kind: Kind,
+}
+
+/// What values are shown in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds; counted in microseconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+}
+
+/// What a series is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A sum.
+    Counter,
+    /// How values are distributed: the upper bounds of all buckets but the last, which has none, as
+    /// they are counted.
+    Histogram(&'static [u64]),
+}
+
+/// Streams, from one second to an hour.
+const LIVES: &[u64] = &[
+    1_000_000,
+    5_000_000,
+    15_000_000,
+    30_000_000,
+    60_000_000,
+    120_000_000,
+    300_000_000,
+    600_000_000,
+    1_800_000_000,
+    3_600_000_000,
+];
+
+/// What a client waits for, from one millisecond to five seconds.
+const WAITS: &[u64] = &[
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000,
+];
+
+/// Calls of the store, from a hundred microseconds to a second.
+const CALLS: &[u64] = &[
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
+];
+
+/// Groups of events.
+const GROUPS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 1_024, 4_096];
+
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        help,
+        unit: None,
+        labels: &[],
+        kind: Kind::Counter,
+    }
+}
+
+const fn histogram(name: &'static str, help: &'static str, bounds: &'static [u64]) -> Family {
+    Family {
+        name,
+        help,
+        unit: Some(Unit::Seconds),
+        labels: &[],
+        kind: Kind::Histogram(bounds),
+    }
+}
+
+/// All families. New ones are added at the end, and none is taken away: places are stored.
+pub static FAMILIES: &[Family] = &[
+    counter("runnel_streams_opened", "Event streams that were opened"),
+    Family {
+        labels: &[("reason", EndReason::VALUES)],
+        ..counter(
+            "runnel_streams_ended",
+            "Event streams that have ended, and why",
+        )
+    },
+    histogram(
+        "runnel_stream_duration",
+        "How long event streams lasted",
+        LIVES,
+    ),
+    counter(
+        "runnel_replayed_events",
+        "Events delivered to subscribers that had not caught up yet",
+    ),
+    counter(
+        "runnel_delivered_events",
+        "Events delivered to subscribers, the replayed ones among them",
+    ),
+    Family {
+        unit: Some(Unit::Bytes),
+        ..counter(
+            "runnel_delivered",
+            "Bytes of event streams that were handed to the host",
+        )
+    },
+    counter("runnel_heartbeats", "Heartbeats that were sent"),
+    Family {
+        labels: &[("reason", GapReason::VALUES)],
+        ..counter("runnel_gaps", "Gaps that subscribers were told of, and why")
+    },
+    histogram(
+        "runnel_delivery_lag",
+        "From the commit of the oldest event in a live delivery to that delivery",
+        WAITS,
+    ),
+    Family {
+        labels: &[("outcome", Publishing::VALUES)],
+        ..counter(
+            "runnel_publish",
+            "Requests to publish, and what became of them",
+        )
+    },
+    histogram(
+        "runnel_publish",
+        "How long requests to publish took, from their head to the answer",
+        WAITS,
+    ),
+    counter("runnel_published_events", "Events that were appended"),
+    Family {
+        unit: Some(Unit::Bytes),
+        ..counter("runnel_published", "Bytes of data that were appended")
+    },
+    Family {
+        unit: None,
+        ..histogram(
+            "runnel_commit_events",
+            "How many events were committed together",
+            GROUPS,
+        )
+    },
+    counter(
+        "runnel_swap_conflicts",
+        "Swaps of a channel's head that were lost to another instance",
+    ),
+    Family {
+        labels: &[("op", Call::VALUES), ("outcome", CallOutcome::VALUES)],
+        ..counter(
+            "runnel_store_calls",
+            "Calls of the store, and what came of them",
+        )
+    },
+    Family {
+        labels: &[("op", Call::VALUES)],
+        ..histogram("runnel_store", "How long calls of the store took", CALLS)
+    },
+    Family {
+        labels: &[("reason", Rejection::VALUES)],
+        ..counter("runnel_rejected", "Requests that were not served, and why")
+    },
+];
+
+impl Family {
+    /// How many series it has.
+    #[must_use]
+    pub fn series(&self) -> u16 {
+        let values = self.labels.iter().map(|(_, values)| values.len());
+        u16::try_from(values.product::<usize>()).unwrap_or(u16::MAX)
+    }
+}

@@ -1,0 +1,204 @@
+//! The labels of the series: few and fixed, so that no client makes a series.
+
+use crate::core::log::GapReason;
+
+/// One of the values of a label.
+pub trait Label: Copy + 'static {
+    /// All values, as they are shown. New ones are added at the end: places are stored.
+    const VALUES: &'static [&'static str];
+
+    /// Which of [`Label::VALUES`] it is.
+    fn place(self) -> u16;
+
+    /// The value, as it is shown.
+    fn value(self) -> &'static str {
+        let value = Self::VALUES.get(usize::from(self.place()));
+        value.copied().unwrap_or_default()
+    }
+}
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($(#[$what:meta])* $variant:ident = $value:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$what])* $variant,)+
+        }
+
+        impl Label for $name {
+            const VALUES: &'static [&'static str] = &[$($value,)+];
+
+            fn place(self) -> u16 {
+                self as u16
+            }
+        }
+    };
+}
+
+label! {
+    /// Why a stream ended.
+    EndReason {
+        /// It had reached its age.
+        Age = "age",
+        /// All its channels are closed.
+        Closed = "closed",
+        /// It was asked only for what there was.
+        Finished = "finished",
+        /// The client's token expired.
+        Expired = "expired",
+        /// The store failed for too long.
+        Store = "store",
+        /// The client has gone.
+        ClientGone = "client_gone",
+        /// The client took nothing for too long.
+        Stalled = "stalled",
+    }
+}
+
+label! {
+    /// What became of a publish.
+    Publishing {
+        /// Its events were appended.
+        Created = "created",
+        /// It was a repeat, and got the answer of the first.
+        Repeated = "repeated",
+        /// It was refused: see the reasons of rejections.
+        Rejected = "rejected",
+        /// Its commit was given up: too many wrote to the channel, or the store failed.
+        Failed = "failed",
+        /// The store failed in mid-commit: its events may have been appended.
+        Unknown = "unknown",
+    }
+}
+
+label! {
+    /// What is asked of the store.
+    Call {
+        /// Read a value.
+        Get = "get",
+        /// Store a value.
+        Set = "set",
+        /// Store several.
+        SetMany = "set_many",
+        /// Delete several.
+        DeleteMany = "delete_many",
+        /// Add to a counter.
+        Increment = "increment",
+        /// Read a value that is to be swapped.
+        Read = "cas_read",
+        /// Swap it.
+        Swap = "cas_swap",
+    }
+}
+
+label! {
+    /// What came of it.
+    CallOutcome {
+        /// It was done.
+        Ok = "ok",
+        /// Somebody else had swapped the value before.
+        Lost = "lost",
+        /// The store failed.
+        Error = "error",
+    }
+}
+
+label! {
+    /// Why a request was not served: the kind of its problem, as in `urn:runnel:problem:KIND`, or why
+    /// a subscriber was sent away to come back later.
+    Rejection {
+        /// There is no such path.
+        NotFound = "not-found",
+        /// There is no such channel.
+        UnknownChannel = "unknown-channel",
+        /// The method is not for this path.
+        Method = "method",
+        /// The name of the channel is not one.
+        ChannelName = "channel-name",
+        /// The name of the channel is badly percent-encoded.
+        PercentEncoding = "percent-encoding",
+        /// A query parameter is bad.
+        Query = "query",
+        /// A header is bad.
+        Header = "header",
+        /// The type of an event is bad.
+        EventType = "event-type",
+        /// The body is bad.
+        Body = "body",
+        /// Something is larger than it may be.
+        TooLarge = "too-large",
+        /// The body is of a type that is not read.
+        MediaType = "media-type",
+        /// The body took longer than it may.
+        BodyTimeout = "body-timeout",
+        /// A rate is exceeded.
+        RateLimited = "rate-limited",
+        /// There is no good token.
+        Unauthorized = "unauthorized",
+        /// The token is good, but not for this.
+        Forbidden = "forbidden",
+        /// A page that is not trusted has sent a cookie.
+        Origin = "origin",
+        /// The channel is closed.
+        Closed = "closed",
+        /// The idempotency key was used for something else.
+        KeyReused = "idempotency-key-reused",
+        /// A variable is missing or not accepted.
+        Configuration = "configuration",
+        /// The store does not answer.
+        Store = "store",
+        /// Too many publishers write to the channel.
+        Contended = "contended",
+        /// The store failed in mid-commit.
+        OutcomeUnknown = "outcome-unknown",
+        /// The stored log cannot be read.
+        LogUnreadable = "log-unreadable",
+        /// The instance has as many streams as it may.
+        TooManyStreams = "too-many-streams",
+        /// A client opens streams too often.
+        StreamRate = "stream-rate",
+    }
+}
+
+impl Label for GapReason {
+    const VALUES: &'static [&'static str] = &["evicted", "reset", "ahead"];
+
+    fn place(self) -> u16 {
+        match self {
+            Self::Evicted => 0,
+            Self::Reset => 1,
+            Self::Ahead => 2,
+        }
+    }
+}
+
+impl From<Rejection> for Publishing {
+    /// What became of a publish that was turned down for this.
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Contended | Rejection::Store | Rejection::LogUnreadable => Self::Failed,
+            Rejection::OutcomeUnknown => Self::Unknown,
+            _ => Self::Rejected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_and_values_agree() {
+        assert_eq!(EndReason::Age.value(), "age");
+        assert_eq!(EndReason::Stalled.value(), "stalled");
+        assert_eq!(Rejection::StreamRate.value(), "stream-rate");
+        assert_eq!(
+            usize::from(Rejection::StreamRate.place()) + 1,
+            Rejection::VALUES.len()
+        );
+        for reason in [GapReason::Evicted, GapReason::Reset, GapReason::Ahead] {
+            let told = serde_json::to_string(&reason).unwrap();
+            assert_eq!(told, format!("\"{}\"", reason.value()));
+        }
+    }
+}
