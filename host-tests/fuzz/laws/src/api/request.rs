@@ -63,6 +63,8 @@ fn check_path(path: &str) {
         }
         Route::Description => return assert_eq!(path, "/openapi.json"),
         Route::Health => return assert_eq!(path, "/health"),
+        Route::Live => return assert_eq!(path, "/health/live"),
+        Route::Metrics => return assert_eq!(path, "/metrics"),
         Route::Console => return assert_eq!(path, "/"),
     };
     let name = path.strip_prefix(start).expect("a route is of its path");
