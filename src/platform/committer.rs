@@ -71,11 +71,13 @@ impl<'a> Member<'a> {
 
     async fn commit(&mut self, lead: Lead, retention: Retention) {
         self.leads = Some(lead.group());
-        let events = lead.batches.iter().map(|batch| batch.events.len());
-        let events = events.fold(0, usize::saturating_add) as u64;
         let (outcome, lost) = commit(self.channel, Work::Append(lead.batches), retention).await;
-        if outcome.is_ok() && events > 0 {
-            metrics::observe(Histogram::CommitEvents, events);
+        let answers = outcome.iter().flatten().flatten();
+        let appended = answers.filter(|appended| !appended.repeated);
+        let events = appended.map(|appended| appended.count);
+        match events.fold(0, u64::saturating_add) {
+            0 => {}
+            events => metrics::observe(Histogram::CommitEvents, events),
         }
         self.finish(outcome, lost);
     }

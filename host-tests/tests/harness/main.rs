@@ -15,6 +15,7 @@ mod economy;
 mod effort;
 mod life;
 mod long_poll;
+mod metrics;
 mod misfortune;
 mod outage;
 mod overload;
