@@ -14,6 +14,7 @@ mod disconnect;
 mod economy;
 mod effort;
 mod life;
+mod log_lines;
 mod long_poll;
 mod metrics;
 mod misfortune;

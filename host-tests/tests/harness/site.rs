@@ -21,7 +21,7 @@ pub(crate) const CHANNEL: &str = "c";
 /// What the guests' clocks show when a host begins: the same in every run.
 const BEGINNING: Duration = Duration::from_secs(1_800_000_000);
 
-const TOKEN: &str = "harness-token";
+pub(crate) const TOKEN: &str = "harness-token";
 
 /// A host over a store. When it is dropped it makes sure that no guest has trapped.
 pub(crate) struct Site {
