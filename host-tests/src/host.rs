@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, ensure};
@@ -214,6 +215,11 @@ impl Host {
     /// How many component instances were started so far.
     pub fn started_instances(&self) -> u64 {
         self.0.environment.started_instances()
+    }
+
+    /// Ends the instance that reads the store next, and all that it serves, as a panic in it would.
+    pub fn trap_next_read(&self) {
+        self.0.environment.trap.store(true, Ordering::SeqCst);
     }
 
     /// What guests have printed, if [`HostBuilder::capture_output`] was asked for.

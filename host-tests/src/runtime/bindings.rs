@@ -8,6 +8,7 @@ wasmtime::component::bindgen!({
     imports: {
         // Blocking for the guest, so that they stop its whole instance, as on Spin.
         "wasi:keyvalue": async,
+        "spin:key-value/key-value.[method]store.get": trappable,
         "spin:key-value/key-value.[method]store.get-keys": trappable,
     },
     with: {

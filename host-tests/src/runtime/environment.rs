@@ -1,7 +1,7 @@
 //! What all guests of one host share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use rand::SeedableRng as _;
@@ -24,6 +24,8 @@ pub(crate) struct Environment {
     pub(crate) live_memory: Gauge,
     /// Instructions that instances which have ended executed, if the engine counts them.
     pub(crate) instructions: Counter,
+    /// Whether the next read is to end its instance.
+    pub(crate) trap: Arc<AtomicBool>,
     started_instances: AtomicU64,
 }
 
@@ -41,6 +43,7 @@ impl Environment {
             live_stores: Gauge::default(),
             live_memory: Gauge::default(),
             instructions: Counter::default(),
+            trap: Arc::default(),
             started_instances: AtomicU64::new(0),
         }
     }

@@ -4,6 +4,7 @@
 //! instance until they are answered.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
@@ -129,8 +130,15 @@ impl<T: Send> spin::HostStoreWithStore<T> for HasSelf<State> {
         accessor: &Accessor<T, Self>,
         handle: Resource<OpenStore>,
         key: String,
-    ) -> Result<Option<Vec<u8>>, spin::Error> {
-        Ok(opened(accessor, &handle)?.get(&key).await?)
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, spin::Error>> {
+        let trap = accessor.with(|mut access| access.get().trap.clone());
+        if trap.swap(false, Ordering::SeqCst) {
+            return Err(wasmtime::format_err!("a trap was asked for"));
+        }
+        Ok(match opened(accessor, &handle) {
+            Ok(store) => store.get(&key).await.map_err(spin::Error::from),
+            Err(error) => Err(error),
+        })
     }
 
     async fn set(

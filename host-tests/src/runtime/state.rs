@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
@@ -34,6 +35,8 @@ pub(crate) struct State {
     /// Stores open in the whole host.
     pub(crate) live_stores: Gauge,
     pub(crate) memory: LinearMemory,
+    /// Whether the next read is to end its instance.
+    pub(crate) trap: Arc<AtomicBool>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: NoOutgoingRequests,
@@ -52,6 +55,7 @@ impl State {
                 own: 0,
                 live: environment.live_memory.clone(),
             },
+            trap: environment.trap.clone(),
             wasi: environment.wasi(),
             http: WasiHttpCtx::new(),
             hooks: NoOutgoingRequests,

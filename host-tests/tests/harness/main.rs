@@ -29,5 +29,6 @@ mod sharing;
 mod site;
 mod store;
 mod subscriber;
+mod trap;
 mod unreadable;
 mod walls;

@@ -102,6 +102,18 @@ impl Subscriber {
         events
     }
 
+    /// The events that come within some time, or before the stream breaks off.
+    pub(crate) async fn events_before_break(&mut self, time: Duration) -> Vec<Event> {
+        let end = Instant::now() + time;
+        while let Ok(Some(Ok(frame))) = timeout_at(end, self.body.frame()).await {
+            let bytes = frame.into_data().unwrap();
+            let text = std::str::from_utf8(&bytes).unwrap();
+            self.blocks.extend(Block::parse_all(text));
+        }
+        let events = self.blocks.drain(..).filter_map(|block| block.event());
+        events.filter(|event| !event.is_signal()).collect()
+    }
+
     /// All events up to the end, of a stream that misses none.
     pub(crate) async fn rest(mut self) -> Vec<Event> {
         let mut events = vec![];
