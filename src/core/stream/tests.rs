@@ -7,6 +7,7 @@ mod polling;
 mod several;
 mod sharing;
 mod storm;
+mod tally;
 mod trouble;
 
 use std::collections::{HashMap, HashSet};
