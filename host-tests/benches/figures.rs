@@ -33,6 +33,7 @@ async fn main() {
     let host = Host::builder(&application)
         .store(store.clone())
         .variable("publish_token", TOKEN)
+        .variable("log_level", "warn")
         .build()
         .unwrap();
     let fast = host.serve(listener().await).unwrap();
