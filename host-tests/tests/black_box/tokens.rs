@@ -1,6 +1,7 @@
 //! Who may publish and subscribe: tokens, what they are good for, and where they may stand.
 
 mod forged;
+mod headers;
 pub(crate) mod mint;
 mod misplaced;
 mod settings;

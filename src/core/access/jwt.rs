@@ -1,15 +1,18 @@
 //! JSON Web Tokens (RFC 7519), signed, in compact serialisation (RFC 7515).
 //!
-//! The signatures are left to well-known crates. What is around them is little, and stands here so
-//! that it is as strict as RFC 8725 wants it, and takes no clock of its own.
+//! `jsonwebtoken` takes them apart and checks header, signature, `aud` and `iss`. What is around it
+//! makes it as strict as RFC 8725 wants it. `exp` and `nbf` are compared here, for the library would
+//! ask a clock of its own.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::{Validation, decode, decode_header};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::known::Known;
-use super::{Credential, Grant, Keys, Refusal, digest};
+use super::{Credential, Grant, Keys, Refusal, digest, verifying};
 use crate::core::time::Millis;
 
 /// The longest JWT, in bytes.
@@ -26,18 +29,14 @@ const LAST_SECOND: f64 = 253_402_300_799.0;
 pub struct Issuer {
     /// The keys that it signs with.
     keys: Keys,
-    /// What `aud` has to name. If there is nothing, a JWT must not have an audience.
-    audience: Option<String>,
-    /// What `iss` has to be, if it has to be something.
-    name: Option<String>,
+    /// What the claims have to be, but for the times.
+    validation: Validation,
     known: Known,
 }
 
-/// What matters of a JOSE header. Keys that come with it (`jwk`, `jku`, `x5c`, …) do not.
+/// What is looked for in a header beside what the library does.
 #[derive(Deserialize)]
 struct Header {
-    alg: String,
-    kid: Option<String>,
     #[serde(default, deserialize_with = "is_there")]
     crit: bool,
 }
@@ -46,28 +45,46 @@ struct Header {
 struct Claims {
     exp: f64,
     nbf: Option<f64>,
-    aud: Option<Audience>,
-    iss: Option<String>,
     sub: Option<String>,
     #[serde(default)]
     runnel: Grant,
+    /// The library checks these, but passes over some that are of another form.
+    #[serde(rename = "aud")]
+    _aud: Option<Audience>,
+    #[serde(rename = "iss")]
+    _iss: Option<String>,
+    /// Has only an object read. An array would be taken for the members in their order.
+    #[serde(flatten)]
+    _object: (),
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
+#[expect(dead_code, reason = "only its form is checked")]
 enum Audience {
     One(String),
     Several(Vec<String>),
 }
 
 impl Issuer {
-    /// An issuer with these keys, for this audience and of this name, if there are any.
+    /// An issuer with these keys. If there is an audience, `aud` has to name it, and otherwise nobody;
+    /// if there is a name, `iss` has to be it.
     #[must_use]
     pub fn new(keys: Keys, audience: Option<String>, name: Option<String>) -> Self {
+        verifying::install();
+        let mut validation = Validation::new(keys.algorithm().into());
+        validation.validate_exp = false;
+        if let Some(audience) = audience {
+            validation.set_audience(&[audience]);
+            validation.required_spec_claims.insert("aud".to_owned());
+        }
+        if let Some(name) = name {
+            validation.set_issuer(&[name]);
+            validation.required_spec_claims.insert("iss".to_owned());
+        }
         Self {
             keys,
-            audience,
-            name,
+            validation,
             known: Known::default(),
         }
     }
@@ -92,18 +109,6 @@ impl Issuer {
         if nbf.is_some_and(|nbf| nbf.0 > now.0.saturating_add(LEEWAY_MILLIS)) {
             return Err(Refusal::NotYet);
         }
-        let for_us = match (&self.audience, &claims.aud) {
-            (None, aud) => aud.is_none(),
-            (Some(name), Some(Audience::One(one))) => name == one,
-            (Some(name), Some(Audience::Several(several))) => several.contains(name),
-            (Some(_), None) => false,
-        };
-        if !for_us {
-            return Err(Refusal::Audience);
-        }
-        if self.name.is_some() && self.name != claims.iss {
-            return Err(Refusal::Issuer);
-        }
         let subject = claims.sub.map(|sub| format!("sub:{sub}"));
         Ok(Credential {
             grant: claims.runnel,
@@ -112,47 +117,48 @@ impl Issuer {
         })
     }
 
-    /// What the issuer says, if it has said it.
+    /// What the issuer says, if it has said it, and to us.
     fn claims(&self, token: &[u8]) -> Result<Claims, Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refusal::Malformed);
         }
-        let mut parts = token.split(|&byte| byte == b'.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(Refusal::Malformed);
-        };
-        let signed = token
-            .strip_suffix(signature)
-            .and_then(|token| token.strip_suffix(b"."))
-            .ok_or(Refusal::Malformed)?;
-        let header: Header = decode(header).ok_or(Refusal::Malformed)?;
-        let signature = BASE64.decode(signature).map_err(|_| Refusal::Malformed)?;
-        if header.alg != self.keys.algorithm().name() {
-            return Err(Refusal::Algorithm);
-        }
-        if header.crit {
+        let header = decode_header(token).map_err(|_| Refusal::Malformed)?;
+        if is_critical(token) {
             return Err(Refusal::Critical);
         }
-        if !self
-            .keys
-            .have_signed(header.kid.as_deref(), signed, &signature)
-        {
-            return Err(Refusal::Signature);
+        for key in self.keys.of(header.kid.as_deref()) {
+            match decode(token, key, &self.validation) {
+                Ok(decoded) => return Ok(decoded.claims),
+                Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {}
+                Err(error) => return Err(refusal(&error)),
+            }
         }
-        decode(payload).ok_or(Refusal::Claims)
+        Err(Refusal::Signature)
     }
 }
 
-/// An object of JSON in base64url.
-fn decode<T: DeserializeOwned>(part: &[u8]) -> Option<T> {
-    let json = BASE64.decode(part).ok()?;
-    // An array would be taken for the members in their order.
-    let is_object = json.trim_ascii_start().starts_with(b"{");
-    is_object
-        .then(|| serde_json::from_slice(&json).ok())
-        .flatten()
+/// Why a token whose header is readable is refused.
+fn refusal(error: &Error) -> Refusal {
+    match error.kind() {
+        ErrorKind::InvalidAlgorithm => Refusal::Algorithm,
+        ErrorKind::InvalidAudience => Refusal::Audience,
+        ErrorKind::InvalidIssuer => Refusal::Issuer,
+        ErrorKind::MissingRequiredClaim(name) => match name.as_str() {
+            "aud" => Refusal::Audience,
+            "iss" => Refusal::Issuer,
+            _ => Refusal::Claims,
+        },
+        ErrorKind::Json(_) => Refusal::Claims,
+        _ => Refusal::Malformed,
+    }
+}
+
+/// Whether the header has `crit`. The library reads it without heeding it, and takes `null` for none.
+fn is_critical(token: &[u8]) -> bool {
+    let header = token.split(|&byte| byte == b'.').next();
+    let json = header.and_then(|header| BASE64.decode(header).ok());
+    json.and_then(|json| serde_json::from_slice(&json).ok())
+        .is_some_and(|header: Header| header.crit)
 }
 
 fn is_there<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {

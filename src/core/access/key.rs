@@ -4,23 +4,22 @@ use std::fmt;
 use std::str::FromStr;
 
 use ed25519_dalek::pkcs8::DecodePublicKey as _;
-use hmac::{Hmac, Mac as _};
+use jsonwebtoken::DecodingKey;
+use rsa::RsaPublicKey;
 use rsa::pkcs1::DecodeRsaPublicKey as _;
-use rsa::signature::Verifier as _;
 use rsa::traits::PublicKeyParts as _;
-use rsa::{Pkcs1v15Sign, RsaPublicKey};
-use sha2::{Digest as _, Sha256};
 
 use super::jwk;
+use super::verifying::VerifyingKey;
 
 /// The most keys: so many may be tried for a token that does not name one.
 const MAX_KEYS: usize = 8;
 
 /// The shortest HMAC secret, in bytes (RFC 7518, 3.2).
-const MIN_SECRET_BYTES: usize = 32;
+pub(super) const MIN_SECRET_BYTES: usize = 32;
 
 /// The smallest RSA modulus, in bits (RFC 7518, 3.3).
-const MIN_MODULUS_BITS: usize = 2_048;
+pub(super) const MIN_MODULUS_BITS: usize = 2_048;
 
 const PEM_BEGIN: &str = "-----BEGIN ";
 
@@ -62,95 +61,47 @@ impl FromStr for Algorithm {
     }
 }
 
-/// A key that signatures are verified with.
-#[derive(Clone)]
-pub(super) enum Key {
-    Secret(Box<Hmac<Sha256>>),
-    Rsa(Box<RsaPublicKey>),
-    P256(Box<p256::ecdsa::VerifyingKey>),
-    Ed25519(Box<ed25519_dalek::VerifyingKey>),
+impl From<Algorithm> for jsonwebtoken::Algorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Hs256 => Self::HS256,
+            Algorithm::Rs256 => Self::RS256,
+            Algorithm::Es256 => Self::ES256,
+            Algorithm::EdDsa => Self::EdDSA,
+        }
+    }
 }
 
-impl Key {
-    /// An HMAC secret of enough bytes.
-    pub(super) fn secret(bytes: &[u8]) -> Result<Self, KeyError> {
-        if bytes.len() < MIN_SECRET_BYTES {
-            return Err(KeyError::ShortSecret);
+/// A public key in PEM.
+fn pem(algorithm: Algorithm, pem: &str) -> Result<DecodingKey, KeyError> {
+    let unreadable = KeyError::Pem(algorithm);
+    let label = pem.strip_prefix(PEM_BEGIN).unwrap_or_default();
+    let (label, _) = label.split_once("-----").ok_or(unreadable)?;
+    let rsa = |key: RsaPublicKey| {
+        DecodingKey::from_rsa_raw_components(&key.n().to_bytes_be(), &key.e().to_bytes_be())
+    };
+    let key = match (label, algorithm) {
+        (label, _) if label.ends_with("PRIVATE KEY") => return Err(KeyError::Private),
+        ("RSA PUBLIC KEY", Algorithm::Rs256) => RsaPublicKey::from_pkcs1_pem(pem).ok().map(rsa),
+        ("PUBLIC KEY", Algorithm::Rs256) => RsaPublicKey::from_public_key_pem(pem).ok().map(rsa),
+        ("PUBLIC KEY", Algorithm::Es256) => {
+            let key = p256::ecdsa::VerifyingKey::from_public_key_pem(pem).ok();
+            key.map(|key| DecodingKey::from_ec_der(key.to_encoded_point(false).as_bytes()))
         }
-        let hmac = Hmac::new_from_slice(bytes).map_err(|_| KeyError::ShortSecret)?;
-        Ok(Self::Secret(Box::new(hmac)))
-    }
-
-    /// An RSA key of enough bits.
-    pub(super) fn rsa(key: RsaPublicKey) -> Result<Self, KeyError> {
-        match key.n().bits() < MIN_MODULUS_BITS {
-            true => Err(KeyError::ShortModulus),
-            false => Ok(Self::Rsa(Box::new(key))),
+        ("PUBLIC KEY", Algorithm::EdDsa) => {
+            let key = ed25519_dalek::VerifyingKey::from_public_key_pem(pem).ok();
+            key.map(|key| DecodingKey::from_ed_der(key.as_bytes()))
         }
-    }
-
-    /// A point on P-256, uncompressed or compressed (SEC 1, 2.3.3).
-    pub(super) fn p256(point: &[u8]) -> Option<Self> {
-        let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).ok()?;
-        Some(Self::P256(Box::new(key)))
-    }
-
-    /// A point on Ed25519 that is not one of the few with which anything verifies.
-    pub(super) fn ed25519(key: ed25519_dalek::VerifyingKey) -> Option<Self> {
-        (!key.is_weak()).then(|| Self::Ed25519(Box::new(key)))
-    }
-
-    /// A public key in PEM.
-    fn pem(algorithm: Algorithm, pem: &str) -> Result<Self, KeyError> {
-        let unreadable = KeyError::Pem(algorithm);
-        let label = pem.strip_prefix(PEM_BEGIN).unwrap_or_default();
-        let (label, _) = label.split_once("-----").ok_or(unreadable)?;
-        let key = match (label, algorithm) {
-            (label, _) if label.ends_with("PRIVATE KEY") => return Err(KeyError::Private),
-            ("RSA PUBLIC KEY", Algorithm::Rs256) => {
-                return Self::rsa(RsaPublicKey::from_pkcs1_pem(pem).map_err(|_| unreadable)?);
-            }
-            ("PUBLIC KEY", Algorithm::Rs256) => {
-                return Self::rsa(RsaPublicKey::from_public_key_pem(pem).map_err(|_| unreadable)?);
-            }
-            ("PUBLIC KEY", Algorithm::Es256) => {
-                let key = p256::ecdsa::VerifyingKey::from_public_key_pem(pem);
-                key.ok().map(|key| Self::P256(Box::new(key)))
-            }
-            ("PUBLIC KEY", Algorithm::EdDsa) => {
-                let key = ed25519_dalek::VerifyingKey::from_public_key_pem(pem);
-                key.ok().and_then(Self::ed25519)
-            }
-            _ => None,
-        };
-        key.ok_or(unreadable)
-    }
-
-    fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        match self {
-            Self::Secret(hmac) => {
-                let mut hmac = hmac.clone();
-                hmac.update(message);
-                hmac.verify_slice(signature).is_ok()
-            }
-            Self::Rsa(key) => {
-                let scheme = Pkcs1v15Sign::new::<Sha256>();
-                let hash = Sha256::digest(message);
-                key.verify(scheme, &hash, signature).is_ok()
-            }
-            Self::P256(key) => p256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
-            Self::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
-        }
-    }
+        _ => None,
+    };
+    key.ok_or(unreadable)
 }
 
 /// All keys of an issuer, for one algorithm.
 #[derive(Clone)]
 pub struct Keys {
     algorithm: Algorithm,
-    keys: Vec<(Option<String>, Key)>,
+    keys: Vec<(Option<String>, DecodingKey)>,
 }
 
 impl Keys {
@@ -172,8 +123,8 @@ impl Keys {
             (Algorithm::Hs256, _, true) => return Err(KeyError::PemForSecret),
             (Algorithm::Hs256, _, false) => {
                 let secrets = text.split_ascii_whitespace();
-                let keys = secrets.map(|secret| Ok((None, Key::secret(secret.as_bytes())?)));
-                keys.collect::<Result<Vec<_>, KeyError>>()?
+                let keys = secrets.map(|secret| DecodingKey::from_secret(secret.as_bytes()));
+                keys.map(|key| (None, key)).collect()
             }
             (_, false, _) => {
                 let mut blocks = text.split(PEM_BEGIN);
@@ -181,10 +132,13 @@ impl Keys {
                     return Err(KeyError::Pem(algorithm));
                 }
                 let blocks = blocks.map(|block| format!("{PEM_BEGIN}{}", block.trim_end()));
-                let keys = blocks.map(|pem| Ok((None, Key::pem(algorithm, &pem)?)));
+                let keys = blocks.map(|block| Ok((None, pem(algorithm, &block)?)));
                 keys.collect::<Result<Vec<_>, KeyError>>()?
             }
         };
+        for (_, key) in &keys {
+            VerifyingKey::read(algorithm.into(), key)?;
+        }
         match keys.len() {
             0 => Err(KeyError::None(algorithm)),
             1..=MAX_KEYS => Ok(Self { algorithm, keys }),
@@ -198,14 +152,14 @@ impl Keys {
         self.algorithm
     }
 
-    /// Whether one of them has signed the message: one that has the name `kid` or none.
-    pub(super) fn have_signed(&self, kid: Option<&str>, message: &[u8], signature: &[u8]) -> bool {
-        let named = |name: &Option<String>| match (kid, name) {
+    /// The keys that may have signed a token with this `kid`: those of that name and those
+    /// without one; or of a token without it any.
+    pub(super) fn of(&self, kid: Option<&str>) -> impl Iterator<Item = &DecodingKey> {
+        let keys = self.keys.iter().filter(move |(name, _)| match (kid, name) {
             (Some(kid), Some(name)) => kid == name,
             _ => true,
-        };
-        let mut keys = self.keys.iter().filter(|(name, _)| named(name));
-        keys.any(|(_, key)| key.has_signed(message, signature))
+        });
+        keys.map(|(_, key)| key)
     }
 }
 
@@ -232,8 +186,10 @@ pub enum KeyError {
     Pem(Algorithm),
     /// It is a private key, which should stay with the issuer.
     Private,
-    /// It is not a JSON Web Key Set, or a key in it is badly formed.
+    /// It is not a JSON Web Key Set.
     Set,
+    /// A key is badly formed, or one of the few with which anything verifies.
+    Unfit,
 }
 
 impl fmt::Display for KeyError {
@@ -265,10 +221,8 @@ impl fmt::Display for KeyError {
                 f,
                 "has a private key, which should stay with the issuer; accepted are public keys"
             ),
-            Self::Set => write!(
-                f,
-                "is not a JSON Web Key Set (RFC 7517), or a key in it is badly formed"
-            ),
+            Self::Set => write!(f, "is not a JSON Web Key Set (RFC 7517)"),
+            Self::Unfit => write!(f, "has a key that is badly formed or weak"),
         }
     }
 }

@@ -8,6 +8,7 @@ mod key;
 mod known;
 mod pattern;
 mod secret;
+mod verifying;
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -172,7 +173,7 @@ pub enum Refusal {
     /// It is no token that is known, nor a JWT where they are good.
     Unknown,
     /// It is no JWS in compact serialisation (RFC 7515, 7.1), or too long, or its header is not
-    /// readable.
+    /// readable, or names an algorithm that nobody knows, such as `none`.
     Malformed,
     /// The algorithm in its header is not the one that is configured.
     Algorithm,
@@ -198,7 +199,7 @@ impl fmt::Display for Refusal {
             Self::Unknown => "the token is not the publish token, nor another that is good here",
             Self::Malformed => {
                 "the token is not a signed JWT: three parts with dots between them, each in base64url \
-                 without padding, 8192 bytes at most, and a header of JSON first"
+                 without padding, 8192 bytes at most, and first a header of JSON whose `alg` is known"
             }
             Self::Algorithm => "the token is signed by another algorithm than `jwt_algorithm`",
             Self::Critical => "the token's header has `crit`, and no extension is understood here",

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
 use super::*;
 
+mod choice;
 mod keys;
 mod tokens;
 
@@ -62,6 +63,10 @@ fn gate(issuer: Option<Issuer>) -> Gate {
         subscribe_token: Some(Secret::new("subscribe")),
         issuer,
     }
+}
+
+fn admit(token: &str, issuer: Issuer, now: Millis) -> Result<Credential, Refusal> {
+    gate(Some(issuer)).admit(token.as_bytes(), Place::Cookie, now)
 }
 
 #[test]
