@@ -12,8 +12,12 @@ use rsa::traits::PublicKeyParts as _;
 use super::jwk;
 use super::verifying::VerifyingKey;
 
-/// The most keys: so many may be tried for a token that does not name one.
+/// The most keys.
 const MAX_KEYS: usize = 8;
+
+/// The most keys that a token is tried with if that is work, for anybody can ask for it: the old one
+/// and the new one.
+const MAX_TRIES: usize = 2;
 
 /// The shortest HMAC secret, in bytes (RFC 7518, 3.2).
 pub(super) const MIN_SECRET_BYTES: usize = 32;
@@ -48,6 +52,14 @@ impl Algorithm {
             Self::Rs256 => "RS256",
             Self::Es256 => "ES256",
             Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// The most keys that a token is tried with.
+    const fn tries(self) -> usize {
+        match self {
+            Self::Hs256 => MAX_KEYS,
+            Self::Rs256 | Self::Es256 | Self::EdDsa => MAX_TRIES,
         }
     }
 }
@@ -139,8 +151,10 @@ impl Keys {
         for (_, key) in &keys {
             VerifyingKey::read(algorithm.into(), key)?;
         }
+        let nameless = keys.iter().filter(|(name, _)| name.is_none()).count();
         match keys.len() {
             0 => Err(KeyError::None(algorithm)),
+            1..=MAX_KEYS if nameless > algorithm.tries() => Err(KeyError::Nameless(algorithm)),
             1..=MAX_KEYS => Ok(Self { algorithm, keys }),
             _ => Err(KeyError::Many),
         }
@@ -152,14 +166,19 @@ impl Keys {
         self.algorithm
     }
 
-    /// The keys that may have signed a token with this `kid`: those of that name and those
-    /// without one; or of a token without it any.
+    /// The keys that may have signed a token with this `kid`: those of that name and then those
+    /// without one; or of a token without it any, but never more than may be tried.
     pub(super) fn of(&self, kid: Option<&str>) -> impl Iterator<Item = &DecodingKey> {
-        let keys = self.keys.iter().filter(move |(name, _)| match (kid, name) {
-            (Some(kid), Some(name)) => kid == name,
-            _ => true,
-        });
-        keys.map(|(_, key)| key)
+        let having = move |named: bool| {
+            let keys = self.keys.iter();
+            keys.filter(move |(name, _)| match (kid, name) {
+                (Some(kid), Some(name)) => named && kid == name,
+                (Some(_), None) => !named,
+                (None, _) => named,
+            })
+        };
+        let keys = having(true).chain(having(false)).map(|(_, key)| key);
+        keys.take(self.algorithm.tries())
     }
 }
 
@@ -176,6 +195,8 @@ pub enum KeyError {
     None(Algorithm),
     /// There are too many.
     Many,
+    /// There are too many without a name for this algorithm.
+    Nameless(Algorithm),
     /// A secret is too short.
     ShortSecret,
     /// An RSA key is too short.
@@ -197,6 +218,13 @@ impl fmt::Display for KeyError {
         match self {
             Self::None(algorithm) => write!(f, "has no key for {}", algorithm.name()),
             Self::Many => write!(f, "has more than {MAX_KEYS} keys"),
+            Self::Nameless(algorithm) => write!(
+                f,
+                "has more than {} keys for {} without a name; accepted are more in a JSON Web Key Set \
+                 where each has its `kid`",
+                algorithm.tries(),
+                algorithm.name()
+            ),
             Self::ShortSecret => write!(
                 f,
                 "has a secret that is too short; accepted are secrets of at least {MIN_SECRET_BYTES} bytes, \

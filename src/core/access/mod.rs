@@ -179,7 +179,8 @@ pub enum Refusal {
     Algorithm,
     /// Its header has `crit`: extensions that have to be understood (RFC 7515, 4.1.11).
     Critical,
-    /// There is no key of the `kid` in its header, or its signature is not by that key.
+    /// There is no key of the `kid` in its header, or its signature is not by that key, or by none of
+    /// those that are tried.
     Signature,
     /// A claim is missing or is not what it has to be.
     Claims,
@@ -203,7 +204,10 @@ impl fmt::Display for Refusal {
             }
             Self::Algorithm => "the token is signed by another algorithm than `jwt_algorithm`",
             Self::Critical => "the token's header has `crit`, and no extension is understood here",
-            Self::Signature => "the token's signature is not by the key that is configured",
+            Self::Signature => {
+                "the token's signature is not by the key that is configured; if there are more than two, \
+                 the token has to name its own by `kid`"
+            }
             Self::Claims => {
                 "a claim of the token is missing or badly formed: `exp` is required; `exp` and `nbf` are \
                  seconds since 1970, `iss` and `sub` text, `aud` text or a list of texts, `runnel` \

@@ -31,3 +31,50 @@ fn any_of_several_keys_will_do_unless_the_token_names_one() {
     assert_eq!(with_kid(json!("c"), &secrets[0]), Err(Refusal::Signature));
     assert_eq!(with_kid(json!(1), &secrets[0]), Err(Refusal::Malformed));
 }
+
+#[test]
+fn a_token_is_tried_with_no_more_than_two_keys() {
+    // The n-th multiple of the generator of P-256 is somebody's key; it did not sign anything here.
+    let other = |n: u64, kid: &str| {
+        let point = p256::ProjectivePoint::GENERATOR * p256::Scalar::from(n);
+        let key = p256::PublicKey::from_affine(point.to_affine()).unwrap();
+        let point = p256::EncodedPoint::from(key);
+        let [x, y] = [point.x(), point.y()].map(|number| BASE64.encode(number.unwrap()));
+        json!({"kty": "EC", "crv": "P-256", "kid": kid, "x": x, "y": y})
+    };
+    let own = |kid: &str| {
+        let set: Value = serde_json::from_str(SET).unwrap();
+        let mut key = set["keys"][1].clone();
+        key["kid"] = json!(kid);
+        key
+    };
+    let with = |keys: &[Value]| {
+        let set = json!({ "keys": keys }).to_string();
+        admit(ES256.1, of_tests(Algorithm::Es256, &set), NOW).map(drop)
+    };
+    assert_eq!(with(&[own("a"), other(2, "b"), other(3, "c")]), Ok(()));
+    assert_eq!(with(&[other(2, "b"), own("a"), other(3, "c")]), Ok(()));
+    assert_eq!(
+        with(&[other(2, "b"), other(3, "c"), own("a")]),
+        Err(Refusal::Signature)
+    );
+}
+
+#[test]
+fn the_keys_of_a_name_are_tried_before_those_without_one() {
+    let secret = |kid: &str, k: &str| json!({"kty": "oct", "kid": kid, "k": BASE64.encode(k)});
+    let keys = json!({"keys": [
+        {"kty": "oct", "k": BASE64.encode("nameless".repeat(4))},
+        secret("b", &"of-b----".repeat(4)),
+        secret("a", &"of-a----".repeat(4)),
+    ]});
+    let keys = Keys::parse(Algorithm::Hs256, &keys.to_string()).unwrap();
+    let of = |kid: Option<&str>| {
+        let keys = keys.of(kid).map(|key| key.try_get_as_bytes().unwrap());
+        keys.map(|key| String::from_utf8_lossy(&key[..8]).into_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(Some("a")), ["of-a----", "nameless"]);
+    assert_eq!(of(Some("c")), ["nameless"]);
+    assert_eq!(of(None), ["nameless", "of-b----", "of-a----"]);
+}

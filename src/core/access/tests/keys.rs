@@ -138,6 +138,16 @@ fn there_may_be_eight_keys() {
     assert_eq!(refused(Algorithm::Hs256, &secrets(9)), KeyError::Many);
 }
 
+#[test]
+fn there_may_be_two_public_keys_without_a_name() {
+    let several = |count: usize| ES256.0.repeat(count);
+    assert!(Keys::parse(Algorithm::Es256, &several(2)).is_ok());
+    assert_eq!(
+        refused(Algorithm::Es256, &several(3)),
+        KeyError::Nameless(Algorithm::Es256)
+    );
+}
+
 proptest! {
     /// Law: whatever is given as keys is read or refused.
     #[test]
