@@ -41,6 +41,7 @@ mod forms;
 mod limits;
 mod links;
 mod long_poll;
+mod observing;
 mod openapi;
 mod pages;
 mod publishing;
