@@ -43,6 +43,7 @@ mod links;
 mod long_poll;
 mod observing;
 mod openapi;
+mod operations;
 mod pages;
 mod publishing;
 mod restart;
