@@ -1,5 +1,7 @@
 //! `GET /metrics`: what all instances have counted, as OpenMetrics text.
 
+use std::fmt::Write as _;
+
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use prometheus_client::collector::Collector;
@@ -18,9 +20,8 @@ use crate::platform::{clock, config, log, metrics};
 /// OpenMetrics, which Prometheus asks for since its version 2.5.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// For those who do not ask for that: the same text. It can be read as the older format, but that
-/// types of counters are not known then.
-const TEXT: &str = "text/plain; charset=utf-8";
+/// The older format, for those who do not ask for that.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const MICROS_PER_SECOND: f64 = 1_000_000.0;
 
@@ -36,10 +37,16 @@ pub(super) async fn scrape(request: &Request) -> Result<Response, Problem> {
         log::error("metrics_failed", None, error);
         Problem::store()
     })?;
-    let mut response = Response::new(Body::Full(text(slots, clock::now().wall).into()));
+    let content_type = content_type(request.headers());
+    let text = text(slots, clock::now().wall);
+    let text = if content_type == TEXT {
+        older(&text)
+    } else {
+        text
+    };
+    let mut response = Response::new(Body::Full(text.into()));
     let headers = response.headers_mut();
-    let content_type = HeaderValue::from_static(content_type(request.headers()));
-    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
@@ -51,6 +58,39 @@ fn content_type(headers: &HeaderMap) -> &'static str {
         true => OPENMETRICS,
         false => TEXT,
     }
+}
+
+/// OpenMetrics text in the older format, which declares the names of series, knows neither units nor
+/// the type `info`, and has no end.
+fn older(openmetrics: &str) -> String {
+    let mut text = String::with_capacity(openmetrics.len());
+    let mut help = "";
+    for line in openmetrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        let declared = match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("TYPE"), Some(name), Some("counter")) => (name, "_total", "counter"),
+            (Some("#"), Some("TYPE"), Some(name), Some("info")) => (name, "_info", "gauge"),
+            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => (name, "", kind),
+            (Some("#"), what, _, rest) => {
+                if what == Some("HELP") {
+                    help = rest.unwrap_or_default();
+                }
+                continue;
+            }
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+                continue;
+            }
+        };
+        let (name, suffix, kind) = declared;
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}\n"
+        );
+    }
+    text
 }
 
 /// What the slots say together.
@@ -178,4 +218,34 @@ fn labels(family: &Family, series: u16) -> Vec<(&'static str, &'static str)> {
     }
     labels.reverse();
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_format_declares_what_it_has() {
+        let openmetrics = "# HELP a_build What it is\n\
+            # TYPE a_build info\n\
+            a_build_info{version=\"1\"} 1\n\
+            # HELP a_bytes Bytes, and more\n\
+            # TYPE a_bytes counter\n\
+            # UNIT a_bytes bytes\n\
+            a_bytes_total{to=\"# TYPE b counter\"} 3\n\
+            # HELP a_open Open ones\n\
+            # TYPE a_open gauge\n\
+            a_open 2\n\
+            # EOF\n";
+        let expected = "# HELP a_build_info What it is\n\
+            # TYPE a_build_info gauge\n\
+            a_build_info{version=\"1\"} 1\n\
+            # HELP a_bytes_total Bytes, and more\n\
+            # TYPE a_bytes_total counter\n\
+            a_bytes_total{to=\"# TYPE b counter\"} 3\n\
+            # HELP a_open Open ones\n\
+            # TYPE a_open gauge\n\
+            a_open 2\n";
+        assert_eq!(older(openmetrics), expected);
+    }
 }

@@ -68,6 +68,7 @@ async fn across_origins(request: Request, trace: Trace) -> Response {
     let _activity = Activity::begin();
     let configured = async {
         log::configure().await?;
+        config::metrics_interval().await?;
         config::origins().await
     };
     let origins = match configured.await {

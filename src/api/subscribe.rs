@@ -158,7 +158,7 @@ async fn open(
     let life = Life::begin(names, given.as_ref(), trace, stall.clone());
     let parts = (stream, reader, life, seat);
     let chunks = futures::stream::unfold(parts, |(mut stream, mut reader, mut life, seat)| async {
-        let chunk = chunk(&mut stream, &mut reader).await;
+        let chunk = chunk(&mut stream, &mut reader, &mut life).await;
         let bytes = chunk.as_ref().map_or(0, Bytes::len);
         life.tell(&stream.take_tally(), bytes);
         life.end(stream.end_reason());
@@ -168,7 +168,7 @@ async fn open(
 }
 
 /// The next bytes to send; `None` ends the response.
-async fn chunk(stream: &mut Stream, reader: &mut Reader) -> Option<Bytes> {
+async fn chunk(stream: &mut Stream, reader: &mut Reader, life: &mut Life) -> Option<Bytes> {
     loop {
         reader.tell(stream.feeds()).await;
         match stream.next(clock::now()) {
@@ -176,7 +176,11 @@ async fn chunk(stream: &mut Stream, reader: &mut Reader) -> Option<Bytes> {
             Step::End => return None,
             Step::ReadHead(place, newer_than) => reader.read_head(place, newer_than),
             Step::ReadSegments(place, names) => reader.read_segments(place, names),
-            Step::Wait(until) => reader.rest(until, stream.feeds()).await,
+            Step::Wait(until) => {
+                // That it has caught up is told when it has, not with what it sends next.
+                life.tell(&stream.take_tally(), 0);
+                reader.rest(until, stream.feeds()).await;
+            }
         }
     }
 }

@@ -10,7 +10,8 @@ use spin_sdk::wasip3::spawn;
 
 use crate::core::log::SwapError;
 use crate::core::metrics::{
-    BLOCKS, Call, CallOutcome, Counter, Histogram, Recorder, Slot, block, probe, slot_key,
+    BLOCKS, Call, CallOutcome, Counter, Histogram, Recorder, Slot, block, probe, slot_creation_key,
+    slot_key,
 };
 use crate::core::time::Mono;
 use crate::platform::{clock, config, log, random, store};
@@ -197,7 +198,8 @@ async fn renew(slot: u32, gives_back: bool) -> Result<bool, String> {
     Ok(true)
 }
 
-/// Claims a slot and writes it, by one swap; `false` if none could be had.
+/// Claims a slot and writes it, by one swap; `false` if none could be had. A slot whose creator dies
+/// before it has written stays empty for good; there are hundreds.
 fn claim(gives_back: bool) -> Result<bool, String> {
     let mut tried = 0;
     let mut again = None;
@@ -206,7 +208,13 @@ fn claim(gives_back: bool) -> Result<bool, String> {
             return Ok(false);
         };
         let (cas, stored) = store::Cas::read(&slot_key(slot))?;
-        let Some(value) = next(decode(stored)?, gives_back) else {
+        // Of several who swap a value that is not there, a store may let all win, so one is chosen.
+        let is_others = stored.is_none() && store::increment(&slot_creation_key(slot))? != 1;
+        let value = match is_others {
+            true => None,
+            false => next(decode(stored)?, gives_back),
+        };
+        let Some(value) = value else {
             again = None;
             tried = tried.saturating_add(1);
             continue;

@@ -135,7 +135,14 @@ async fn a_client_that_reads_nothing_is_cut_and_others_do_not_notice() {
     }
     let id = channel.say("news").await;
     assert_eq!(live.event().await.id, id);
-    assert_eq!(host.errors(), "");
+    let said = host.errors();
+    for line in said.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            (&line["event"], &line["reason"]),
+            (&"stream_ended".into(), &"stalled".into())
+        );
+    }
 }
 
 #[tokio::test]

@@ -76,6 +76,13 @@ pub(crate) async fn curl(test: &str) -> Option<String> {
     found.split(' ').nth(1).map(str::to_owned)
 }
 
+/// Whether there is promtool. Without it, says that the test is skipped.
+pub(crate) async fn promtool(test: &str) -> bool {
+    let version = run("promtool", &["--version"], None).await;
+    let found = version.map_err(|_| "promtool is not installed".to_owned());
+    or_skipped(test, &found).is_some()
+}
+
 /// The Chromium to run. Without it, says that the test is skipped.
 pub(crate) fn chromium(test: &str) -> Option<PathBuf> {
     let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
@@ -113,7 +120,7 @@ async fn install_once(
 }
 
 /// What a command writes, or the first error it complains of.
-async fn run(
+pub(crate) async fn run(
     program: impl AsRef<std::ffi::OsStr>,
     arguments: &[&str],
     folder: Option<&Path>,

@@ -1,6 +1,6 @@
 //! Runnel with clients that others wrote: each reads 1000 events over connections that are cut again
 //! and again, in mid-event too, and over a `kill -9` of the server, and must miss none, see none
-//! twice and get each as it was published.
+//! twice and get each as it was published. And `/metrics` with the parsers of Prometheus.
 //!
 //! ```text
 //! cargo test -p runnel-host --test clients
@@ -13,6 +13,7 @@
 //! | [`httpx_sse`] | Python 3.10 as `python3`, with venv and pip |
 //! | [`eventsource_client`] | nothing |
 //! | [`curl`] | curl |
+//! | [`prometheus`] | Python 3.10, for one half; promtool, for the other |
 //!
 //! What comes from npm and PyPI is installed once, in the versions that `package-lock.json` and
 //! `requirements.txt` name, below the target directory. A test whose client is not there says on
@@ -48,6 +49,7 @@ mod eventsource;
 mod eventsource_client;
 mod fetch_event_source;
 mod httpx_sse;
+mod prometheus;
 
 /// Prints a line that the test runner does not keep to itself.
 fn say(line: &str) {

@@ -45,24 +45,35 @@ pub(crate) struct Host {
     pub(crate) server: Server,
     folder: TempDir,
     process: Process,
+    variables: Vec<String>,
 }
 
 impl Host {
     /// A host whose streams end by themselves after 0.8 to 1 s, and whose clients are told to
     /// reconnect soon.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&["retry_ms=50", "max_stream_seconds=1"]).await
+    }
+
+    /// A host with these variables.
+    pub(crate) async fn start_with(variables: &[&str]) -> Self {
         build().await;
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|&variable| variable.to_owned())
+            .collect();
         let folder = tempfile::tempdir().unwrap();
         let mut complaints = String::new();
         for _ in 0..5 {
             let authority = format!("127.0.0.1:{}", quiet_port());
-            match run(&folder, &authority).await {
+            match run(&folder, &authority, &variables).await {
                 Ok(process) => {
                     let token = TOKEN.to_owned();
                     return Self {
                         server: Server { authority, token },
                         folder,
                         process,
+                        variables,
                     };
                 }
                 // Somebody else may have taken the port.
@@ -75,7 +86,7 @@ impl Host {
     /// Ends the host with SIGKILL, and starts it again on its data and its port.
     pub(crate) async fn kill_and_restart(self) -> Self {
         self.process.kill().await;
-        let process = run(&self.folder, &self.server.authority).await;
+        let process = run(&self.folder, &self.server.authority, &self.variables).await;
         let process = process.unwrap_or_else(|why| panic!("the host does not start again: {why}"));
         Self { process, ..self }
     }
@@ -102,17 +113,14 @@ fn quiet_port() -> u16 {
     }
 }
 
-async fn run(folder: &TempDir, authority: &str) -> Result<Process, String> {
+async fn run(folder: &TempDir, authority: &str, variables: &[String]) -> Result<Process, String> {
     let mut command = leashed(HOST);
     command.args(["--no-build", "--listen", authority, "--state-dir"]);
     command.arg(folder.path());
     command.args(["--variable", &format!("publish_token={TOKEN}")]);
-    command.args([
-        "--variable",
-        "retry_ms=50",
-        "--variable",
-        "max_stream_seconds=1",
-    ]);
+    for variable in variables {
+        command.args(["--variable", variable]);
+    }
     let (process, mut lines) = Process::start(command);
     let started = async {
         while let Ok(Some(line)) = lines.next_line().await {

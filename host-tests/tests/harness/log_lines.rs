@@ -105,6 +105,10 @@ async fn the_life_of_a_stream_and_of_a_publish_is_told_and_nothing_secret() {
         );
     }
     assert_says(stream[1], &[("replayed", 1.into())]);
+    assert!(
+        stream[1]["duration_ms"].as_u64() < Some(1_000),
+        "{stream:?}"
+    );
     assert_says(
         stream[2],
         &[

@@ -27,8 +27,9 @@ struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
     async fn of(site: &Site) -> Self {
-        let request = Request::get("/metrics").body(Full::<Bytes>::default());
-        let answer = send(&site.host, request.unwrap()).await;
+        let request = Request::get("/metrics").header("accept", "application/openmetrics-text");
+        let request = request.body(Full::<Bytes>::default()).unwrap();
+        let answer = send(&site.host, request).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let text = std::str::from_utf8(&answer.body).unwrap();
         assert!(text.ends_with("# EOF\n"));

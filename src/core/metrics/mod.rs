@@ -29,4 +29,4 @@ pub use family::{FAMILIES, Family, Kind, Unit};
 pub use label::{Call, CallOutcome, EndReason, Label, Publishing, Rejection};
 pub use recorder::Recorder;
 pub use series::{Counter, Histogram};
-pub use slot::{BLOCKS, PROBES, SLOTS, Slot, block, probe, slot_key};
+pub use slot::{BLOCKS, PROBES, SLOTS, Slot, block, probe, slot_creation_key, slot_key};

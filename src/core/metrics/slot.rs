@@ -93,6 +93,13 @@ pub fn slot_key(slot: u32) -> String {
     format!("metrics!{slot}")
 }
 
+/// The key of the counter that says who creates a slot: the first to increment it. It is never read or
+/// written otherwise.
+#[must_use]
+pub fn slot_creation_key(slot: u32) -> String {
+    format!("metrics-created!{slot}")
+}
+
 /// The slots of a block.
 #[must_use]
 pub fn block(block: u32) -> Range<u32> {

@@ -10,6 +10,9 @@ use crate::server::Server;
 /// The request headers that a description leaves to OpenAPI itself.
 const HEADERS_APART: [&str; 2] = ["accept", "authorization"];
 
+/// The trace of every request: it is described for all of them together.
+pub(super) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 /// A request of an operation, and how it is to be answered.
 pub(super) struct Call {
     pub(super) method: &'static str,
@@ -95,6 +98,7 @@ impl Call {
         let path = self.template.replace("{channel}", &self.channel);
         let mark = if self.query.is_empty() { "" } else { "?" };
         let request = server.request(self.method, &format!("{path}{mark}{}", self.query));
+        let request = request.header("traceparent", TRACEPARENT);
         let own = self
             .headers
             .iter()

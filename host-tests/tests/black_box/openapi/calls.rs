@@ -7,6 +7,7 @@ use crate::client::Answer;
 const STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
+const OPENMETRICS: &str = "application/openmetrics-text";
 const PROBLEM: &str = "application/problem+json";
 
 /// A name that is sent with characters that need an escape, but does not have it.
@@ -304,11 +305,16 @@ impl Stage {
 
 fn server() -> Vec<Call> {
     let paths = [
-        ("/health", JSON),
-        ("/openapi.json", JSON),
-        ("/", "text/html"),
+        ("/health", "", JSON),
+        ("/health/live", "", JSON),
+        ("/metrics", "", TEXT),
+        ("/metrics", OPENMETRICS, OPENMETRICS),
+        ("/openapi.json", "", JSON),
+        ("/", "", "text/html"),
     ];
-    let calls =
-        paths.map(|(path, what)| ["GET", "HEAD"].map(|method| call(method, path).gives(200, what)));
+    let calls = paths.map(|(path, accept, what)| {
+        let of = |method| call(method, path).header("accept", accept);
+        ["GET", "HEAD"].map(|method| of(method).gives(200, what))
+    });
     calls.into_iter().flatten().collect()
 }

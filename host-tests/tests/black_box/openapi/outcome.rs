@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::call::Call;
+use super::call::{Call, TRACEPARENT};
 use super::description::{Description, member};
 use crate::client::Answer;
 
@@ -14,8 +14,10 @@ pub(super) const PROBLEM: &str = "application/problem+json";
 /// Where the body may be empty although a media type is described, which OpenAPI cannot express.
 const MAY_BE_EMPTY: [(&str, &str); 1] = [("POST /publish/{channel}", "201")];
 
-/// Response headers that are a matter of the connection, or of what stands between.
-const HEADERS_APART: [&str; 8] = [
+/// Response headers that are a matter of the connection, or of what stands between, or that are
+/// described for all answers together.
+const HEADERS_APART: [&str; 9] = [
+    TRACERESPONSE,
     "content-type",
     "content-length",
     "transfer-encoding",
@@ -25,6 +27,9 @@ const HEADERS_APART: [&str; 8] = [
     "server",
     "via",
 ];
+
+/// The header of every answer.
+const TRACERESPONSE: &str = "traceresponse";
 
 /// An operation, a status, and what comes with it: a media type, the type of a problem, or nothing.
 pub(super) type Outcome = (String, String, String);
@@ -122,6 +127,15 @@ fn check_headers(
     response: &str,
     headers: &HeaderMap,
 ) -> Result<(), String> {
+    let trace = headers
+        .get(TRACERESPONSE)
+        .and_then(|value| value.to_str().ok());
+    let trace = trace.ok_or("the header traceresponse is missing")?;
+    let schema = "/components/headers/traceresponse/schema";
+    description.check(schema, &json!(trace))?;
+    if !trace.starts_with(&TRACEPARENT[..36]) {
+        return Err(format!("{trace} does not go on with {TRACEPARENT}"));
+    }
     let all = member(response, "headers");
     let known = description.members(&all);
     for name in &known {
