@@ -53,6 +53,11 @@ class EventTable {
     if (button) button.tabIndex = 0;
   }
 
+  goToNewest() {
+    this.#makeCurrent(this.body.querySelector(".event button"));
+    this.#current?.focus();
+  }
+
   #walk(e) {
     const rows = [...this.body.querySelectorAll("tr.event")];
     const place = rows.indexOf(e.target.closest("tr.event"));

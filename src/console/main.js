@@ -204,7 +204,7 @@ const KEYS = {
   c: cutOrResume,
   p: () => $("data").focus(),
   w: () => $("channels").focus(),
-  e: () => ($("rows").querySelector("button[tabindex='0']") ?? $("first")).focus(),
+  e: () => (table.isEmpty ? $("first").focus() : table.goToNewest()),
   " ": pause,
   "?": () => $("keys").showModal(),
 };

@@ -1,7 +1,6 @@
 // Opens a page in headless Chromium and subscribes in it. The argument says which Chromium and which
 // page, where the events are and of which types, and with what to subscribe.
 import { readFile } from "node:fs/promises";
-import { chromium } from "playwright-core";
 
 const { executable, page: address, events, types, client } = JSON.parse(process.argv[1]);
 
@@ -72,19 +71,7 @@ const names = {
 };
 
 const report = (what) => console.log(JSON.stringify(what));
-const browser = await chromium.launch({
-  executablePath: executable,
-  args: [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
+const browser = await launch(executable);
 report({ client: `${await names[client.name]()} in Chromium ${browser.version()}` });
 const page = await browser.newPage();
 page.on("pageerror", (error) => report({ failed: `in the page: ${error}` }));

@@ -10,6 +10,8 @@ use crate::leash::leashed;
 use crate::subscriber::Subscriber;
 use crate::trial::{Invitation, Trial, restarts};
 
+const SCRIPT: &str = concat!(include_str!("browser.js"), include_str!("chromium.js"));
+
 /// A page in Chromium that subscribes with a client of chromium.js.
 pub(crate) fn subscribe(
     modules: &Path,
@@ -25,7 +27,7 @@ pub(crate) fn subscribe(
         "client": client,
     });
     let mut command = leashed("node");
-    command.args(["--input-type=module", "--eval", include_str!("chromium.js")]);
+    command.args(["--input-type=module", "--eval", SCRIPT]);
     command.arg(argument.to_string()).current_dir(modules);
     Subscriber::process(command)
 }

@@ -9,6 +9,7 @@
 //! | test | what it needs |
 //! |---|---|
 //! | [`chromium`], [`fetch_event_source`] | Node.js 20, npm, Chromium (`CHROMIUM`, else `/usr/bin/chromium`) |
+//! | [`console`], Runnel's own page | the same |
 //! | [`eventsource`] | Node.js 20, npm; with 22.12 or newer the newest major version is tested |
 //! | [`httpx_sse`] | Python 3.10 as `python3`, with venv and pip |
 //! | [`eventsource_client`] | nothing |
@@ -44,6 +45,7 @@ mod subscriber;
 mod trial;
 
 mod chromium;
+mod console;
 mod curl;
 mod eventsource;
 mod eventsource_client;

@@ -1,0 +1,17 @@
+// How a test starts Chromium. The scripts that follow in the same module use it.
+import { chromium } from "playwright-core";
+
+const launch = (executablePath) =>
+  chromium.launch({
+    executablePath,
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
