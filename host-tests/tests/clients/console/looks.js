@@ -18,9 +18,11 @@ async function fill(page, names) {
   const send = async (template) => {
     await page.getByRole("button", { name: template, exact: true }).click();
     if (names.length > 1) await page.selectOption("#target", names[template === "Reading" ? 1 : 0]);
+    const before = await page.textContent("#outcome");
     await page.getByRole("button", { name: "Publish", exact: true }).click();
-    await page.waitForTimeout(pictures ? 400 : 50);
+    await page.waitForFunction((before) => document.querySelector("#outcome").textContent !== before, before);
     await says(page, "#outcome", /^Stored/);
+    await page.waitForTimeout(pictures ? 500 : 0);
   };
   for (let i = 0; i < (pictures ? 18 : 6); i++) await send(templates[i % 6]);
   await page.click("#cut");
@@ -33,7 +35,8 @@ async function fill(page, names) {
 }
 
 scenarios.appearance = async () => {
-  const light = await visitAsPublisher(["orders", "sensors/hall"], { colorScheme: "light" });
+  const viewport = { width: 1280, height: 1080 };
+  const light = await visitAsPublisher(["orders", "sensors/hall"], { viewport, colorScheme: "light" });
   await isAccessible(light);
   await fill(light, ["orders", "sensors/hall"]);
   await isAccessible(light);
@@ -47,10 +50,10 @@ scenarios.appearance = async () => {
   await light.reload();
   assert.notEqual(await ground(light), white, "the choice is forgotten");
 
-  const dark = await visitAsPublisher([channel("dark")], { colorScheme: "dark" });
+  const dark = await visitAsPublisher(["payments"], { viewport, colorScheme: "dark" });
   assert.notEqual(await ground(dark), white);
   await isAccessible(dark);
-  await fill(dark, ["dark"]);
+  await fill(dark, ["payments"]);
   await isAccessible(dark);
   await picture(dark, "dark");
   await dark.click("#cut");
