@@ -127,6 +127,23 @@ async fn the_metrics_of_many_instances_are_what_clients_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn instances_that_claim_the_same_slots_of_an_empty_store_lose_no_counts() {
+    let site = Site::with(&[COUNTING]);
+    // Many have read that there is nothing before the first has written, and the store lets all win.
+    site.befall(|call| match call.operation {
+        Swap if call.key.starts_with("metrics!") => Fault::Hang(Duration::from_millis(300)),
+        _ => Fault::None,
+    });
+    let texts: Vec<_> = (0..40).map(|number| number.to_string()).collect();
+    let publishes = join_all(texts.iter().map(|text| site.publish(text))).await;
+    assert!(publishes.iter().all(|answer| answer.status == 201));
+    assert!(site.host.started_instances() > 20);
+    sleep(3 * WRITTEN).await;
+    let metrics = Metrics::of(&site).await;
+    metrics.assert(&[(r#"runnel_publish_total{outcome="created"}"#, 40)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_life_of_streams_is_counted_by_its_ends() {
     let site = Site::with(&[
         COUNTING,
