@@ -42,7 +42,9 @@ pub(super) fn may<'a>(
 
 async fn admit<B>(door: &config::Door, request: &http::Request<B>) -> Result<Credential, Problem> {
     let (token, place) =
-        credentials::of(request, &door.cookie, door.in_query)?.ok_or_else(Problem::no_token)?;
+        credentials::of(request, &door.cookie, door.in_query)?.ok_or_else(|| {
+            Problem::no_token("the header `authorization: Bearer TOKEN` or in a cookie")
+        })?;
     let now = clock::now().wall;
     let credential = door.gate.admit(&token, place, now);
     let credential = credential.map_err(Problem::unauthorized)?;

@@ -65,7 +65,8 @@ impl Problem {
     pub(super) fn not_found(path: &str) -> Self {
         let detail = format!(
             "nothing is served at {path}; there are /events/{{channel}}, /publish/{{channel}}, \
-             /channels/{{channel}}, /health, /metrics, /openapi.json and /"
+             /channels/{{channel}}, /health, /health/live, /metrics, /openapi.json \
+             and /"
         );
         Self::new(
             StatusCode::NOT_FOUND,
@@ -183,10 +184,9 @@ impl Problem {
             .with(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
-    /// There is no token (RFC 6750, 3).
-    pub(super) fn no_token() -> Self {
-        let detail =
-            "this needs a token, in the header `authorization: Bearer TOKEN` or in a cookie";
+    /// There is no token (RFC 6750, 3); the places where there may be one.
+    pub(super) fn no_token(places: &str) -> Self {
+        let detail = format_args!("this needs a token, in {places}");
         Self::denied(
             StatusCode::UNAUTHORIZED,
             "Unauthorized",
