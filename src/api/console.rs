@@ -10,7 +10,7 @@ use crate::platform::random;
 
 const STYLE: &str = include_str!("../console/style.css");
 
-/// One script: each file may use what those before it declare.
+/// One script, with one scope for all files. `main.js` comes last and starts it.
 const SCRIPT: &str = concat!(
     include_str!("../console/page.js"),
     include_str!("../console/frames.js"),

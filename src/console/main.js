@@ -1,6 +1,5 @@
 // The page: joins its parts, and draws at most once a frame.
 
-const STATE_NAMES = { idle: "Not connected", connecting: "Connecting", open: "Connected", waiting: "Reconnecting", cut: "Cut", refused: "Refused", ended: "Ended" };
 /** What the table of events tells of the connection; the timeline tells all. */
 const ROW_NOTES = ["cut", "lost", "gap", "filled", "end", "refused"];
 const CHARTS_EVERY_MS = 250;
@@ -205,14 +204,14 @@ const KEYS = {
   p: () => $("data").focus(),
   w: () => $("channels").focus(),
   e: () => (table.isEmpty ? $("first").focus() : table.goToNewest()),
-  " ": pause,
+  f: pause,
   "?": () => $("keys").showModal(),
 };
 
 $("keys-on").checked = memory.read("localStorage", "keys") !== "off";
 $("keys-on").addEventListener("change", ({ target }) => memory.write("localStorage", "keys", target.checked ? "on" : "off"));
 document.addEventListener("keydown", (e) => {
-  const isTyping = e.target.closest("input, select, textarea, dialog") || (e.key === " " && e.target.closest("button, summary"));
+  const isTyping = e.target.closest("input, select, textarea, dialog");
   if (isTyping || e.ctrlKey || e.metaKey || e.altKey || !$("keys-on").checked || !KEYS[e.key]) return;
   e.preventDefault();
   KEYS[e.key]();

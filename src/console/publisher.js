@@ -62,29 +62,32 @@ class Publisher {
 
   /** Publishes what the form says, or as many of it in one batch. */
   async send(copies = 1) {
-    if (this.#busy) return false;
-    const values = checkAll(this.token, this.type, this.data);
-    if (!values) return this.#repeat(false);
-    const [{ token }, { type }, { data }] = values;
-    if (!token) {
-      this.token.tell("Paste the publish token: it is printed where the server was started, or it is what you set as publish_token.");
-      this.token.input.focus();
-      return this.#repeat(false);
-    }
+    if (this.#busy) return;
+    const request = this.#request(copies);
+    if (!request) return this.#repeat(false);
     const channel = this.target;
-    let format = $("format").value, body = data;
-    if (copies > 1) {
-      const line = JSON.stringify({ event: type || undefined, data: format === JSON_TYPE ? JSON.parse(data) : data });
-      [format, body] = [BATCH, `${line}\n`.repeat(copies)];
-    }
     this.#busy = true;
     this.begun();
     const sentAt = performance.now();
-    const answer = await publish(channel, { type, format, data: body, token });
+    const answer = await publish(channel, request);
     this.#busy = false;
     this.published(channel, answer, sentAt);
     this.#tell(channel, answer, performance.now() - sentAt);
-    return !answer.title;
+  }
+
+  /** What is to be sent, or null after saying what is wrong. */
+  #request(copies) {
+    const values = checkAll(this.token, this.type, this.data);
+    if (!values) return null;
+    const [{ token }, { type }, { data }] = values, format = $("format").value;
+    if (!token) {
+      this.token.tell("Paste the publish token: it is printed where the server was started, or it is what you set as publish_token.");
+      this.token.input.focus();
+      return null;
+    }
+    if (copies === 1) return { token, type, format, data };
+    const line = JSON.stringify({ event: type || undefined, data: format === JSON_TYPE ? JSON.parse(data) : data });
+    return { token, type: "", format: BATCH, data: `${line}\n`.repeat(copies) };
   }
 
   #tell(channel, { title, status, detail, last, count }, took) {
@@ -105,6 +108,5 @@ class Publisher {
     this.#repeating = on ? setInterval(() => this.send(), 1_000) : 0;
     setAttribute($("repeat"), "aria-pressed", on);
     if (on) this.send();
-    return false;
   }
 }

@@ -4,6 +4,7 @@
 // sends no token, hides why it was refused, and cannot be cut and resumed by hand. What matters is the same:
 // it waits for the time that `retry:` says and comes back with the header `last-event-id`.
 
+const STATE_NAMES = { idle: "Not connected", connecting: "Connecting", open: "Connected", waiting: "Reconnecting", cut: "Cut", refused: "Refused", ended: "Ended" };
 const FIRST_RETRY_MS = 2_000;
 
 class Stream {
