@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use crate::core::channel::Channel;
 use crate::core::log::{
-    Answer, Batch, Commit, Event, Failure, Lane, Lead, Outcome, Place, Retention, SwapError, Task,
-    Work, create_key, head_key,
+    Answer, Batch, Commit, Contention, Event, Failure, Lane, Lead, Outcome, Place, Retention,
+    SwapError, Task, Work, create_key, head_key,
 };
 use crate::core::metrics::{Counter, Histogram};
 use crate::platform::{clock, limiter, metrics, random, store};
@@ -71,7 +71,8 @@ impl<'a> Member<'a> {
 
     async fn commit(&mut self, lead: Lead, retention: Retention) {
         self.leads = Some(lead.group());
-        let (outcome, lost) = commit(self.channel, Work::Append(lead.batches), retention).await;
+        let work = Work::Append(lead.batches);
+        let (outcome, contention) = commit(self.channel, work, retention).await;
         let answers = outcome.iter().flatten().flatten();
         let appended = answers.filter(|appended| !appended.repeated);
         let events = appended.map(|appended| appended.count);
@@ -79,12 +80,12 @@ impl<'a> Member<'a> {
             0 => {}
             events => metrics::observe(Histogram::CommitEvents, events),
         }
-        self.finish(outcome, lost);
+        self.finish(outcome, contention);
     }
 
-    fn finish(&mut self, outcome: Outcome, lost: u64) {
+    fn finish(&mut self, outcome: Outcome, contention: Contention) {
         if let Some(group) = self.leads.take() {
-            self.in_lane(|lane, _| lane.finish(group, outcome, lost));
+            self.in_lane(|lane, _| lane.finish(group, outcome, contention));
         }
     }
 }
@@ -94,37 +95,38 @@ impl Drop for Member<'_> {
         // Dropped in mid-commit, it must not leave the others waiting.
         self.finish(
             Err(Failure::Unknown("the commit was abandoned".to_owned())),
-            0,
+            Contention::default(),
         );
         self.in_lane(|lane, place| lane.leave(place));
     }
 }
 
-/// Commits `work` to the log of `channel` and says what became of it, and how many swaps were lost.
+/// Commits `work` to the log of `channel` and says what became of it, and who was in the way.
 /// The store is not asked while it is known to fail.
-async fn commit(channel: &Channel, work: Work, retention: Retention) -> (Outcome, u64) {
+async fn commit(channel: &Channel, work: Work, retention: Retention) -> (Outcome, Contention) {
     if let Err(millis) = limiter::circuit(|circuit| circuit.enter(clock::mono())) {
-        return (Err(Failure::Away(millis)), 0);
+        return (Err(Failure::Away(millis)), Contention::default());
     }
-    let (outcome, lost) = carry_out(channel, work, retention).await;
-    metrics::count(Counter::SwapConflicts, lost);
+    let (outcome, contention) = carry_out(channel, work, retention).await;
+    metrics::count(Counter::SwapConflicts, contention.lost_swaps);
     limiter::circuit(|circuit| match &outcome {
         Err(Failure::Store(_) | Failure::Unknown(_)) => {
             circuit.failed(clock::mono(), random::u64());
         }
         _ => circuit.works(),
     });
-    (outcome, lost)
+    (outcome, contention)
 }
 
-async fn carry_out(channel: &Channel, work: Work, retention: Retention) -> (Outcome, u64) {
+async fn carry_out(channel: &Channel, work: Work, retention: Retention) -> (Outcome, Contention) {
     let mut commit = Commit::new(
         channel.clone(),
         work,
         retention,
         random::u64(),
         clock::mono(),
-    );
+    )
+    .with_restraint(store::restraint());
     let mut swap = None;
     let mut task = Task::Read;
     loop {
@@ -144,8 +146,8 @@ async fn carry_out(channel: &Channel, work: Work, retention: Retention) -> (Outc
                 clock::sleep_millis(millis).await;
                 Event::Slept
             }
-            Task::Done(answers) => return (Ok(answers), commit.lost_swaps()),
-            Task::Failed(failure) => return (Err(failure), commit.lost_swaps()),
+            Task::Done(answers) => return (Ok(answers), commit.contention()),
+            Task::Failed(failure) => return (Err(failure), commit.contention()),
         };
         task = commit.step(event, clock::now());
     }

@@ -52,6 +52,7 @@ pub async fn publishers(subject: Subject, rate: Option<Rate>) -> Result<(), u64>
             Err(SwapError::Lost) => {
                 clock::sleep_millis((random::u64() % LOST_MILLIS).saturating_add(1)).await;
             }
+            Err(SwapError::Spent) => return take_unsafely(subject, rate, wanted).await,
             Err(SwapError::Store(error)) => {
                 circuit(|circuit| circuit.failed(clock::mono(), random::u64()));
                 return allow(&error);

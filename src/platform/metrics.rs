@@ -230,6 +230,10 @@ fn claim(gives_back: bool) -> Result<bool, String> {
                 return Ok(true);
             }
             Err(SwapError::Lost) => again = Some(slot),
+            Err(SwapError::Spent) => {
+                state(|state| state.slot = None);
+                return Ok(false);
+            }
             Err(SwapError::Store(error)) => return Err(error),
         }
     }

@@ -4,7 +4,7 @@
 //! for. Writing needs the atomics of `wasi:keyvalue`, whose calls stop the whole instance for a
 //! round trip: only the component that publishes makes them.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -19,7 +19,12 @@ use crate::core::metrics::{Call, CallOutcome};
 /// The label of the store in spin.toml.
 const LABEL: &str = "default";
 
+/// How many swaps an instance tries in its life: 250. Spin never frees the slot of a swap that was
+/// carried out, and has 256; a swap that is lost needs another for a moment.
+const SWAPS: u32 = 250;
+
 thread_local! {
+    static SWAPPED: Cell<u32> = const { Cell::new(0) };
     static STORE: OnceCell<Rc<Store>> = const { OnceCell::new() };
     static BUCKET: OnceCell<Rc<wasi_store::Bucket>> = const { OnceCell::new() };
 }
@@ -102,6 +107,14 @@ fn bucket() -> Result<Rc<wasi_store::Bucket>, String> {
     Ok(BUCKET.with(|cell| cell.get_or_init(|| Rc::new(opened)).clone()))
 }
 
+/// How many times as long to wait between swaps as with all of them left: 4 times with half of them, 16
+/// times with a quarter. What is waited for meanwhile is committed together.
+#[must_use]
+pub fn restraint() -> u64 {
+    let left = SWAPS.saturating_sub(SWAPPED.get()).max(1);
+    u64::from(SWAPS / left).saturating_pow(2)
+}
+
 /// A compare-and-swap under way: the value of a key as it was read.
 pub struct Cas {
     key: String,
@@ -132,8 +145,13 @@ impl Cas {
     /// Stores `value` if nobody has stored another since.
     ///
     /// # Errors
-    /// Whether the swap was lost or the store failed. Either may be said of a swap that took place.
+    /// Whether the swap was lost or the store failed; either may be said of a swap that took place. Or
+    /// that this instance has no swap left.
     pub fn swap(self, value: &[u8]) -> Result<(), SwapError> {
+        if SWAPPED.get() >= SWAPS {
+            return Err(SwapError::Spent);
+        }
+        SWAPPED.set(SWAPPED.get().saturating_add(1));
         let asked = Asked::begin(Call::Swap);
         let swapped = atomics::swap(self.cas, value).map_err(|error| match error {
             atomics::CasError::CasFailed(_) => SwapError::Lost,
@@ -144,7 +162,7 @@ impl Cas {
         asked.came_to(match &swapped {
             Ok(()) => CallOutcome::Ok,
             Err(SwapError::Lost) => CallOutcome::Lost,
-            Err(SwapError::Store(_)) => CallOutcome::Error,
+            Err(SwapError::Store(_) | SwapError::Spent) => CallOutcome::Error,
         });
         swapped
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use runnel_host::store::Fault;
+use runnel_host::store::{Fault, Operation};
 use tokio::time::sleep;
 
 use crate::site::{CHANNEL, Site, data_in_order, publish};
@@ -126,4 +126,19 @@ async fn concurrent_publishers_are_all_acknowledged_and_each_event_is_there_once
             assert_eq!(numbers, (0..12).collect::<Vec<_>>());
         }
     }
+}
+
+/// An instance may swap 256 times in its life and takes 128 requests. On a store that takes long for a
+/// swap, most of them are lost to other instances.
+#[tokio::test(start_paused = true)]
+async fn instances_do_not_run_out_of_swaps_over_a_slow_store() {
+    let site = Site::new();
+    site.befall(|call| match call.operation {
+        Operation::Current | Operation::Swap => Fault::Hang(Duration::from_millis(5)),
+        _ => Fault::None,
+    });
+    let acknowledged = publish_all(&site, 16, 150).await;
+    assert_eq!(acknowledged.len(), 2_400);
+    site.heal();
+    assert_holds_exactly(&site, &acknowledged).await;
 }

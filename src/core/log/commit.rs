@@ -39,6 +39,22 @@ const BACKOFF_MILLIS: (u64, u64) = (1, 32);
 /// The longest wait once the store has failed: dozens of instances may be at it.
 const FAILED_MILLIS: u64 = 512;
 
+/// No wait is longer, with whatever restraint: 1 s.
+const MAX_REST_MILLIS: u64 = 1_000;
+
+/// What became of a swap is found out before a wait that is longer than so many attempts: a head
+/// remembers the last [`RECENT_COMMITS`], and others may be faster.
+const REMEMBERED_ATTEMPTS: u64 = 8;
+
+/// How much others were in a commit's way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contention {
+    /// How many swaps were lost to others; one that took place although the store denied it was not.
+    pub lost_swaps: u64,
+    /// How long the last attempt took, from asking for the head to the outcome of its swap.
+    pub attempt_millis: u64,
+}
+
 /// A commit on its way.
 #[derive(Debug)]
 pub struct Commit {
@@ -52,12 +68,19 @@ pub struct Commit {
     random: fastrand::Rng,
     started: Mono,
     attempts: u32,
+    restraint: u64,
+    /// When the head was last asked for, and how long an attempt takes from there to its outcome.
+    asked: Mono,
+    attempt_millis: u64,
     lost_swaps: u64,
     claim: Option<Claim>,
     /// The plan that is being carried out.
     planned: Option<Plan>,
     /// The last plan whose swap was tried, as long as it may have taken place or may yet.
     swapped: Option<Plan>,
+    /// The head is being read only to learn what became of a swap, before this wait.
+    settling: bool,
+    rest_millis: u64,
     /// Segments stored for a swap that was lost; a purge may have made orphans of them.
     strays: Vec<SegmentRef>,
     last_error: Option<String>,
@@ -114,28 +137,51 @@ impl Commit {
             random: generator,
             started: now,
             attempts: 0,
+            restraint: 1,
+            asked: now,
+            attempt_millis: 1,
             lost_swaps: 0,
             claim: None,
             planned: None,
             swapped: None,
+            settling: false,
+            rest_millis: 0,
             strays: vec![],
             last_error: None,
         }
     }
 
-    /// How many swaps were lost to others so far; one that took place although the store denied it
-    /// was not.
+    /// The commit waits so many times as long between its attempts, for whoever has few left.
     #[must_use]
-    pub const fn lost_swaps(&self) -> u64 {
-        self.lost_swaps
+    pub fn with_restraint(mut self, restraint: u64) -> Self {
+        self.restraint = restraint;
+        self
+    }
+
+    /// What this commit met so far.
+    #[must_use]
+    pub const fn contention(&self) -> Contention {
+        Contention {
+            lost_swaps: self.lost_swaps,
+            attempt_millis: self.attempt_millis,
+        }
     }
 
     /// The next thing to do, after `event`.
     pub fn step(&mut self, event: Event, now: Now) -> Task {
+        let task = self.next(event, now);
+        if matches!(task, Task::Read) {
+            self.asked = now.mono;
+        }
+        task
+    }
+
+    fn next(&mut self, event: Event, now: Now) -> Task {
+        let settling = std::mem::take(&mut self.settling);
         match event {
             Event::Slept => Task::Read,
-            Event::Read(Ok(Some(bytes))) => self.head_read(&bytes, now),
-            Event::Read(Ok(None)) => self.head_missing(now),
+            Event::Read(Ok(Some(bytes))) => self.head_read(&bytes, settling, now),
+            Event::Read(Ok(None)) if !settling => self.head_missing(now),
             Event::Claimed(Ok(count)) => {
                 let claim = self.claim.get_or_insert(Claim::new(now.wall));
                 claim.counted(count);
@@ -148,13 +194,17 @@ impl Commit {
                 self.claim = None;
                 self.retry_after(error, now)
             }
-            Event::Read(Err(error)) => self.retry_after(error, now),
+            Event::Read(Err(error)) if !settling => self.retry_after(error, now),
+            Event::Read(_) => self.rest(),
             Event::Stored(result) => self.go_on(result, now),
-            Event::Swapped(result) => self.swapped(result, now),
+            Event::Swapped(result) => {
+                self.attempt_millis = now.mono.since(self.asked).max(1);
+                self.swapped(result, now)
+            }
         }
     }
 
-    fn head_read(&mut self, bytes: &Bytes, now: Now) -> Task {
+    fn head_read(&mut self, bytes: &Bytes, settling: bool, now: Now) -> Task {
         let head = match Head::decode(&head_key(&self.channel), bytes) {
             Ok(head) => head,
             Err(error) => return Task::Failed(Failure::Format(error)),
@@ -180,6 +230,9 @@ impl Commit {
         }
         if let Some(orphans) = self.orphans(&head) {
             return Task::Delete(orphans);
+        }
+        if settling {
+            return self.rest();
         }
         if now.mono.since(self.started) > PATIENCE_MILLIS {
             return self.give_up();
@@ -342,13 +395,15 @@ impl Commit {
                 self.swapped = plan;
                 Task::Read
             }
-            (Err(error), plan) => {
+            (Err(SwapError::Lost), plan) => {
                 self.swapped = plan;
-                if let SwapError::Store(error) = error {
-                    self.last_error = Some(error);
-                }
                 self.back_off(now)
             }
+            (Err(SwapError::Store(error)), plan) => {
+                self.swapped = plan;
+                self.retry_after(error, now)
+            }
+            (Err(SwapError::Spent), _) => Task::Failed(Failure::Contended),
         }
     }
 
@@ -384,7 +439,18 @@ impl Commit {
         let longest = self.last_error.as_ref().map_or(lost, |_| FAILED_MILLIS);
         let longest = longest.min(shortest.saturating_mul(2_u64.saturating_pow(self.attempts)));
         self.attempts = self.attempts.saturating_add(1);
-        Task::Sleep(self.random.u64(shortest..=longest))
+        let millis = self.random.u64(shortest..=longest);
+        self.rest_millis = MAX_REST_MILLIS.min(millis.saturating_mul(self.restraint));
+        let soon = self.attempt_millis.saturating_mul(REMEMBERED_ATTEMPTS);
+        self.settling = self.swapped.is_some() && self.rest_millis > soon;
+        match self.settling {
+            true => Task::Read,
+            false => self.rest(),
+        }
+    }
+
+    const fn rest(&self) -> Task {
+        Task::Sleep(self.rest_millis)
     }
 
     fn give_up(&mut self) -> Task {

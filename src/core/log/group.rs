@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Appended, Batch, Failure, MAX_GROUP_BYTES, Refused};
+use super::{Appended, Batch, Contention, Failure, MAX_GROUP_BYTES, Refused};
 use crate::core::time::Mono;
 
 /// A group takes at most this many batches.
@@ -21,8 +21,9 @@ const CROWDED_GROUPS: u32 = 16;
 /// How often the members of a group that is being committed look in: 1 ms.
 const MOMENT_MILLIS: u64 = 1;
 
-/// A group never gathers for longer than this: 16 ms.
-const MAX_GATHER_MILLIS: u64 = 16;
+/// A group gathers no longer than so many attempts to commit take, and no longer than 128 ms.
+const MAX_GATHER_ATTEMPTS: u64 = 16;
+const MAX_GATHER_MILLIS: u64 = 128;
 
 /// What a group is answered, each batch for itself.
 pub type Outcome = Result<Vec<Result<Appended, Refused>>, Failure>;
@@ -40,8 +41,9 @@ pub struct Lane {
     /// How many more groups are given a moment to gather.
     crowded: u32,
     lone: u32,
-    /// How long groups gather because swaps were lost: longer with each, shorter with each group
-    /// that lost none.
+    /// How long groups gather because swaps were lost: by two attempts longer with each, by one
+    /// shorter with each group that lost none. It is counted in attempts, for stores take from less
+    /// than a millisecond to dozens for one.
     contended_millis: u64,
 }
 
@@ -123,13 +125,16 @@ impl Lane {
         })
     }
 
-    /// The group was committed, or could not be; `lost` swaps were lost to other instances.
-    pub fn finish(&mut self, group: u64, outcome: Outcome, lost: u64) {
+    /// The group was committed, or could not be, and met `contention`.
+    pub fn finish(&mut self, group: u64, outcome: Outcome, contention: Contention) {
         self.committing = false;
-        self.contended_millis = match lost {
-            0 => self.contended_millis.saturating_sub(1),
+        let attempts = |number: u64| contention.attempt_millis.max(1).saturating_mul(number);
+        let longest = attempts(MAX_GATHER_ATTEMPTS).min(MAX_GATHER_MILLIS);
+        self.contended_millis = match contention.lost_swaps {
+            0 => self.contended_millis.saturating_sub(attempts(1)),
             lost => {
-                MAX_GATHER_MILLIS.min(self.contended_millis.saturating_add(lost.saturating_mul(2)))
+                let longer = attempts(lost.saturating_mul(2));
+                self.contended_millis.saturating_add(longer).min(longest)
             }
         };
         if let Some(group) = self.groups.iter_mut().find(|known| known.number == group) {
@@ -254,6 +259,15 @@ mod tests {
         }
     }
 
+    const UNDISPUTED: Contention = lost(0);
+
+    const fn lost(lost_swaps: u64) -> Contention {
+        Contention {
+            lost_swaps,
+            attempt_millis: 1,
+        }
+    }
+
     const NOW: Mono = Mono(1_000);
 
     /// Everybody's look at the lane at a time when every group has gathered.
@@ -266,7 +280,7 @@ mod tests {
         let lead = lane.lead(&place, NOW).unwrap();
         assert_eq!(lead.batches, [batch(1)]);
         assert_eq!(lane.answer(&place), None);
-        lane.finish(lead.group(), Ok(vec![appended(1)]), 0);
+        lane.finish(lead.group(), Ok(vec![appended(1)]), UNDISPUTED);
         assert_eq!(lane.answer(&place), Some(Ok(appended(1))));
         lane.leave(&place);
         assert!(lane.groups.is_empty());
@@ -284,7 +298,7 @@ mod tests {
         lane.finish(
             lead.group(),
             Ok(vec![appended(1), Err(Refused::KeyReused)]),
-            0,
+            UNDISPUTED,
         );
         assert_eq!(lane.answer(&second), Some(Ok(Err(Refused::KeyReused))));
         assert_eq!(lane.answer(&first), Some(Ok(appended(1))));
@@ -299,26 +313,38 @@ mod tests {
         let lead = lane.lead(&first, NOW).unwrap();
         let second = lane.join(batch(2), NOW);
         assert_eq!(lane.lead(&second, LATER), None, "one commit at a time");
-        lane.finish(lead.group(), Ok(vec![appended(1)]), 0);
+        lane.finish(lead.group(), Ok(vec![appended(1)]), UNDISPUTED);
         assert_eq!(lane.lead(&second, LATER).unwrap().batches, [batch(2)]);
+    }
+
+    /// How long a group gathers whose commit then loses so many swaps, at so many milliseconds each.
+    fn gathers(lane: &mut Lane, lost_swaps: u64, attempt_millis: u64) -> u64 {
+        let place = lane.join(batch(1), NOW);
+        let millis = (0..).find(|&millis| lane.lead(&place, NOW.after(millis)).is_some());
+        let contention = Contention {
+            lost_swaps,
+            attempt_millis,
+        };
+        lane.finish(place.group, Ok(vec![appended(1)]), contention);
+        lane.leave(&place);
+        millis.unwrap()
     }
 
     #[test]
     fn groups_gather_for_longer_while_swaps_are_lost_and_shorter_again() {
         let mut lane = quiet();
-        let mut gathers = |lost| {
-            let place = lane.join(batch(1), NOW);
-            let millis = (0..).find(|&millis| lane.lead(&place, NOW.after(millis)).is_some());
-            lane.finish(place.group, Ok(vec![appended(1)]), lost);
-            lane.leave(&place);
-            millis.unwrap()
-        };
-        assert_eq!(
-            [gathers(1), gathers(3), gathers(20), gathers(0)],
-            [0, 2, 8, 16]
-        );
-        let settled: Vec<_> = (0..15).map(|_| gathers(0)).collect();
+        let longer = [1, 3, 20, 0].map(|lost| gathers(&mut lane, lost, 1));
+        assert_eq!(longer, [0, 2, 8, 16]);
+        let settled: Vec<_> = (0..15).map(|_| gathers(&mut lane, 0, 1)).collect();
         assert_eq!(settled, (1..=15).rev().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn groups_gather_for_as_many_attempts_on_a_slow_store() {
+        let mut lane = quiet();
+        let met = [(1, 5), (0, 5), (100, 5), (100, 50), (0, 50), (0, 0)];
+        let millis = met.map(|(lost, took)| gathers(&mut lane, lost, took));
+        assert_eq!(millis, [0, 10, 5, 80, 128, 78]);
     }
 
     #[test]
@@ -337,7 +363,7 @@ mod tests {
         let mut lane = quiet();
         let places = [lane.join(batch(1), NOW), lane.join(batch(1), NOW)];
         let lead = lane.lead(&places[0], NOW).unwrap();
-        lane.finish(lead.group(), Err(Failure::Contended), 9);
+        lane.finish(lead.group(), Err(Failure::Contended), lost(9));
         assert!(
             places
                 .iter()
@@ -354,7 +380,7 @@ mod tests {
         let lead = lane.lead(&second, LATER).unwrap();
         assert_eq!(lead.batches.len(), 2);
         lane.leave(&second);
-        lane.finish(lead.group(), Ok(vec![appended(1), appended(2)]), 0);
+        lane.finish(lead.group(), Ok(vec![appended(1), appended(2)]), UNDISPUTED);
         assert!(lane.groups.is_empty());
         let third = lane.join(batch(3), NOW);
         lane.leave(&third);
@@ -371,7 +397,7 @@ mod tests {
                 waits += 1;
                 lane.lead(&place, NOW.after(1))
             });
-            lane.finish(lead.unwrap().group(), Ok(vec![appended(1)]), 0);
+            lane.finish(lead.unwrap().group(), Ok(vec![appended(1)]), UNDISPUTED);
             lane.leave(&place);
         }
         assert_eq!(waits, 10);

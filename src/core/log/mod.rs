@@ -32,7 +32,7 @@ pub use append::{
     Append, Appended, Batch, Change, IDEMPOTENCY_MILLIS, MAX_GROUP_BYTES, NewEvent, Refused,
     Repeat, append, purge,
 };
-pub use commit::Commit;
+pub use commit::{Commit, Contention};
 pub use format::FormatError;
 pub use group::{Answer, Lane, Lead, Outcome, Place};
 pub use head::{

@@ -66,12 +66,14 @@ pub enum SwapError {
     Lost,
     /// The store had an error.
     Store(String),
+    /// It was not tried: the host lets this instance swap no more.
+    Spent,
 }
 
 /// Why a commit was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Too many others write to the channel. Nothing was appended.
+    /// Too many others write to the channel, and patience or swaps have run out. Nothing was appended.
     Contended,
     /// The store does not work. Nothing was appended.
     Store(String),

@@ -111,13 +111,9 @@ impl Publisher {
                 } else {
                     Work::Append(self.group(checker, random))
                 };
-                self.commit = Some(Commit::new(
-                    channel.clone(),
-                    work,
-                    retention,
-                    random.u64(..),
-                    now.mono,
-                ));
+                let commit =
+                    Commit::new(channel.clone(), work, retention, random.u64(..), now.mono);
+                self.commit = Some(commit.with_restraint(random.u64(1..=25)));
                 Task::Read
             }
             (Some(commit), None) => commit.step(Event::Slept, now),

@@ -49,18 +49,96 @@ fn a_swap_that_took_place_is_not_lost_whatever_the_store_says() {
     assert_eq!(commit.step(Event::Slept, NOW), Task::Read);
     let done = commit.step(Event::Read(Ok(Some(value))), NOW);
     assert!(matches!(done, Task::Done(_)), "{done:?}");
-    assert_eq!(commit.lost_swaps(), 0);
+    assert_eq!(commit.contention().lost_swaps, 0);
+}
+
+/// Loses the swap that is under way to `commits` of others, after `millis`: how long it waits then,
+/// whether it looks at the head before that, and what it does after that.
+fn lose(commit: &mut Commit, head: &mut Head, commits: u64, millis: u64) -> (u64, bool, Task) {
+    let now = Now {
+        mono: NOW.mono.after(millis),
+        ..NOW
+    };
+    let mut task = commit.step(Event::Swapped(Err(SwapError::Lost)), now);
+    let looks = task == Task::Read;
+    head.commits += commits;
+    if looks {
+        task = commit.step(read(head), now);
+        head.commits += 1_000;
+    }
+    let Task::Sleep(waits) = task else {
+        panic!("{task:?}")
+    };
+    assert_eq!(commit.step(Event::Slept, NOW), Task::Read);
+    (waits, looks, commit.step(read(head), NOW))
 }
 
 #[test]
 fn a_swap_that_another_was_faster_than_is_lost_and_planned_again() {
-    let head = Head::new(Epoch::from_random(1));
+    let mut head = Head::new(Epoch::from_random(1));
     let (mut commit, _) = swapping(&head);
-    let other = Head { commits: 1, ..head };
-    commit.step(Event::Swapped(Err(SwapError::Lost)), NOW);
-    let again = commit.step(read(&other), NOW);
+    let (waits, looks, again) = lose(&mut commit, &mut head, 1, 1);
+    assert_eq!((waits, looks), (1, false));
     assert!(matches!(again, Task::Swap(_)), "{again:?}");
-    assert_eq!(commit.lost_swaps(), 1);
+    assert_eq!(commit.contention().lost_swaps, 1);
+}
+
+#[test]
+fn before_a_wait_in_which_a_head_may_forget_what_became_of_a_swap_is_found_out() {
+    let mut head = Head::new(Epoch::from_random(1));
+    let (mut commit, _) = swapping(&head);
+    let mut looked = vec![];
+    for lost in 1..40 {
+        let (waits, looks, again) = lose(&mut commit, &mut head, RECENT_COMMITS, 2);
+        assert_eq!(looks, waits > 16, "{waits}");
+        assert!(matches!(again, Task::Swap(_)), "{again:?}");
+        assert_eq!(commit.contention().lost_swaps, lost);
+        looked.push(looks);
+    }
+    assert!(looked.contains(&true) && looked.contains(&false));
+}
+
+#[test]
+fn a_look_at_a_store_that_fails_changes_nothing() {
+    let mut head = Head::new(Epoch::from_random(1));
+    let (commit, _) = swapping(&head);
+    let mut commit = commit.with_restraint(1_000);
+    let failed = || SwapError::Store("down".to_owned());
+    assert_eq!(commit.step(Event::Swapped(Err(failed())), NOW), Task::Read);
+    let waits = commit.step(Event::Read(Err("down".to_owned())), NOW);
+    assert_eq!(waits, Task::Sleep(1_000));
+    assert_eq!(commit.step(Event::Slept, NOW), Task::Read);
+    head.commits += 1;
+    let again = commit.step(read(&head), NOW);
+    assert!(matches!(again, Task::Swap(_)), "{again:?}");
+}
+
+#[test]
+fn who_has_few_swaps_left_waits_longer() {
+    let mut head = Head::new(Epoch::from_random(1));
+    let (commit, _) = swapping(&head);
+    let mut commit = commit.with_restraint(5);
+    let waits: Vec<_> = (0..20)
+        .map(|_| lose(&mut commit, &mut head, 1, 1).0)
+        .collect();
+    assert!(waits.iter().all(|waits| waits % 5 == 0), "{waits:?}");
+    assert!(waits.iter().any(|&waits| waits > 32), "{waits:?}");
+}
+
+#[test]
+fn a_swap_that_is_lost_to_nobody_is_tried_again_after_a_while() {
+    let mut head = Head::new(Epoch::from_random(1));
+    let (mut commit, value) = swapping(&head);
+    let (_, _, again) = lose(&mut commit, &mut head, 0, 1);
+    assert_eq!(again, Task::Swap(value.into()));
+    assert_eq!(commit.contention().lost_swaps, 0);
+}
+
+#[test]
+fn an_instance_without_swaps_says_at_once_that_nothing_was_appended() {
+    let (mut commit, _) = swapping(&Head::new(Epoch::from_random(1)));
+    let failed = commit.step(Event::Swapped(Err(SwapError::Spent)), NOW);
+    assert_eq!(failed, Task::Failed(Failure::Contended));
 }
 
 #[test]
