@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use runnel_host::store::{Fault, Faulty, KeyValue, Operation, Sqlite, Swap};
+use runnel_host::store::{Fault, Faulty, KeyValue, Memory, Operation, Sqlite, Swap};
 use runnel_host::{Application, Host, ServeOptions};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -30,12 +30,7 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = Arc::new(Sqlite::open(folder.path(), "default").unwrap());
     let store = Arc::new(Faulty::new(sqlite.clone(), |_| Fault::None));
-    let host = Host::builder(&application)
-        .store(store.clone())
-        .variable("publish_token", TOKEN)
-        .variable("log_level", "warn")
-        .build()
-        .unwrap();
+    let host = host(&application, store.clone());
     let fast = host.serve(listener().await).unwrap();
     let plain = ServeOptions {
         nodelay: false,
@@ -55,10 +50,25 @@ async fn main() {
     first_byte(fast.address()).await;
     println!("\n| what | events/s | ack p50 | ack p99 | events a swap |\n|---|---|---|---|---|");
     for publishers in [1, 4, 32] {
-        crowd(publishers, Load::event(), fast.address(), &store).await;
+        crowd(
+            publishers,
+            Load::event(),
+            "one channel",
+            fast.address(),
+            &store,
+        )
+        .await;
     }
+    in_memory(&application).await;
     for publishers in [1, 4] {
-        crowd(publishers, Load::batch(), fast.address(), &store).await;
+        crowd(
+            publishers,
+            Load::batch(),
+            "one channel",
+            fast.address(),
+            &store,
+        )
+        .await;
     }
     println!("\n| what | store reads | MB/s |\n|---|---|---|");
     replay(fast.address(), &store).await;
@@ -70,6 +80,26 @@ async fn main() {
     }
     fast.shutdown().await;
     plain.shutdown().await;
+}
+
+fn host(application: &Arc<Application>, store: Arc<Faulty>) -> Host {
+    Host::builder(application)
+        .store(store)
+        .variable("publish_token", TOKEN)
+        .variable("log_level", "warn")
+        .build()
+        .unwrap()
+}
+
+/// What is left when the store costs nothing: the ceiling that the processor sets.
+async fn in_memory(application: &Arc<Application>) {
+    let store = Arc::new(Faulty::new(Arc::new(Memory::default()), |_| Fault::None));
+    let server = host(application, store.clone())
+        .serve(listener().await)
+        .unwrap();
+    let where_to = "one channel, store in memory";
+    crowd(32, Load::event(), where_to, server.address(), &store).await;
+    server.shutdown().await;
 }
 
 async fn listener() -> TcpListener {
@@ -226,7 +256,7 @@ async fn first_byte(address: SocketAddr) {
 }
 
 /// Requests of so many publishers, each on a connection of its own, for [`RUN`].
-async fn crowd(publishers: usize, load: Load, address: SocketAddr, store: &Faulty) {
+async fn crowd(publishers: usize, load: Load, where_to: &str, address: SocketAddr, store: &Faulty) {
     let channel = format!("crowd{publishers}-{}", load.events);
     store.reset_counts();
     let start = Instant::now();
@@ -252,8 +282,8 @@ async fn crowd(publishers: usize, load: Load, address: SocketAddr, store: &Fault
         times.extend(task.await.unwrap());
     }
     let what = match load.events {
-        1 => format!("{publishers} publisher(s), one channel"),
-        events => format!("{publishers} publisher(s) of batches of {events}, one channel"),
+        1 => format!("{publishers} publisher(s), {where_to}"),
+        events => format!("{publishers} publisher(s) of batches of {events}, {where_to}"),
     };
     let swaps = store.count(Operation::Swap, &format!("head!{channel}"));
     let events = (times.len() * load.events) as f64;
