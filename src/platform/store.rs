@@ -111,8 +111,9 @@ fn bucket() -> Result<Rc<wasi_store::Bucket>, String> {
 /// times with a quarter. What is waited for meanwhile is committed together.
 #[must_use]
 pub fn restraint() -> u64 {
-    let left = SWAPS.saturating_sub(SWAPPED.get()).max(1);
-    u64::from(SWAPS / left).saturating_pow(2)
+    let left = SWAPS.saturating_sub(SWAPPED.get());
+    let times = SWAPS.checked_div(left).unwrap_or(SWAPS);
+    u64::from(times).saturating_pow(2)
 }
 
 /// A compare-and-swap under way: the value of a key as it was read.
