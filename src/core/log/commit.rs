@@ -11,8 +11,11 @@
 //! - A head that does not exist is created in turns, because some stores (Spin's SQLite) let every
 //!   swap on a missing key succeed: see [`Claim`](super::claim::Claim).
 
+mod pace;
+
 use bytes::Bytes;
 
+use self::pace::Pace;
 use super::claim::{Claim, Turn, turn};
 use super::mistake::{Mistake, is_made};
 use super::{
@@ -32,19 +35,6 @@ const CREATE_WITHIN_MILLIS: u64 = 250;
 
 /// How often a head that somebody else creates is looked for: 10 ms.
 const AWAIT_CREATOR_MILLIS: u64 = 10;
-
-/// The first and the longest wait before a lost swap is tried again.
-const BACKOFF_MILLIS: (u64, u64) = (1, 32);
-
-/// The longest wait once the store has failed: dozens of instances may be at it.
-const FAILED_MILLIS: u64 = 512;
-
-/// No wait is longer, with whatever restraint: 1 s.
-const MAX_REST_MILLIS: u64 = 1_000;
-
-/// What became of a swap is found out before a wait that is longer than so many attempts: a head
-/// remembers the last [`RECENT_COMMITS`], and others may be faster.
-const REMEMBERED_ATTEMPTS: u64 = 8;
 
 /// How much others were in a commit's way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,20 +57,15 @@ pub struct Commit {
     epoch: Epoch,
     random: fastrand::Rng,
     started: Mono,
-    attempts: u32,
-    restraint: u64,
-    /// When the head was last asked for, and how long an attempt takes from there to its outcome.
-    asked: Mono,
-    attempt_millis: u64,
+    pace: Pace,
     lost_swaps: u64,
     claim: Option<Claim>,
     /// The plan that is being carried out.
     planned: Option<Plan>,
     /// The last plan whose swap was tried, as long as it may have taken place or may yet.
     swapped: Option<Plan>,
-    /// The head is being read only to learn what became of a swap, before this wait.
+    /// The head is being read only to learn what became of a swap, before a wait.
     settling: bool,
-    rest_millis: u64,
     /// Segments stored for a swap that was lost; a purge may have made orphans of them.
     strays: Vec<SegmentRef>,
     last_error: Option<String>,
@@ -136,16 +121,12 @@ impl Commit {
             epoch: Epoch::from_random(generator.u64(..)),
             random: generator,
             started: now,
-            attempts: 0,
-            restraint: 1,
-            asked: now,
-            attempt_millis: 1,
+            pace: Pace::new(now),
             lost_swaps: 0,
             claim: None,
             planned: None,
             swapped: None,
             settling: false,
-            rest_millis: 0,
             strays: vec![],
             last_error: None,
         }
@@ -154,7 +135,7 @@ impl Commit {
     /// The commit waits so many times as long between its attempts, for whoever has few left.
     #[must_use]
     pub fn with_restraint(mut self, restraint: u64) -> Self {
-        self.restraint = restraint;
+        self.pace.restraint = restraint;
         self
     }
 
@@ -163,7 +144,7 @@ impl Commit {
     pub const fn contention(&self) -> Contention {
         Contention {
             lost_swaps: self.lost_swaps,
-            attempt_millis: self.attempt_millis,
+            attempt_millis: self.pace.attempt_millis,
         }
     }
 
@@ -171,7 +152,7 @@ impl Commit {
     pub fn step(&mut self, event: Event, now: Now) -> Task {
         let task = self.next(event, now);
         if matches!(task, Task::Read) {
-            self.asked = now.mono;
+            self.pace.asked(now.mono);
         }
         task
     }
@@ -198,7 +179,7 @@ impl Commit {
             Event::Read(_) => self.rest(),
             Event::Stored(result) => self.go_on(result, now),
             Event::Swapped(result) => {
-                self.attempt_millis = now.mono.since(self.asked).max(1);
+                self.pace.answered(now.mono);
                 self.swapped(result, now)
             }
         }
@@ -435,14 +416,9 @@ impl Commit {
         if now.mono.since(self.started) > patience {
             return self.give_up();
         }
-        let (shortest, lost) = BACKOFF_MILLIS;
-        let longest = self.last_error.as_ref().map_or(lost, |_| FAILED_MILLIS);
-        let longest = longest.min(shortest.saturating_mul(2_u64.saturating_pow(self.attempts)));
-        self.attempts = self.attempts.saturating_add(1);
-        let millis = self.random.u64(shortest..=longest);
-        self.rest_millis = MAX_REST_MILLIS.min(millis.saturating_mul(self.restraint));
-        let soon = self.attempt_millis.saturating_mul(REMEMBERED_ATTEMPTS);
-        self.settling = self.swapped.is_some() && self.rest_millis > soon;
+        self.pace
+            .slow_down(self.last_error.is_some(), &mut self.random);
+        self.settling = self.swapped.is_some() && self.pace.outlasts_a_head();
         match self.settling {
             true => Task::Read,
             false => self.rest(),
@@ -450,7 +426,7 @@ impl Commit {
     }
 
     const fn rest(&self) -> Task {
-        Task::Sleep(self.rest_millis)
+        Task::Sleep(self.pace.rest_millis)
     }
 
     fn give_up(&mut self) -> Task {
