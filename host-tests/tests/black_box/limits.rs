@@ -213,8 +213,13 @@ async fn a_channel_over_its_rate_does_not_hold_up_others() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let (accepted, refused) = flooding.await.unwrap();
-    let most = 8 + 5 * start.elapsed().as_secs();
-    assert!((8..=most).contains(&accepted), "{accepted} of {most}");
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{accepted} accepted and {refused} refused in {seconds:.1} s");
+    // The burst, what is earned, and a quarter of a second of leases.
+    let most = 5.0 + 5.0 * (seconds + 0.25) + 1.0;
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let accepted = accepted as f64;
+    assert!((8.0..=most).contains(&accepted), "{accepted} of {most}");
     assert!(refused > 50, "{refused}");
     assert_eq!(quiet.log().await.len(), 10);
 }
