@@ -78,6 +78,8 @@ struct Plan {
     change: Change,
     based_on: Base,
     step: Step,
+    /// Its swap was tried before, and may have taken place or may yet.
+    tried: bool,
 }
 
 /// What a plan is based on.
@@ -282,6 +284,7 @@ impl Commit {
             change,
             based_on,
             step: Step::Sealing,
+            tried: self.swapped.is_some(),
         });
         self.go_on(Ok(()), now)
     }
@@ -384,7 +387,12 @@ impl Commit {
                 self.swapped = plan;
                 self.retry_after(error, now)
             }
-            (Err(SwapError::Spent), _) => Task::Failed(Failure::Contended),
+            (Err(SwapError::Spent), plan) => Task::Failed(match plan {
+                Some(plan) if plan.tried => {
+                    Failure::Unknown("there was no swap left to try it again".to_owned())
+                }
+                _ => Failure::Contended,
+            }),
         }
     }
 

@@ -142,6 +142,22 @@ fn an_instance_without_swaps_says_at_once_that_nothing_was_appended() {
 }
 
 #[test]
+fn an_instance_without_swaps_does_not_deny_what_it_tried_before() {
+    let head = Head::new(Epoch::from_random(1));
+    let (mut commit, _) = swapping(&head);
+    let failed = SwapError::Store("no answer".to_owned());
+    commit.step(Event::Swapped(Err(failed)), NOW);
+    commit.step(Event::Slept, NOW);
+    let again = commit.step(read(&head), NOW);
+    assert!(matches!(again, Task::Swap(_)), "{again:?}");
+    let failed = commit.step(Event::Swapped(Err(SwapError::Spent)), NOW);
+    assert!(
+        matches!(failed, Task::Failed(Failure::Unknown(_))),
+        "{failed:?}"
+    );
+}
+
+#[test]
 fn a_segment_stored_for_a_swap_that_a_purge_was_faster_than_is_deleted() {
     let mut head = Head::new(Epoch::from_random(1));
     for nonce in 0..2 {
