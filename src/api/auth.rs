@@ -4,7 +4,7 @@ use http::Method;
 
 use super::problem::Problem;
 use super::{cors, credentials};
-use crate::core::access::{Credential, Place, Right};
+use crate::core::access::{Permission, Principal, TokenSource};
 use crate::core::channel::Channel;
 use crate::platform::{clock, config};
 
@@ -12,25 +12,25 @@ use crate::platform::{clock, config};
 pub(super) async fn publisher<B>(
     channel: &Channel,
     request: &http::Request<B>,
-) -> Result<Credential, Problem> {
+) -> Result<Principal, Problem> {
     let door = config::publishers().await.map_err(Problem::config)?;
     let credential = admit(&door, request).await?;
-    may(&credential, Right::Publish, [channel])?;
+    may(&credential, Permission::Publish, [channel])?;
     Ok(credential)
 }
 
 /// The credential of a subscriber: to what is still to be seen.
-pub(super) async fn subscriber<B>(request: &http::Request<B>) -> Result<Credential, Problem> {
+pub(super) async fn subscriber<B>(request: &http::Request<B>) -> Result<Principal, Problem> {
     match config::subscribers().await.map_err(Problem::config)? {
         Some(door) => admit(&door, request).await,
-        None => Ok(Credential::anonymous()),
+        None => Ok(Principal::anonymous()),
     }
 }
 
 /// Holds a credential to have a right to every one of the channels.
 pub(super) fn may<'a>(
-    credential: &Credential,
-    right: Right,
+    credential: &Principal,
+    right: Permission,
     channels: impl IntoIterator<Item = &'a Channel>,
 ) -> Result<(), Problem> {
     let mut channels = channels.into_iter();
@@ -40,7 +40,10 @@ pub(super) fn may<'a>(
     }
 }
 
-async fn admit<B>(door: &config::Door, request: &http::Request<B>) -> Result<Credential, Problem> {
+async fn admit<B>(
+    door: &config::AuthConfig,
+    request: &http::Request<B>,
+) -> Result<Principal, Problem> {
     let (token, place) =
         credentials::of(request, &door.cookie, door.in_query)?.ok_or_else(|| {
             Problem::no_token("the header `authorization: Bearer TOKEN` or in a cookie")
@@ -48,7 +51,7 @@ async fn admit<B>(door: &config::Door, request: &http::Request<B>) -> Result<Cre
     let now = clock::now().wall;
     let credential = door.gate.admit(&token, place, now);
     let credential = credential.map_err(Problem::unauthorized)?;
-    if place == Place::Cookie && !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if place == TokenSource::Cookie && !matches!(*request.method(), Method::GET | Method::HEAD) {
         let origins = config::origins().await.map_err(Problem::config)?;
         if !cors::is_trusted(&origins, request) {
             return Err(Problem::origin());

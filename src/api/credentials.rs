@@ -6,7 +6,7 @@ use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 
 use super::problem::Problem;
-use crate::core::access::Place;
+use crate::core::access::TokenSource;
 
 /// The query parameter of a token (RFC 6750, 2.3).
 const PARAMETER: &[u8] = b"access_token";
@@ -53,9 +53,9 @@ pub(super) fn of<B>(
     request: &http::Request<B>,
     cookie: &str,
     in_query: bool,
-) -> Result<Option<(Vec<u8>, Place)>, Problem> {
+) -> Result<Option<(Vec<u8>, TokenSource)>, Problem> {
     if let Some(token) = in_header(request)? {
-        return Ok(Some((token, Place::Header)));
+        return Ok(Some((token, TokenSource::Header)));
     }
     let headers = request.headers().get_all(COOKIE).iter();
     let cookies = headers.flat_map(|header| header.as_bytes().split(|&byte| byte == b';'));
@@ -63,8 +63,12 @@ pub(super) fn of<B>(
     let given = request.extensions().get::<InQuery>();
     let given = given.filter(|_| in_query).map_or(&[][..], |given| &given.0);
     let mut found = cookies
-        .map(|token| (token.to_vec(), Place::Cookie))
-        .chain(given.iter().map(|token| (token.clone(), Place::Query)))
+        .map(|token| (token.to_vec(), TokenSource::Cookie))
+        .chain(
+            given
+                .iter()
+                .map(|token| (token.clone(), TokenSource::Query)),
+        )
         .filter(|(token, _)| !token.is_empty());
     let first = found.next();
     match &first {
@@ -131,12 +135,12 @@ mod tests {
     }
 
     /// The token and its place; `Err` if it is refused.
-    fn found(uri: &str, headers: &[(&str, &[u8])]) -> Result<Option<(String, Place)>, ()> {
+    fn found(uri: &str, headers: &[(&str, &[u8])]) -> Result<Option<(String, TokenSource)>, ()> {
         let found = of(&request(uri, headers), "t", true).map_err(|_| ())?;
         Ok(found.map(|(token, place)| (String::from_utf8_lossy(&token).into_owned(), place)))
     }
 
-    fn token(token: &str, place: Place) -> Result<Option<(String, Place)>, ()> {
+    fn token(token: &str, place: TokenSource) -> Result<Option<(String, TokenSource)>, ()> {
         Ok(Some((token.to_owned(), place)))
     }
 
@@ -145,7 +149,7 @@ mod tests {
         for value in [&b"Bearer a"[..], b"bearer  a ", b"BEARER a"] {
             let headers = [("authorization", value), ("cookie", b"t=b")];
             let found = found("/x?access_token=c", &headers);
-            assert_eq!(found, token("a", Place::Header));
+            assert_eq!(found, token("a", TokenSource::Header));
         }
         for value in [&b""[..], b"Basic a", b"a", b"Bearer,a", b"Bearer\ta"] {
             let headers = [("authorization", value), ("cookie", b"t=b")];
@@ -168,13 +172,13 @@ mod tests {
         ] {
             assert_eq!(
                 found("/", &[("cookie", value)]),
-                token("a", Place::Cookie),
+                token("a", TokenSource::Cookie),
                 "{value:?}"
             );
         }
         assert_eq!(
             found("/", &[("cookie", b"t=a"), ("cookie", b"x=b")]),
-            token("a", Place::Cookie)
+            token("a", TokenSource::Cookie)
         );
         for value in [
             &b""[..],
@@ -200,7 +204,7 @@ mod tests {
         assert_eq!(found("/?access_token=b&access_token=a", &[]), Err(()));
         assert_eq!(
             found("/?access_token=a&access_token=a", &[("cookie", b"t=a")]),
-            token("a", Place::Cookie)
+            token("a", TokenSource::Cookie)
         );
     }
 
@@ -224,7 +228,7 @@ mod tests {
         }
         let in_query = request("/a?access_token=x%2B+y", &[]);
         let found = of(&in_query, "t", true).ok().flatten();
-        assert_eq!(found, Some((b"x+ y".to_vec(), Place::Query)));
+        assert_eq!(found, Some((b"x+ y".to_vec(), TokenSource::Query)));
         assert!(matches!(of(&in_query, "t", false), Ok(None)));
     }
 }

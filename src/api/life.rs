@@ -1,9 +1,9 @@
 //! What is told of an event stream: its counts, and its lines in the log.
 
-use crate::core::metrics::{Counter, EndReason, Histogram, Label as _, Rejection};
+use crate::core::metrics::{Counter, EndReason, Histogram, Label as _, ProblemKind};
 use crate::core::sse::Cursor;
-use crate::core::stream::{Page, Subscription, Tally};
-use crate::core::time::Millis;
+use crate::core::stream::{Page, StreamStats, Subscription};
+use crate::core::time::Timestamp;
 use crate::core::trace::Trace;
 use crate::platform::log::{self, Level, Line};
 use crate::platform::metrics::{self, OpenStream};
@@ -13,19 +13,19 @@ const MICROS_PER_MILLI: u64 = 1_000;
 
 /// An open stream. It ends when this is dropped: by itself if it was told so, else because the client
 /// has gone or takes nothing any more.
-pub(super) struct Life {
+pub(super) struct StreamSpan {
     _open: OpenStream,
     channels: String,
     trace: Trace,
     /// In microseconds of the monotonic clock.
     began: u64,
     stall: Stall,
-    total: Tally,
+    total: StreamStats,
     bytes: u64,
     ended: Option<EndReason>,
 }
 
-impl Life {
+impl StreamSpan {
     /// Tells that a stream opens; `stall` will know whether its client takes nothing any more.
     pub(super) fn begin(
         channels: String,
@@ -39,7 +39,7 @@ impl Life {
             trace,
             began: clock::micros(),
             stall,
-            total: Tally::default(),
+            total: StreamStats::default(),
             bytes: 0,
             ended: None,
         };
@@ -49,7 +49,7 @@ impl Life {
     }
 
     /// Tells what the stream has done, and how many bytes it gives out for that.
-    pub(super) fn tell(&mut self, tally: &Tally, bytes: usize) {
+    pub(super) fn tell(&mut self, tally: &StreamStats, bytes: usize) {
         let bytes = bytes as u64;
         metrics::count(Counter::DeliveredEvents, tally.events);
         metrics::count(Counter::ReplayedEvents, tally.replayed);
@@ -101,7 +101,7 @@ impl Life {
     }
 }
 
-impl Drop for Life {
+impl Drop for StreamSpan {
     fn drop(&mut self) {
         let reason = self.ended.unwrap_or(match self.stall.has_happened() {
             true => EndReason::Stalled,
@@ -126,7 +126,7 @@ impl Drop for Life {
 }
 
 /// Tells that a subscriber is sent away to come back later.
-pub(super) fn refused(subscription: &Subscription, trace: Trace, reason: Rejection) {
+pub(super) fn refused(subscription: &Subscription, trace: Trace, reason: ProblemKind) {
     metrics::count(Counter::Rejected(reason), 1);
     let line = Line {
         event: "stream_refused",
@@ -155,7 +155,7 @@ pub(super) fn names(subscription: &Subscription) -> String {
 }
 
 /// Counts how long ago an event was appended that is delivered now.
-fn lagged(appended: Millis) {
+fn lagged(appended: Timestamp) {
     let lag = clock::now().wall.0.saturating_sub(appended.0);
     metrics::observe(Histogram::DeliveryLag, lag.saturating_mul(MICROS_PER_MILLI));
 }

@@ -6,9 +6,9 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
 
 use super::problem::Problem;
-use crate::core::access::Credential;
+use crate::core::access::Principal;
 use crate::core::channel::Channel;
-use crate::core::limit::Subject;
+use crate::core::limit::RateKey;
 use crate::platform::config::{PublishConfig, RequestLimits};
 use crate::platform::limiter;
 
@@ -57,21 +57,21 @@ pub(super) fn check(
 
 /// Lets a publisher change a channel, if neither has had too much of that.
 pub(super) async fn admit(
-    publisher: &Credential,
+    publisher: &Principal,
     channel: &Channel,
     config: &PublishConfig,
 ) -> Result<(), Problem> {
-    let publisher = Subject::publisher(publisher.identity().unwrap_or_default());
+    let publisher = RateKey::publisher(publisher.identity().unwrap_or_default());
     let admitted = limiter::publishers(publisher, config.publish_rate).await;
     admitted.map_err(|wait| Problem::rate_limited("this credential publishes too often", wait))?;
-    let admitted = limiter::publishers(Subject::channel(channel), config.channel_rate).await;
+    let admitted = limiter::publishers(RateKey::channel(channel), config.channel_rate).await;
     admitted.map_err(|wait| Problem::rate_limited("this channel is published to too often", wait))
 }
 
 /// Who opens a stream: the last address given, which is Spin's.
-pub(super) fn client(headers: &HeaderMap) -> Option<Subject> {
+pub(super) fn client(headers: &HeaderMap) -> Option<RateKey> {
     let address = headers.get_all(CLIENT_ADDRESS).iter().next_back()?;
-    Subject::client(address.to_str().ok()?)
+    RateKey::client(address.to_str().ok()?)
 }
 
 thread_local! {
@@ -79,9 +79,9 @@ thread_local! {
 }
 
 /// One of the streams that an instance has room for, until it is dropped.
-pub(super) struct Seat(());
+pub(super) struct StreamPermit(());
 
-impl Seat {
+impl StreamPermit {
     /// A seat, if not all of so many are taken.
     pub(super) fn take(seats: usize) -> Option<Self> {
         let taken = STREAMS.get();
@@ -92,7 +92,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         STREAMS.set(STREAMS.get().saturating_sub(1));
     }
@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn seats_are_given_back() {
-        let first = Seat::take(1);
-        assert!(first.is_some() && Seat::take(1).is_none());
+        let first = StreamPermit::take(1);
+        assert!(first.is_some() && StreamPermit::take(1).is_none());
         drop(first);
-        assert!(Seat::take(1).is_some());
+        assert!(StreamPermit::take(1).is_some());
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
         for address in ["10.0.0.1:1", "10.0.0.2:2"] {
             headers.append(CLIENT_ADDRESS, HeaderValue::from_static(address));
         }
-        assert_eq!(client(&headers), Subject::client("10.0.0.2:2"));
+        assert_eq!(client(&headers), RateKey::client("10.0.0.2:2"));
     }
 
     #[test]

@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::body::{self, Body, Request, Response};
 use super::problem::Problem;
 use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
-use super::reader::Reader;
+use super::reader::Fetcher;
 use super::{life, link};
-use crate::core::log::Start;
-use crate::core::stream::{GapSignal, LongPoll, Page, Settings, Step, Subscription};
-use crate::core::time::Mono;
+use crate::core::log::StartFrom;
+use crate::core::stream::{GapSignal, LongPoll, Page, Step, StreamConfig, Subscription};
+use crate::core::time::Instant;
 use crate::platform::{clock, random};
 
 /// The longest wait, in seconds.
@@ -55,10 +55,10 @@ struct Event<'a> {
 /// Answers as soon as there is something to tell, or after the `wait` that the query asks for.
 pub(super) async fn answer(
     mut subscription: Subscription,
-    settings: Settings,
+    settings: StreamConfig,
     query: &Query,
     request: &Request,
-    now: Mono,
+    now: Instant,
 ) -> Result<Response, Problem> {
     let wait = query.number("wait", 0..=MAX_WAIT_SECONDS)?.unwrap_or(0);
     let limit = query.number("limit", 1..=MAX_EVENTS)?.unwrap_or(MAX_EVENTS);
@@ -74,8 +74,8 @@ pub(super) async fn answer(
     let resumes = subscription
         .channels
         .iter()
-        .all(|(_, start)| matches!(start, Start::After(_)));
-    let mut reader = Reader::of(&subscription);
+        .all(|(_, start)| matches!(start, StartFrom::After(_)));
+    let mut reader = Fetcher::of(&subscription);
     let mut poll = LongPoll::new(
         subscription,
         settings,

@@ -14,7 +14,7 @@ use super::body::{Body, Request, Response};
 use super::credentials;
 use super::problem::Problem;
 use crate::core::metrics::{Counts, FAMILIES, Family, Kind, Slot, Unit};
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 use crate::platform::{clock, config, log, metrics};
 
 /// OpenMetrics, which Prometheus asks for since its version 2.5.
@@ -102,7 +102,7 @@ struct Scrape {
     instances: u64,
 }
 
-fn text(slots: Vec<Slot>, now: Millis) -> String {
+fn text(slots: Vec<Slot>, now: Timestamp) -> String {
     let mut scrape = Scrape::default();
     for slot in slots {
         scrape.counts.merge(&slot.counts);

@@ -7,10 +7,10 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use super::body::{Body, Response, allow};
-use crate::core::access::Right;
+use crate::core::access::Permission;
 use crate::core::channel::{Channel, ChannelError};
-use crate::core::log::{Failure, Refused};
-use crate::core::metrics::{Label as _, Rejection};
+use crate::core::log::{AppendError, CommitError};
+use crate::core::metrics::{Label as _, ProblemKind};
 use crate::core::sse::EventTypeError;
 use crate::platform::config::ConfigError;
 
@@ -20,7 +20,7 @@ use crate::platform::config::ConfigError;
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
-    kind: Rejection,
+    kind: ProblemKind,
     title: &'static str,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -35,7 +35,12 @@ struct Details<'a> {
 }
 
 impl Problem {
-    fn new(status: StatusCode, kind: Rejection, title: &'static str, detail: impl Display) -> Self {
+    fn new(
+        status: StatusCode,
+        kind: ProblemKind,
+        title: &'static str,
+        detail: impl Display,
+    ) -> Self {
         Self {
             status,
             kind,
@@ -45,7 +50,7 @@ impl Problem {
         }
     }
 
-    fn bad_request(kind: Rejection, title: &'static str, detail: impl Display) -> Self {
+    fn bad_request(kind: ProblemKind, title: &'static str, detail: impl Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind, title, detail)
     }
 
@@ -54,7 +59,7 @@ impl Problem {
         self
     }
 
-    pub(super) fn kind(&self) -> Rejection {
+    pub(super) fn kind(&self) -> ProblemKind {
         self.kind
     }
 
@@ -70,7 +75,7 @@ impl Problem {
         );
         Self::new(
             StatusCode::NOT_FOUND,
-            Rejection::NotFound,
+            ProblemKind::NotFound,
             "Not found",
             detail,
         )
@@ -80,7 +85,7 @@ impl Problem {
         let detail = format!("nothing was ever published to the channel {channel}");
         Self::new(
             StatusCode::NOT_FOUND,
-            Rejection::UnknownChannel,
+            ProblemKind::UnknownChannel,
             "Unknown channel",
             detail,
         )
@@ -94,7 +99,7 @@ impl Problem {
         );
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
-            Rejection::Method,
+            ProblemKind::Method,
             "Method not allowed",
             detail,
         )
@@ -102,34 +107,34 @@ impl Problem {
     }
 
     pub(super) fn channel(error: ChannelError) -> Self {
-        Self::bad_request(Rejection::ChannelName, "Bad channel name", error)
+        Self::bad_request(ProblemKind::ChannelName, "Bad channel name", error)
     }
 
     pub(super) fn percent_encoding(detail: &str) -> Self {
         let detail = format!("the channel name in the path is badly percent-encoded: {detail}");
-        Self::bad_request(Rejection::PercentEncoding, "Bad percent-encoding", detail)
+        Self::bad_request(ProblemKind::PercentEncoding, "Bad percent-encoding", detail)
     }
 
     pub(super) fn query(detail: impl Display) -> Self {
-        Self::bad_request(Rejection::Query, "Bad query parameter", detail)
+        Self::bad_request(ProblemKind::Query, "Bad query parameter", detail)
     }
 
     pub(super) fn header(detail: impl Display) -> Self {
-        Self::bad_request(Rejection::Header, "Bad header", detail)
+        Self::bad_request(ProblemKind::Header, "Bad header", detail)
     }
 
     pub(super) fn event_type(error: EventTypeError) -> Self {
-        Self::bad_request(Rejection::EventType, "Bad event type", error)
+        Self::bad_request(ProblemKind::EventType, "Bad event type", error)
     }
 
     pub(super) fn body(detail: impl Display) -> Self {
-        Self::bad_request(Rejection::Body, "Bad body", detail)
+        Self::bad_request(ProblemKind::Body, "Bad body", detail)
     }
 
     pub(super) fn too_large(detail: impl Display) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            Rejection::TooLarge,
+            ProblemKind::TooLarge,
             "Too large",
             detail,
         )
@@ -138,7 +143,7 @@ impl Problem {
     pub(super) fn media_type(detail: impl Display) -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Rejection::MediaType,
+            ProblemKind::MediaType,
             "Unsupported media type",
             detail,
         )
@@ -150,7 +155,7 @@ impl Problem {
         let detail = format!("the body did not arrive within {seconds} s; nothing was appended");
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
-            Rejection::BodyTimeout,
+            ProblemKind::BodyTimeout,
             "Body too slow",
             detail,
         )
@@ -162,7 +167,7 @@ impl Problem {
         let detail = format!("{what}; nothing was changed. Try again in {seconds} s");
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
-            Rejection::RateLimited,
+            ProblemKind::RateLimited,
             "Too many requests",
             detail,
         )
@@ -176,9 +181,9 @@ impl Problem {
         challenge: &'static str,
     ) -> Self {
         let kind = if status == StatusCode::FORBIDDEN {
-            Rejection::Forbidden
+            ProblemKind::Forbidden
         } else {
-            Rejection::Unauthorized
+            ProblemKind::Unauthorized
         };
         Self::new(status, kind, title, detail)
             .with(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
@@ -202,12 +207,12 @@ impl Problem {
     }
 
     /// The token is good, but not for this.
-    pub(super) fn forbidden(right: Right, channel: &Channel) -> Self {
+    pub(super) fn forbidden(right: Permission, channel: &Channel) -> Self {
         let detail = match right {
-            Right::Publish => {
+            Permission::Publish => {
                 format!("the token is not good for publishing to the channel {channel}")
             }
-            Right::Subscribe => {
+            Permission::Subscribe => {
                 format!("the token is not good for subscribing to the channel {channel}")
             }
         };
@@ -219,24 +224,24 @@ impl Problem {
     pub(super) fn origin() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
-            Rejection::Origin,
+            ProblemKind::Origin,
             "Origin not trusted",
             "with a token in a cookie this needs an `origin` that is this server's own or listed in \
              `cors_origins`; a token in the header `authorization` is good from everywhere",
         )
     }
 
-    pub(super) fn refused(refused: Refused) -> Self {
+    pub(super) fn refused(refused: AppendError) -> Self {
         match refused {
-            Refused::Closed => Self::new(
+            AppendError::Closed => Self::new(
                 StatusCode::CONFLICT,
-                Rejection::Closed,
+                ProblemKind::Closed,
                 "Channel closed",
                 refused,
             ),
-            Refused::KeyReused => Self::new(
+            AppendError::KeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
-                Rejection::KeyReused,
+                ProblemKind::KeyReused,
                 "Idempotency key reused",
                 refused,
             ),
@@ -246,7 +251,7 @@ impl Problem {
     pub(super) fn config(error: ConfigError) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            Rejection::Configuration,
+            ProblemKind::Configuration,
             "Bad configuration",
             error,
         )
@@ -255,43 +260,43 @@ impl Problem {
     /// The store could not be read.
     pub(super) fn store() -> Self {
         Self::unavailable(
-            Rejection::Store,
+            ProblemKind::Store,
             "Store unavailable",
             "the store does not answer",
             2,
         )
     }
 
-    pub(super) fn commit(failure: &Failure) -> Self {
+    pub(super) fn commit(failure: &CommitError) -> Self {
         match failure {
-            Failure::Contended => Self::unavailable(
-                Rejection::Contended,
+            CommitError::Contended => Self::unavailable(
+                ProblemKind::Contended,
                 "Channel contended",
                 "too many publishers write to this channel at once; nothing was appended",
                 1,
             ),
-            Failure::Store(_) => Self::unavailable(
-                Rejection::Store,
+            CommitError::Store(_) => Self::unavailable(
+                ProblemKind::Store,
                 "Store unavailable",
                 "the store does not answer; nothing was appended",
                 2,
             ),
-            Failure::Away(millis) => Self::unavailable(
-                Rejection::Store,
+            CommitError::Away(millis) => Self::unavailable(
+                ProblemKind::Store,
                 "Store unavailable",
                 "the store has been failing and is left alone for a moment; nothing was appended",
                 millis.div_ceil(1_000).max(1),
             ),
-            Failure::Unknown(_) => Self::unavailable(
-                Rejection::OutcomeUnknown,
+            CommitError::Unknown(_) => Self::unavailable(
+                ProblemKind::OutcomeUnknown,
                 "Outcome unknown",
                 "the store failed in mid-commit: the events may have been appended. Repeating the \
                  request is safe if it carries an Idempotency-Key",
                 2,
             ),
-            Failure::Format(_) => Self::new(
+            CommitError::Format(_) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                Rejection::LogUnreadable,
+                ProblemKind::LogUnreadable,
                 "Log unreadable",
                 "the stored log of this channel cannot be read; nothing was changed",
             ),
@@ -299,7 +304,7 @@ impl Problem {
     }
 
     fn unavailable(
-        kind: Rejection,
+        kind: ProblemKind,
         title: &'static str,
         detail: &str,
         retry_after_seconds: u64,

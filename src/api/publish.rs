@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::{accept, auth, limits, link, trace};
 use crate::core::channel::Channel;
-use crate::core::log::{Appended, Batch, Failure, Repeat, Retention};
+use crate::core::log::{Appended, Batch, CommitError, IdempotencyKey, Retention};
 use crate::core::metrics::{Counter, Histogram, Label as _, Publishing};
 use crate::core::trace::Trace;
 use crate::platform::config::PublishConfig;
@@ -144,7 +144,7 @@ pub(super) async fn append(
 }
 
 /// Reports a commit that was given up, to the operator and to the publisher.
-pub(super) fn failed(channel: &Channel, failure: &Failure) -> Problem {
+pub(super) fn failed(channel: &Channel, failure: &CommitError) -> Problem {
     log::error("commit_failed", Some(channel), format_args!("{failure:?}"));
     Problem::commit(failure)
 }
@@ -208,7 +208,7 @@ fn repeat(
     publication: &Publication,
     parts: &Parts,
     body: &[u8],
-) -> Result<Option<Repeat>, Problem> {
+) -> Result<Option<IdempotencyKey>, Problem> {
     let key: Vec<&[u8]> = match (in_header, &publication.key) {
         (None, None) => return Ok(None),
         (Some(key), None) => vec![key],
@@ -227,7 +227,7 @@ fn repeat(
         body,
     ];
     content.extend(types.map(str::as_bytes));
-    Ok(Some(Repeat {
+    Ok(Some(IdempotencyKey {
         key: digest(&key),
         content: digest(&content),
     }))

@@ -8,9 +8,9 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
 use crate::core::channel::Channel;
-use crate::core::log::SegmentRef;
-use crate::core::stream::{Feeds, Subscription};
-use crate::core::time::Mono;
+use crate::core::log::SegmentId;
+use crate::core::stream::{MergedReader, Subscription};
+use crate::core::time::Instant;
 use crate::platform::segments::{self, SegmentsRead};
 use crate::platform::{clock, log, rest, tail};
 
@@ -18,9 +18,9 @@ use crate::platform::{clock, log, rest, tail};
 /// takes longer, but at least every 64 ms.
 const LOOK_MILLIS: (u64, u64) = (1, 64);
 
-/// Reads heads and segments, one at a time for each channel, and tells [`Feeds`] of them. What is
+/// Reads heads and segments, one at a time for each channel, and tells [`MergedReader`] of them. What is
 /// being read is dropped with it.
-pub(super) struct Reader {
+pub(super) struct Fetcher {
     channels: Vec<Channel>,
     readings: Vec<Reading>,
 }
@@ -29,18 +29,18 @@ enum Reading {
     Nothing,
     /// A head that was read later than at the first time, by this stream or another; it is wanted
     /// since the second.
-    Head(Mono, Mono),
+    Head(Instant, Instant),
     /// Segments, read by this stream or another; they are wanted since this time.
-    Segments(Vec<SegmentRef>, Mono),
+    Segments(Vec<SegmentId>, Instant),
     Own(LocalBoxFuture<'static, Read>),
 }
 
 enum Read {
     Head(Result<tail::HeadRead, String>),
-    Segments(Vec<SegmentRef>, SegmentsRead),
+    Segments(Vec<SegmentId>, SegmentsRead),
 }
 
-impl Reader {
+impl Fetcher {
     /// For the channels of a subscription.
     pub(super) fn of(subscription: &Subscription) -> Self {
         let channels = subscription.channels.iter();
@@ -50,7 +50,7 @@ impl Reader {
     }
 
     /// Begins to read the heads of all channels.
-    pub(super) fn read_heads(&mut self, newer_than: Mono) {
+    pub(super) fn read_heads(&mut self, newer_than: Instant) {
         for place in 0..self.channels.len() {
             self.read_head(place, newer_than);
         }
@@ -58,17 +58,17 @@ impl Reader {
 
     /// Begins to read the head of the channel at `place`, unless one newer than this is known, or
     /// another stream is reading it.
-    pub(super) fn read_head(&mut self, place: usize, newer_than: Mono) {
+    pub(super) fn read_head(&mut self, place: usize, newer_than: Instant) {
         if let Some(reading) = self.readings.get_mut(place) {
-            *reading = Reading::Head(newer_than, clock::mono());
+            *reading = Reading::Head(newer_than, clock::monotonic());
         }
     }
 
     /// Begins to read segments of the channel at `place`, unless they are known, or another stream is
     /// reading them.
-    pub(super) fn read_segments(&mut self, place: usize, names: Vec<SegmentRef>) {
+    pub(super) fn read_segments(&mut self, place: usize, names: Vec<SegmentId>) {
         if let Some(reading) = self.readings.get_mut(place) {
-            *reading = Reading::Segments(names, clock::mono());
+            *reading = Reading::Segments(names, clock::monotonic());
         }
     }
 
@@ -83,7 +83,7 @@ impl Reader {
     }
 
     /// Tells `feeds` what has arrived. Most reads have, at once.
-    pub(super) async fn tell(&mut self, feeds: &mut Feeds) {
+    pub(super) async fn tell(&mut self, feeds: &mut MergedReader) {
         if !self.is_idle() {
             poll_fn(|context| Poll::Ready(self.poll(context, feeds))).await;
         }
@@ -91,7 +91,7 @@ impl Reader {
 
     /// Waits until something has arrived, and tells `feeds`, but not longer than `until`. What has
     /// not arrived by then goes on being read.
-    pub(super) async fn wait(&mut self, until: Mono, feeds: &mut Feeds) {
+    pub(super) async fn wait(&mut self, until: Instant, feeds: &mut MergedReader) {
         let mut timer = Box::pin(clock::sleep_until(self.looks_again().min(until)));
         poll_fn(|context| match self.poll(context, feeds) {
             true => Poll::Ready(()),
@@ -100,8 +100,8 @@ impl Reader {
         .await;
     }
 
-    /// [`Reader::wait`] for streams that have sent their head: they rest together if they can.
-    pub(super) async fn rest(&mut self, until: Mono, feeds: &mut Feeds) {
+    /// [`Fetcher::wait`] for streams that have sent their head: they rest together if they can.
+    pub(super) async fn rest(&mut self, until: Instant, feeds: &mut MergedReader) {
         let mut readings = self.readings.iter();
         if readings.any(|reading| matches!(reading, Reading::Own(_))) {
             return self.wait(until, feeds).await;
@@ -111,19 +111,19 @@ impl Reader {
     }
 
     /// When to look again for what other streams read.
-    fn looks_again(&self) -> Mono {
-        let now = clock::mono();
+    fn looks_again(&self) -> Instant {
+        let now = clock::monotonic();
         let (shortest, longest) = LOOK_MILLIS;
         let since = self.readings.iter().filter_map(|reading| match reading {
             Reading::Head(_, since) | Reading::Segments(_, since) => Some(*since),
             Reading::Nothing | Reading::Own(_) => None,
         });
         let next = since.map(|since| now.after(now.since(since).clamp(shortest, longest)));
-        next.min().unwrap_or(Mono(u64::MAX))
+        next.min().unwrap_or(Instant(u64::MAX))
     }
 
     /// Tells `feeds` what has arrived; whether anything has.
-    fn poll(&mut self, context: &mut Context<'_>, feeds: &mut Feeds) -> bool {
+    fn poll(&mut self, context: &mut Context<'_>, feeds: &mut MergedReader) -> bool {
         let mut any = false;
         for place in 0..self.readings.len() {
             if let Some(read) = self.poll_at(place, context) {
@@ -180,8 +180,8 @@ impl Reader {
         Some(read)
     }
 
-    fn arrived(&self, place: usize, read: Read, feeds: &mut Feeds) {
-        let now = clock::mono();
+    fn arrived(&self, place: usize, read: Read, feeds: &mut MergedReader) {
+        let now = clock::monotonic();
         match read {
             Read::Head(Ok((at, head))) => feeds.head_read(place, at, Ok(head), now),
             Read::Head(Err(error)) => {

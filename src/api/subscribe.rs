@@ -7,19 +7,19 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::{self, Body, Request, Response};
-use super::life::{self, Life};
-use super::limits::Seat;
+use super::life::{self, StreamSpan};
+use super::limits::StreamPermit;
 use super::problem::Problem;
 use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
-use super::reader::Reader;
+use super::reader::Fetcher;
 use super::{accept, auth, limits, link, long_poll, trace};
-use crate::core::access::Right;
+use crate::core::access::Permission;
 use crate::core::channel::Channel;
-use crate::core::log::Start;
-use crate::core::metrics::Rejection;
+use crate::core::log::StartFrom;
+use crate::core::metrics::ProblemKind;
 use crate::core::sse::{Cursor, EventType, Frames, reconnection_millis};
-use crate::core::stream::{Settings, Step, Stream, Subscription, Types};
-use crate::core::time::{Millis, Mono};
+use crate::core::stream::{EventFilter, EventStream, Step, StreamConfig, Subscription};
+use crate::core::time::{Instant, Timestamp};
 use crate::core::trace::Trace;
 use crate::platform::config::SubscribeConfig;
 use crate::platform::{Stall, WriteTimeout};
@@ -52,28 +52,30 @@ pub(super) async fn subscribe(
     let now = clock::now();
     let query = Query::parse(request.uri().query(), &REPEATED)?;
     let channels = channels(in_path, &query, config.max_channels)?;
-    auth::may(&credential, Right::Subscribe, &channels)?;
+    auth::may(&credential, Permission::Subscribe, &channels)?;
     let given = last_event_id(request.headers(), &query);
     let starts = starts(given.as_deref(), channels.len(), &query, now.wall)?;
     let cursor = given.and_then(|given| given.parse::<Cursor>().ok());
     let subscription = Subscription {
         channels: channels.iter().cloned().zip(starts).collect(),
-        given: cursor.filter(|cursor| cursor.marks().len() == channels.len()),
+        given: cursor.filter(|cursor| cursor.positions().len() == channels.len()),
         types: types(&query)?,
         live: query.flag("live")?.unwrap_or(true),
         expires: credential
             .expires()
-            .map(|expires| now.mono.after(expires.0.saturating_sub(now.wall.0))),
+            .map(|expires| now.monotonic.after(expires.0.saturating_sub(now.wall.0))),
     };
     let trace = trace::of(request.extensions());
     let headers = request.headers();
     let as_json =
         accept::names(headers, "application/json") && !accept::names(headers, "text/event-stream");
     let mut response = match (as_json, request.method()) {
-        (true, _) => long_poll::answer(subscription, settings, &query, request, now.mono).await?,
+        (true, _) => {
+            long_poll::answer(subscription, settings, &query, request, now.monotonic).await?
+        }
         (false, &Method::HEAD) => event_stream(body::of_unknown_length()),
         (false, _) => match admit(headers, &config).await {
-            Ok(seat) => open(subscription, settings, trace, seat, now.mono).await,
+            Ok(seat) => open(subscription, settings, trace, seat, now.monotonic).await,
             Err(reason) => turned_away(&subscription, settings, trace, reason),
         },
     };
@@ -100,11 +102,11 @@ pub(super) async fn subscribe(
 }
 
 /// A seat for a stream, or why there is none.
-async fn admit(headers: &HeaderMap, config: &SubscribeConfig) -> Result<Seat, Rejection> {
-    let seat = Seat::take(config.max_streams).ok_or(Rejection::TooManyStreams)?;
+async fn admit(headers: &HeaderMap, config: &SubscribeConfig) -> Result<StreamPermit, ProblemKind> {
+    let seat = StreamPermit::take(config.max_streams).ok_or(ProblemKind::TooManyStreams)?;
     if let Some(client) = limits::client(headers) {
         let admitted = limiter::subscribers(client, config.stream_rate).await;
-        admitted.map_err(|_| Rejection::StreamRate)?;
+        admitted.map_err(|_| ProblemKind::StreamRate)?;
     }
     Ok(seat)
 }
@@ -112,13 +114,13 @@ async fn admit(headers: &HeaderMap, config: &SubscribeConfig) -> Result<Seat, Re
 /// Says to come back later, in a stream: an `EventSource` would take anything else for the end.
 fn turned_away(
     subscription: &Subscription,
-    settings: Settings,
+    settings: StreamConfig,
     trace: Trace,
-    reason: Rejection,
+    reason: ProblemKind,
 ) -> Response {
     life::refused(subscription, trace, reason);
     let words = match reason {
-        Rejection::TooManyStreams => "there are too many streams",
+        ProblemKind::TooManyStreams => "there are too many streams",
         _ => "this client opens streams too often",
     };
     let mut frames = Frames::default();
@@ -133,21 +135,21 @@ fn turned_away(
 /// Opens a stream, unless it would have nothing to say.
 async fn open(
     subscription: Subscription,
-    settings: Settings,
+    settings: StreamConfig,
     trace: Trace,
-    seat: Seat,
-    now: Mono,
+    seat: StreamPermit,
+    now: Instant,
 ) -> Response {
     let (names, given) = (life::names(&subscription), subscription.given.clone());
     let mut channels = subscription.channels.iter();
     let waits = !subscription.live || channels.any(|(_, start)| start.resumes());
-    let mut reader = Reader::of(&subscription);
-    let stream = Stream::new(subscription, settings, random::u64(), now);
+    let mut reader = Fetcher::of(&subscription);
+    let stream = EventStream::new(subscription, settings, random::u64(), now);
     let mut stream = stream.sharing(tail::frames());
     if waits {
         reader.read_heads(now);
         let until = now.after(FIRST_READ_MILLIS);
-        while !reader.is_idle() && clock::mono() < until {
+        while !reader.is_idle() && clock::monotonic() < until {
             reader.wait(until, stream.feeds()).await;
         }
         if stream.is_finished(clock::now()) {
@@ -155,7 +157,7 @@ async fn open(
         }
     }
     let stall = Stall::default();
-    let life = Life::begin(names, given.as_ref(), trace, stall.clone());
+    let life = StreamSpan::begin(names, given.as_ref(), trace, stall.clone());
     let parts = (stream, reader, life, seat);
     let chunks = futures::stream::unfold(parts, |(mut stream, mut reader, mut life, seat)| async {
         let chunk = chunk(&mut stream, &mut reader, &mut life).await;
@@ -168,7 +170,11 @@ async fn open(
 }
 
 /// The next bytes to send; `None` ends the response.
-async fn chunk(stream: &mut Stream, reader: &mut Reader, life: &mut Life) -> Option<Bytes> {
+async fn chunk(
+    stream: &mut EventStream,
+    reader: &mut Fetcher,
+    life: &mut StreamSpan,
+) -> Option<Bytes> {
     loop {
         reader.tell(stream.feeds()).await;
         match stream.next(clock::now()) {
@@ -245,22 +251,22 @@ fn starts(
     last_event_id: Option<&str>,
     channels: usize,
     query: &Query,
-    now: Millis,
-) -> Result<Vec<Start>, Problem> {
+    now: Timestamp,
+) -> Result<Vec<StartFrom>, Problem> {
     let last = query.number("last", 1..=u64::MAX)?;
     Ok(match (last_event_id, last) {
-        (Some("earliest"), _) => vec![Start::Earliest; channels],
-        (Some(id), _) => Start::after(id, channels),
-        (None, Some(newest)) => vec![Start::Last(newest); channels],
-        (None, None) => vec![Start::Live(now); channels],
+        (Some("earliest"), _) => vec![StartFrom::Earliest; channels],
+        (Some(id), _) => StartFrom::after(id, channels),
+        (None, Some(newest)) => vec![StartFrom::Last(newest); channels],
+        (None, None) => vec![StartFrom::Live(now); channels],
     })
 }
 
 /// The types of events to deliver.
-fn types(query: &Query) -> Result<Types, Problem> {
+fn types(query: &Query) -> Result<EventFilter, Problem> {
     let wanted = query.all("event");
     if wanted.is_empty() {
-        return Ok(Types::All);
+        return Ok(EventFilter::All);
     }
     if wanted.len() > MAX_TYPES {
         return Err(Problem::query(format_args!(
@@ -271,5 +277,7 @@ fn types(query: &Query) -> Result<Types, Problem> {
     for text in &wanted {
         EventType::parse(text).map_err(Problem::event_type)?;
     }
-    Ok(Types::Only(wanted.into_iter().map(str::to_owned).collect()))
+    Ok(EventFilter::Only(
+        wanted.into_iter().map(str::to_owned).collect(),
+    ))
 }

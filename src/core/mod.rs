@@ -4,11 +4,11 @@
 //! [`api`](crate::api) and [`platform`](crate::platform) carry the plans out.
 
 pub mod access;
+pub mod cache;
 pub mod channel;
 pub mod limit;
 pub mod log;
 pub mod metrics;
-pub mod recent;
 #[cfg(test)]
 mod simulation;
 pub mod sse;

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-pub struct Millis(pub u64);
+pub struct Timestamp(pub u64);
 
-impl Millis {
+impl Timestamp {
     /// This time less `seconds`, not before 1970.
     #[must_use]
     pub const fn minus_seconds(self, seconds: u64) -> Self {
@@ -18,9 +18,9 @@ impl Millis {
 
 /// Monotonic time: milliseconds since an arbitrary start. Never stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mono(pub u64);
+pub struct Instant(pub u64);
 
-impl Mono {
+impl Instant {
     /// The moment `millis` milliseconds after this one.
     #[must_use]
     pub const fn after(self, millis: u64) -> Self {

@@ -21,13 +21,13 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
 use super::{clock, tail};
-use crate::core::time::Mono;
+use crate::core::time::Instant;
 
 thread_local! {
     /// How long the stream that was polled last waits.
     static WAITING: Cell<Option<Wait>> = const { Cell::new(None) };
     /// When the carrier wakes, if there is one.
-    static AWAKE: Cell<Option<Mono>> = const { Cell::new(None) };
+    static AWAKE: Cell<Option<Instant>> = const { Cell::new(None) };
     /// The streams that are going on board.
     static BOARDING: RefCell<Vec<Passenger>> = const { RefCell::new(vec![]) };
 }
@@ -36,7 +36,7 @@ type Passenger = LocalBoxFuture<'static, ()>;
 
 #[derive(Clone, Copy)]
 struct Wait {
-    until: Mono,
+    until: Instant,
     what: What,
 }
 
@@ -53,11 +53,11 @@ enum What {
 
 /// Waits until the monotonic clock shows `until`; with `or_news` it may end when another stream has
 /// read something. Only for futures that [`carry`] runs, and while they wait for nothing else.
-pub async fn rest(until: Mono, or_news: bool) {
+pub async fn rest(until: Instant, or_news: bool) {
     let began = tail::reads();
     let what = if or_news { What::News } else { What::Nothing };
     poll_fn(|_| {
-        if clock::mono() >= until || (or_news && tail::reads() != began) {
+        if clock::monotonic() >= until || (or_news && tail::reads() != began) {
             return Poll::Ready(());
         }
         WAITING.set(Some(Wait { until, what }));
@@ -70,13 +70,13 @@ pub async fn rest(until: Mono, or_news: bool) {
 /// that [`carry`] runs.
 pub(super) async fn outlast<T>(
     mut doing: Pin<&mut impl Future<Output = T>>,
-    until: Mono,
+    until: Instant,
 ) -> Option<T> {
     poll_fn(|context| {
         if let Poll::Ready(done) = doing.as_mut().poll(context) {
             return Poll::Ready(Some(done));
         }
-        if clock::mono() >= until {
+        if clock::monotonic() >= until {
             return Poll::Ready(None);
         }
         let what = What::Host;
@@ -102,7 +102,7 @@ pub(super) async fn carry(stream: impl Future<Output = ()> + 'static) {
 }
 
 /// Runs a stream until it rests, and says until when; `None` when it has ended.
-async fn run(stream: &mut Passenger) -> Option<Mono> {
+async fn run(stream: &mut Passenger) -> Option<Instant> {
     let mut alarm = Alarm::default();
     poll_fn(|context| {
         loop {
@@ -129,11 +129,11 @@ fn poll(stream: &mut Passenger, context: &mut Context<'_>) -> (Poll<()>, Option<
 
 /// A timer for many waits, one after the other.
 #[derive(Default)]
-struct Alarm(Option<(Mono, LocalBoxFuture<'static, ()>)>);
+struct Alarm(Option<(Instant, LocalBoxFuture<'static, ()>)>);
 
 impl Alarm {
     /// Wakes at `until`, or before: a timer that is set already is not set anew for a later time.
-    fn poll(&mut self, until: Mono, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
         if self.0.as_ref().is_none_or(|(set, _)| *set > until) {
             self.0 = Some((until, clock::sleep_until(until).boxed_local()));
         }
@@ -188,7 +188,7 @@ impl Carrier {
             waiting: Waiting::default(),
             alarm: Alarm::default(),
         };
-        AWAKE.set(Some(clock::mono()));
+        AWAKE.set(Some(clock::monotonic()));
         carrier.board(first);
         carrier
     }
@@ -213,7 +213,7 @@ impl Carrier {
                 self.board(stream);
             }
             let before = tail::reads();
-            let now = clock::mono();
+            let now = clock::monotonic();
             self.wake(|wait| now >= wait.until);
             while let Poll::Ready(ended) = self.streams.poll_next_unpin(context) {
                 if ended.is_none() {
@@ -226,7 +226,7 @@ impl Carrier {
             let waiting = self.waiting.borrow();
             let first = waiting.values().map(|(wait, _)| wait.until).min();
             // Without any, everybody waits for the host, and when that is over nobody knows.
-            AWAKE.set(Some(first.unwrap_or(Mono(u64::MAX))));
+            AWAKE.set(Some(first.unwrap_or(Instant(u64::MAX))));
             match first {
                 Some(first) if self.alarm.poll(first, context).is_ready() => {}
                 _ => return Poll::Pending,

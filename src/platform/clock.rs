@@ -4,28 +4,28 @@ use std::time::Duration;
 
 use wasi::clocks::{monotonic_clock, wall_clock};
 
-use crate::core::log::Now;
-use crate::core::time::{Millis, Mono};
+use crate::core::log::ClockReading;
+use crate::core::time::{Instant, Timestamp};
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 const NANOS_PER_MICRO: u64 = 1_000;
 
 /// The time by both clocks.
 #[must_use]
-pub fn now() -> Now {
+pub fn now() -> ClockReading {
     let wall = wall_clock::now();
     let seconds = wall.seconds.saturating_mul(1000);
     let millis = seconds.saturating_add(u64::from(wall.nanoseconds) / NANOS_PER_MILLI);
-    Now {
-        mono: mono(),
-        wall: Millis(millis),
+    ClockReading {
+        monotonic: monotonic(),
+        wall: Timestamp(millis),
     }
 }
 
 /// The monotonic clock.
 #[must_use]
-pub fn mono() -> Mono {
-    Mono(monotonic_clock::now() / NANOS_PER_MILLI)
+pub fn monotonic() -> Instant {
+    Instant(monotonic_clock::now() / NANOS_PER_MILLI)
 }
 
 /// Microseconds of the monotonic clock.
@@ -35,7 +35,7 @@ pub fn micros() -> u64 {
 }
 
 /// Waits until the monotonic clock shows `until`.
-pub async fn sleep_until(until: Mono) {
+pub async fn sleep_until(until: Instant) {
     sleep(
         until
             .0

@@ -14,13 +14,13 @@ use std::rc::Rc;
 use http::HeaderValue;
 use spin_sdk::variables;
 
-pub use access::{Door, publishers, subscribers};
+pub use access::{AuthConfig, publishers, subscribers};
 pub use observing::{log_level, metrics_interval, metrics_token};
 
 use crate::core::limit::Rate;
 use crate::core::log::Retention;
 use crate::core::sse::MAX_CHANNELS;
-use crate::core::stream::Settings;
+use crate::core::stream::StreamConfig;
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60_000;
@@ -64,7 +64,7 @@ pub struct PublishConfig {
 #[derive(Clone, Copy, Debug)]
 pub struct SubscribeConfig {
     /// How streams behave.
-    pub settings: Settings,
+    pub settings: StreamConfig,
     /// The most channels in a stream.
     pub max_channels: usize,
     /// The most streams of an instance at a time.
@@ -138,7 +138,7 @@ pub async fn subscribe() -> Result<SubscribeConfig, ConfigError> {
         return Ok(config);
     }
     let poll_min = number("poll_min_ms", 1..=60_000).await?;
-    let settings = Settings {
+    let settings = StreamConfig {
         heartbeat_millis: seconds("heartbeat_seconds", 1..=3_600).await?,
         retry_millis: number("retry_ms", 1..=60_000).await?,
         max_age_millis: seconds("max_stream_seconds", 1..=86_400).await?,

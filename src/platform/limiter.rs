@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::core::limit::{Circuit, Leases, Rate, Slot, Spending, Subject};
+use crate::core::limit::{Circuit, Decision, GcraSlot, Leases, Rate, RateKey};
 use crate::core::log::SwapError;
 use crate::platform::{clock, log, random, store};
 
@@ -33,13 +33,13 @@ pub fn circuit<T>(ask: impl FnOnce(&mut Circuit) -> T) -> T {
 ///
 /// # Errors
 /// In how many milliseconds there will be a permit.
-pub async fn publishers(subject: Subject, rate: Option<Rate>) -> Result<(), u64> {
+pub async fn publishers(subject: RateKey, rate: Option<Rate>) -> Result<(), u64> {
     let Some(rate) = rate else { return Ok(()) };
     for _ in 0..ATTEMPTS {
         let wanted = match spend(subject, rate) {
-            Spending::Spent => return Ok(()),
-            Spending::Refused(millis) => return Err(millis),
-            Spending::Take(wanted) => wanted,
+            Decision::Spent => return Ok(()),
+            Decision::Refused(millis) => return Err(millis),
+            Decision::Take(wanted) => wanted,
         };
         if circuit(|circuit| circuit.is_open()) {
             return Ok(());
@@ -54,7 +54,7 @@ pub async fn publishers(subject: Subject, rate: Option<Rate>) -> Result<(), u64>
             }
             Err(SwapError::Spent) => return take_unsafely(subject, rate, wanted).await,
             Err(SwapError::Store(error)) => {
-                circuit(|circuit| circuit.failed(clock::mono(), random::u64()));
+                circuit(|circuit| circuit.failed(clock::monotonic(), random::u64()));
                 return allow(&error);
             }
         }
@@ -67,23 +67,23 @@ pub async fn publishers(subject: Subject, rate: Option<Rate>) -> Result<(), u64>
 ///
 /// # Errors
 /// In how many milliseconds there will be a permit.
-pub async fn subscribers(subject: Subject, rate: Option<Rate>) -> Result<(), u64> {
+pub async fn subscribers(subject: RateKey, rate: Option<Rate>) -> Result<(), u64> {
     let Some(rate) = rate else { return Ok(()) };
     match spend(subject, rate) {
-        Spending::Spent => Ok(()),
-        Spending::Refused(millis) => Err(millis),
-        Spending::Take(wanted) => take_unsafely(subject, rate, wanted).await,
+        Decision::Spent => Ok(()),
+        Decision::Refused(millis) => Err(millis),
+        Decision::Take(wanted) => take_unsafely(subject, rate, wanted).await,
     }
 }
 
-fn spend(subject: Subject, rate: Rate) -> Spending {
-    LEASES.with_borrow_mut(|leases| leases.spend(subject, rate, clock::mono()))
+fn spend(subject: RateKey, rate: Rate) -> Decision {
+    LEASES.with_borrow_mut(|leases| leases.spend(subject, rate, clock::monotonic()))
 }
 
 /// Takes a lease and spends a permit of it; `Ok(Err(_))` if there is none to take.
-fn take(subject: Subject, rate: Rate, wanted: u64) -> Result<Result<(), u64>, SwapError> {
+fn take(subject: RateKey, rate: Rate, wanted: u64) -> Result<Result<(), u64>, SwapError> {
     let (cas, value) = store::Cas::read(&subject.slot_key()).map_err(SwapError::Store)?;
-    let mut slot = Slot::decode(&value.unwrap_or_default());
+    let mut slot = GcraSlot::decode(&value.unwrap_or_default());
     let taken = slot.take(subject, rate, wanted, clock::now().wall);
     if taken.is_ok() {
         cas.swap(&slot.encode())?;
@@ -94,13 +94,13 @@ fn take(subject: Subject, rate: Rate, wanted: u64) -> Result<Result<(), u64>, Sw
 }
 
 /// Takes a lease, or what looks like one.
-async fn take_unsafely(subject: Subject, rate: Rate, wanted: u64) -> Result<(), u64> {
+async fn take_unsafely(subject: RateKey, rate: Rate, wanted: u64) -> Result<(), u64> {
     let key = subject.slot_key();
     let value = match store::get(&key).await {
         Ok(value) => value,
         Err(error) => return allow(&error),
     };
-    let mut slot = Slot::decode(&value.unwrap_or_default());
+    let mut slot = GcraSlot::decode(&value.unwrap_or_default());
     let taken = slot.take(subject, rate, wanted, clock::now().wall);
     if taken.is_ok()
         && let Err(error) = store::set(&key, &slot.encode()).await
@@ -111,12 +111,12 @@ async fn take_unsafely(subject: Subject, rate: Rate, wanted: u64) -> Result<(), 
 }
 
 fn remember(
-    subject: Subject,
+    subject: RateKey,
     rate: Rate,
     (wanted, taken): (u64, Result<u64, u64>),
     random: u64,
 ) -> Result<(), u64> {
-    let now = clock::mono();
+    let now = clock::monotonic();
     LEASES.with_borrow_mut(|leases| match taken {
         Ok(taken) => {
             leases.leased(subject, rate, (wanted, taken), random, now);

@@ -13,7 +13,7 @@ use crate::core::metrics::{
     BLOCKS, Call, CallOutcome, Counter, Histogram, Recorder, Slot, block, probe, slot_creation_key,
     slot_key,
 };
-use crate::core::time::Mono;
+use crate::core::time::Instant;
 use crate::platform::{clock, config, log, random, store};
 
 /// How often the task looks whether anything has happened, in milliseconds.
@@ -48,7 +48,7 @@ struct State {
     /// How many there have been.
     begun: u64,
     /// When the store was last asked to write.
-    written: Option<Mono>,
+    written: Option<Instant>,
     /// The slot that this instance has.
     slot: Option<u32>,
     /// How often it has claimed one.
@@ -139,7 +139,7 @@ async fn watch() {
         Ok(None) => return,
         Err(error) => return log::error("configuration_bad", None, error),
     };
-    let born = clock::mono();
+    let born = clock::monotonic();
     let mut seen = 0;
     let mut last_tries = 0;
     loop {
@@ -152,7 +152,7 @@ async fn watch() {
         } = STATE.get();
         let is_idle = active == 0 && begun == seen;
         seen = begun;
-        let rested = |since: Mono| clock::mono().since(since) >= interval;
+        let rested = |since: Instant| clock::monotonic().since(since) >= interval;
         if !written.map_or(is_idle || rested(born), rested) {
             continue;
         }
@@ -170,7 +170,7 @@ async fn write(gives_back: bool) -> bool {
     if STATE.get().slot.is_none() && RECORDER.with_borrow(Recorder::is_clean) {
         return true;
     }
-    state(|state| state.written = Some(clock::mono()));
+    state(|state| state.written = Some(clock::monotonic()));
     let written = match STATE.get().slot {
         Some(slot) => match renew(slot, gives_back).await {
             Ok(true) => Ok(true),

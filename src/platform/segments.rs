@@ -6,9 +6,9 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use futures::future::join_all;
 
+use crate::core::cache::BoundedCache;
 use crate::core::channel::Channel;
-use crate::core::log::{SegmentRef, segment_key};
-use crate::core::recent::Recent;
+use crate::core::log::{SegmentId, segment_key};
 use crate::platform::{store, tail};
 
 /// How many bytes of segments are kept at most: 1 MiB.
@@ -28,14 +28,14 @@ pub enum Look {
 }
 
 thread_local! {
-    static KEPT: RefCell<Recent<String, Bytes>> = RefCell::new(Recent::new(KEPT_BYTES));
+    static KEPT: RefCell<BoundedCache<String, Bytes>> = RefCell::new(BoundedCache::new(KEPT_BYTES));
     /// The keys of those that are being read.
     static READING: RefCell<HashSet<String>> = RefCell::default();
 }
 
 /// What is known of segments of `channel`. A segment never changes, so when it was read does not
 /// matter.
-pub fn look(channel: &Channel, names: &[SegmentRef]) -> Look {
+pub fn look(channel: &Channel, names: &[SegmentId]) -> Look {
     KEPT.with_borrow(|kept| {
         let mut values = Vec::with_capacity(names.len());
         for name in names {
@@ -53,7 +53,7 @@ pub fn look(channel: &Channel, names: &[SegmentRef]) -> Look {
 }
 
 /// Reads those segments of `channel` that are not known, all at once.
-pub async fn read(channel: &Channel, names: &[SegmentRef]) -> SegmentsRead {
+pub async fn read(channel: &Channel, names: &[SegmentId]) -> SegmentsRead {
     let keys: Vec<_> = names
         .iter()
         .map(|name| segment_key(channel, *name))

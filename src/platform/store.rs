@@ -34,7 +34,7 @@ thread_local! {
 /// # Errors
 /// What the store said.
 pub async fn get(key: &str) -> Result<Option<Bytes>, String> {
-    let asked = Asked::begin(Call::Get);
+    let asked = CallTimer::begin(Call::Get);
     let value = match opened().await {
         Ok(store) => store.get(key).await.map_err(|error| error.to_string()),
         Err(error) => Err(error),
@@ -49,7 +49,7 @@ pub async fn get(key: &str) -> Result<Option<Bytes>, String> {
 /// # Errors
 /// What the store said; it may be stored then.
 pub async fn set(key: &str, value: &[u8]) -> Result<(), String> {
-    let asked = Asked::begin(Call::Set);
+    let asked = CallTimer::begin(Call::Set);
     let stored = match opened().await {
         Ok(store) => store
             .set(key, value)
@@ -62,12 +62,12 @@ pub async fn set(key: &str, value: &[u8]) -> Result<(), String> {
 }
 
 /// A call under way, to be counted when it is answered.
-struct Asked {
+struct CallTimer {
     call: Call,
     began: u64,
 }
 
-impl Asked {
+impl CallTimer {
     fn begin(call: Call) -> Self {
         let began = clock::micros();
         Self { call, began }
@@ -130,7 +130,7 @@ impl Cas {
     pub fn read(key: &str) -> Result<(Self, Option<Bytes>), String> {
         let bucket = bucket()?;
         let failed = |error| format!("compare-and-swap of {key}: {error:?}");
-        let asked = Asked::begin(Call::Read);
+        let asked = CallTimer::begin(Call::Read);
         let read =
             atomics::Cas::new(&bucket, key).and_then(|cas| cas.current().map(|value| (cas, value)));
         let (cas, value) = asked.answered(read).map_err(failed)?;
@@ -153,7 +153,7 @@ impl Cas {
             return Err(SwapError::Spent);
         }
         SWAPPED.set(SWAPPED.get().saturating_add(1));
-        let asked = Asked::begin(Call::Swap);
+        let asked = CallTimer::begin(Call::Swap);
         let swapped = atomics::swap(self.cas, value).map_err(|error| match error {
             atomics::CasError::CasFailed(_) => SwapError::Lost,
             atomics::CasError::StoreError(error) => {
@@ -175,7 +175,7 @@ impl Cas {
 /// What the store said.
 pub fn increment(key: &str) -> Result<i64, String> {
     let bucket = bucket()?;
-    let asked = Asked::begin(Call::Increment);
+    let asked = CallTimer::begin(Call::Increment);
     let sum = asked.answered(atomics::increment(&bucket, key, 1));
     sum.map_err(|error| format!("increment {key}: {error:?}"))
 }
@@ -203,7 +203,7 @@ pub fn set_many(values: Vec<(String, Bytes)>) -> Result<(), String> {
         .map(|(key, value)| (key, Vec::from(value)))
         .collect();
     let bucket = bucket()?;
-    let asked = Asked::begin(Call::SetMany);
+    let asked = CallTimer::begin(Call::SetMany);
     let stored = asked.answered(batch::set_many(&bucket, &values));
     stored.map_err(|error| format!("set_many: {error:?}"))
 }
@@ -214,7 +214,7 @@ pub fn set_many(values: Vec<(String, Bytes)>) -> Result<(), String> {
 /// What the store said; some may be deleted then.
 pub fn delete_many(keys: &[String]) -> Result<(), String> {
     let bucket = bucket()?;
-    let asked = Asked::begin(Call::DeleteMany);
+    let asked = CallTimer::begin(Call::DeleteMany);
     let deleted = asked.answered(batch::delete_many(&bucket, keys));
     deleted.map_err(|error| format!("delete_many: {error:?}"))
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::core::channel::Channel;
 use crate::core::log::{Head, head_key};
 use crate::core::stream::SharedFrames;
-use crate::core::time::Mono;
+use crate::core::time::Instant;
 use crate::platform::{clock, store};
 
 /// With more tails than this, those that were not read for a while are forgotten.
@@ -22,13 +22,13 @@ const REMEMBERED_MILLIS: u64 = 60_000;
 struct Tail {
     newest: Option<Newest>,
     /// Since when it is being read, by whoever began last.
-    reading: Option<Mono>,
+    reading: Option<Instant>,
     /// The last read that failed: when it began and ended, and why.
-    failed: Option<(Mono, Mono, String)>,
+    failed: Option<(Instant, Instant, String)>,
 }
 
 struct Newest {
-    read: Mono,
+    read: Instant,
     value: Option<Bytes>,
     head: Option<Rc<Head>>,
 }
@@ -43,7 +43,7 @@ thread_local! {
 }
 
 /// When a head was read, and the head, if there was one.
-pub type HeadRead = (Mono, Option<Rc<Head>>);
+pub type HeadRead = (Instant, Option<Rc<Head>>);
 
 /// What is known of a channel's head.
 pub enum Look {
@@ -62,7 +62,7 @@ pub fn frames() -> SharedFrames {
 
 /// What is known of the head of `channel` as it was later than at `after`, by somebody who wants to
 /// know since `asked`: a read that failed before that says nothing.
-pub fn look(channel: &Channel, after: Mono, asked: Mono) -> Look {
+pub fn look(channel: &Channel, after: Instant, asked: Instant) -> Look {
     TAILS.with_borrow(|tails| {
         let Some(tail) = tails.get(channel) else {
             return Look::Outdated;
@@ -99,13 +99,13 @@ pub async fn read(channel: &Channel) -> Result<HeadRead, String> {
     let reading = Reading::begin(channel);
     let result = read_since(channel, reading.since).await;
     if let Err(error) = &result {
-        let failed = Some((reading.since, clock::mono(), error.clone()));
+        let failed = Some((reading.since, clock::monotonic(), error.clone()));
         TAILS.with_borrow_mut(|tails| tails.entry(channel.clone()).or_default().failed = failed);
     }
     result
 }
 
-async fn read_since(channel: &Channel, read: Mono) -> Result<HeadRead, String> {
+async fn read_since(channel: &Channel, read: Instant) -> Result<HeadRead, String> {
     let key = head_key(channel);
     let value = store::get(&key).await?;
     let known = TAILS.with_borrow(|tails| {
@@ -134,12 +134,12 @@ async fn read_since(channel: &Channel, read: Mono) -> Result<HeadRead, String> {
 /// A read under way. Whoever drops it leaves the head for others to read.
 struct Reading {
     channel: Channel,
-    since: Mono,
+    since: Instant,
 }
 
 impl Reading {
     fn begin(channel: &Channel) -> Self {
-        let since = clock::mono();
+        let since = clock::monotonic();
         TAILS.with_borrow_mut(|tails| {
             forget_some(tails, since);
             tails.entry(channel.clone()).or_default().reading = Some(since);
@@ -162,7 +162,7 @@ impl Drop for Reading {
     }
 }
 
-fn forget_some(tails: &mut HashMap<Channel, Tail>, now: Mono) {
+fn forget_some(tails: &mut HashMap<Channel, Tail>, now: Instant) {
     if tails.len() >= MANY_TAILS {
         tails.retain(|_, tail| {
             let read = tail.newest.as_ref().map(|newest| newest.read);

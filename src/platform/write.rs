@@ -40,7 +40,7 @@ pub(super) async fn write(
 ) -> Written {
     let mut writing = to.write(chunk.into());
     loop {
-        let until = clock::mono().after(timeout.0);
+        let until = clock::monotonic().after(timeout.0);
         let Some((result, rest)) = carrier::outlast(pin!(writing), until).await else {
             return Written::Stalled;
         };

@@ -11,9 +11,9 @@ use jsonwebtoken::{Validation, decode, decode_header};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use super::known::Known;
-use super::{Credential, Grant, Keys, Refusal, digest, verifying};
-use crate::core::time::Millis;
+use super::known::TokenCache;
+use super::{AuthError, Keys, Permissions, Principal, digest, verifying};
+use crate::core::time::Timestamp;
 
 /// The longest JWT, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
@@ -31,7 +31,7 @@ pub struct Issuer {
     keys: Keys,
     /// What the claims have to be, but for the times.
     validation: Validation,
-    known: Known,
+    known: TokenCache,
 }
 
 /// What is looked for in a header beside what the library does.
@@ -47,7 +47,7 @@ struct Claims {
     nbf: Option<f64>,
     sub: Option<String>,
     #[serde(default)]
-    runnel: Grant,
+    runnel: Permissions,
     /// The library checks these, but passes over some that are of another form.
     #[serde(rename = "aud")]
     _aud: Option<Audience>,
@@ -85,12 +85,12 @@ impl Issuer {
         Self {
             keys,
             validation,
-            known: Known::default(),
+            known: TokenCache::default(),
         }
     }
 
     /// What a JWT is good for now.
-    pub(super) fn admit(&self, token: &[u8], now: Millis) -> Result<Credential, Refusal> {
+    pub(super) fn admit(&self, token: &[u8], now: Timestamp) -> Result<Principal, AuthError> {
         if let Some(credential) = self.known.get(token, now) {
             return Ok(credential);
         }
@@ -99,18 +99,18 @@ impl Issuer {
         Ok(credential)
     }
 
-    fn verify(&self, token: &[u8], now: Millis) -> Result<Credential, Refusal> {
+    fn verify(&self, token: &[u8], now: Timestamp) -> Result<Principal, AuthError> {
         let claims = self.claims(token)?;
         let (exp, nbf) = (millis(claims.exp)?, claims.nbf.map(millis).transpose()?);
-        let expires = Millis(exp.0.saturating_add(LEEWAY_MILLIS));
+        let expires = Timestamp(exp.0.saturating_add(LEEWAY_MILLIS));
         if now >= expires {
-            return Err(Refusal::Expired);
+            return Err(AuthError::Expired);
         }
         if nbf.is_some_and(|nbf| nbf.0 > now.0.saturating_add(LEEWAY_MILLIS)) {
-            return Err(Refusal::NotYet);
+            return Err(AuthError::NotYet);
         }
         let subject = claims.sub.map(|sub| format!("sub:{sub}"));
-        Ok(Credential {
+        Ok(Principal {
             grant: claims.runnel,
             expires: Some(expires),
             identity: Some(subject.unwrap_or_else(|| digest(token))),
@@ -118,13 +118,13 @@ impl Issuer {
     }
 
     /// What the issuer says, if it has said it, and to us.
-    fn claims(&self, token: &[u8]) -> Result<Claims, Refusal> {
+    fn claims(&self, token: &[u8]) -> Result<Claims, AuthError> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(Refusal::Malformed);
+            return Err(AuthError::Malformed);
         }
-        let header = decode_header(token).map_err(|_| Refusal::Malformed)?;
+        let header = decode_header(token).map_err(|_| AuthError::Malformed)?;
         if is_critical(token) {
-            return Err(Refusal::Critical);
+            return Err(AuthError::Critical);
         }
         for key in self.keys.of(header.kid.as_deref()) {
             match decode(token, key, &self.validation) {
@@ -133,23 +133,23 @@ impl Issuer {
                 Err(error) => return Err(refusal(&error)),
             }
         }
-        Err(Refusal::Signature)
+        Err(AuthError::Signature)
     }
 }
 
 /// Why a token whose header is readable is refused.
-fn refusal(error: &Error) -> Refusal {
+fn refusal(error: &Error) -> AuthError {
     match error.kind() {
-        ErrorKind::InvalidAlgorithm => Refusal::Algorithm,
-        ErrorKind::InvalidAudience => Refusal::Audience,
-        ErrorKind::InvalidIssuer => Refusal::Issuer,
+        ErrorKind::InvalidAlgorithm => AuthError::Algorithm,
+        ErrorKind::InvalidAudience => AuthError::Audience,
+        ErrorKind::InvalidIssuer => AuthError::Issuer,
         ErrorKind::MissingRequiredClaim(name) => match name.as_str() {
-            "aud" => Refusal::Audience,
-            "iss" => Refusal::Issuer,
-            _ => Refusal::Claims,
+            "aud" => AuthError::Audience,
+            "iss" => AuthError::Issuer,
+            _ => AuthError::Claims,
         },
-        ErrorKind::Json(_) => Refusal::Claims,
-        _ => Refusal::Malformed,
+        ErrorKind::Json(_) => AuthError::Claims,
+        _ => AuthError::Malformed,
     }
 }
 
@@ -166,10 +166,10 @@ fn is_there<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
 }
 
 /// A `NumericDate` (RFC 7519, 2).
-fn millis(seconds: f64) -> Result<Millis, Refusal> {
+fn millis(seconds: f64) -> Result<Timestamp, AuthError> {
     if !(0.0..=LAST_SECOND).contains(&seconds) {
-        return Err(Refusal::Claims);
+        return Err(AuthError::Claims);
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    Ok(Millis((seconds * 1_000.0) as u64))
+    Ok(Timestamp((seconds * 1_000.0) as u64))
 }

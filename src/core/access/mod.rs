@@ -1,6 +1,6 @@
 //! Who may publish and subscribe.
 //!
-//! A [`Gate`] knows which tokens are good; a [`Credential`] is what one of them is good for.
+//! A [`Authenticator`] knows which tokens are good; a [`Principal`] is what one of them is good for.
 
 mod jwk;
 mod jwt;
@@ -22,11 +22,11 @@ pub use pattern::Pattern;
 pub use secret::Secret;
 
 use crate::core::channel::Channel;
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
 /// What somebody may do with a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Right {
+pub enum Permission {
     /// Append events, close it, purge it, and ask for its state.
     Publish,
     /// Read its events.
@@ -36,12 +36,12 @@ pub enum Right {
 /// With which channels somebody may do what. In a JWT it is the claim `runnel`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Grant {
+pub struct Permissions {
     publish: Vec<Pattern>,
     subscribe: Vec<Pattern>,
 }
 
-impl Grant {
+impl Permissions {
     /// Everything with all channels.
     #[must_use]
     pub fn everything() -> Self {
@@ -62,10 +62,10 @@ impl Grant {
 
     /// Whether it has this right to this channel.
     #[must_use]
-    pub fn allows(&self, right: Right, channel: &Channel) -> bool {
+    pub fn allows(&self, right: Permission, channel: &Channel) -> bool {
         let patterns = match right {
-            Right::Publish => &self.publish,
-            Right::Subscribe => &self.subscribe,
+            Permission::Publish => &self.publish,
+            Permission::Subscribe => &self.subscribe,
         };
         patterns.iter().any(|pattern| pattern.includes(channel))
     }
@@ -73,24 +73,24 @@ impl Grant {
 
 /// What somebody may do, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credential {
-    grant: Grant,
-    expires: Option<Millis>,
+pub struct Principal {
+    grant: Permissions,
+    expires: Option<Timestamp>,
     identity: Option<String>,
 }
 
-impl Credential {
+impl Principal {
     /// Of anybody, where subscribing is open.
     #[must_use]
     pub fn anonymous() -> Self {
         Self {
-            grant: Grant::subscribing(),
+            grant: Permissions::subscribing(),
             expires: None,
             identity: None,
         }
     }
 
-    fn of_token(token: &[u8], grant: Grant) -> Self {
+    fn of_token(token: &[u8], grant: Permissions) -> Self {
         Self {
             grant,
             expires: None,
@@ -100,13 +100,13 @@ impl Credential {
 
     /// Whether it has this right to this channel.
     #[must_use]
-    pub fn allows(&self, right: Right, channel: &Channel) -> bool {
+    pub fn allows(&self, right: Permission, channel: &Channel) -> bool {
         self.grant.allows(right, channel)
     }
 
     /// When it ceases to be good; `None` if never.
     #[must_use]
-    pub const fn expires(&self) -> Option<Millis> {
+    pub const fn expires(&self) -> Option<Timestamp> {
         self.expires
     }
 
@@ -128,7 +128,7 @@ fn digest(token: &[u8]) -> String {
 
 /// Where in a request a token was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum TokenSource {
     /// In the header `authorization`.
     Header,
     /// In a cookie.
@@ -139,7 +139,7 @@ pub enum Place {
 
 /// Which tokens are good.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub struct Authenticator {
     /// The token that may do everything. It is good in the header only.
     pub publish_token: Secret,
     /// The token that may subscribe to all channels, if there is one.
@@ -148,28 +148,33 @@ pub struct Gate {
     pub issuer: Option<Issuer>,
 }
 
-impl Gate {
+impl Authenticator {
     /// What a token is good for now.
     ///
     /// # Errors
     /// Why it is good for nothing.
-    pub fn admit(&self, token: &[u8], place: Place, now: Millis) -> Result<Credential, Refusal> {
-        if self.publish_token.is(token) && place == Place::Header {
-            return Ok(Credential::of_token(token, Grant::everything()));
+    pub fn admit(
+        &self,
+        token: &[u8],
+        place: TokenSource,
+        now: Timestamp,
+    ) -> Result<Principal, AuthError> {
+        if self.publish_token.is(token) && place == TokenSource::Header {
+            return Ok(Principal::of_token(token, Permissions::everything()));
         }
         if self.subscribe_token.as_ref().is_some_and(|t| t.is(token)) {
-            return Ok(Credential::of_token(token, Grant::subscribing()));
+            return Ok(Principal::of_token(token, Permissions::subscribing()));
         }
         match &self.issuer {
             Some(issuer) if token.contains(&b'.') => issuer.admit(token, now),
-            _ => Err(Refusal::Unknown),
+            _ => Err(AuthError::Unknown),
         }
     }
 }
 
 /// Why a token is good for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum AuthError {
     /// It is no token that is known, nor a JWT where they are good.
     Unknown,
     /// It is no JWS in compact serialisation (RFC 7515, 7.1), or too long, or its header is not
@@ -194,7 +199,7 @@ pub enum Refusal {
     Issuer,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unknown => "the token is not the publish token, nor another that is good here",
@@ -221,7 +226,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for AuthError {}
 
 #[cfg(test)]
 mod tests;

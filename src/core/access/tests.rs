@@ -14,7 +14,7 @@ mod keys;
 mod tokens;
 
 const SECRET: &str = "A-secret-of-tests,-of-32-bytes!!";
-const NOW: Millis = Millis(1_800_000_000_000);
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
 const RS256: (&str, &str) = (
     include_str!("tests/fixtures/RS256.pem"),
@@ -57,38 +57,38 @@ fn of_tests(algorithm: Algorithm, keys: &str) -> Issuer {
     Issuer::new(keys, Some("runnel".to_owned()), Some("tests".to_owned()))
 }
 
-fn gate(issuer: Option<Issuer>) -> Gate {
-    Gate {
+fn gate(issuer: Option<Issuer>) -> Authenticator {
+    Authenticator {
         publish_token: Secret::new("publish"),
         subscribe_token: Some(Secret::new("subscribe")),
         issuer,
     }
 }
 
-fn admit(token: &str, issuer: Issuer, now: Millis) -> Result<Credential, Refusal> {
-    gate(Some(issuer)).admit(token.as_bytes(), Place::Cookie, now)
+fn admit(token: &str, issuer: Issuer, now: Timestamp) -> Result<Principal, AuthError> {
+    gate(Some(issuer)).admit(token.as_bytes(), TokenSource::Cookie, now)
 }
 
 #[test]
 fn the_publish_token_may_do_everything_but_in_the_header_only() {
     let gate = gate(None);
-    let credential = gate.admit(b"publish", Place::Header, NOW).unwrap();
-    for right in [Right::Publish, Right::Subscribe] {
+    let credential = gate.admit(b"publish", TokenSource::Header, NOW).unwrap();
+    for right in [Permission::Publish, Permission::Subscribe] {
         assert!(credential.allows(right, &channel("a/b")));
     }
     assert_eq!(credential.expires(), None);
-    for place in [Place::Cookie, Place::Query] {
+    for place in [TokenSource::Cookie, TokenSource::Query] {
         let refused = gate.admit(b"publish", place, NOW);
-        assert_eq!(refused, Err(Refusal::Unknown));
+        assert_eq!(refused, Err(AuthError::Unknown));
     }
 }
 
 #[test]
 fn the_subscribe_token_may_subscribe_from_everywhere() {
-    for place in [Place::Header, Place::Cookie, Place::Query] {
+    for place in [TokenSource::Header, TokenSource::Cookie, TokenSource::Query] {
         let credential = gate(None).admit(b"subscribe", place, NOW).unwrap();
-        assert!(credential.allows(Right::Subscribe, &channel("a/b")));
-        assert!(!credential.allows(Right::Publish, &channel("a/b")));
+        assert!(credential.allows(Permission::Subscribe, &channel("a/b")));
+        assert!(!credential.allows(Permission::Publish, &channel("a/b")));
     }
 }
 
@@ -96,16 +96,16 @@ fn the_subscribe_token_may_subscribe_from_everywhere() {
 fn nothing_else_is_good_without_an_issuer() {
     let token = token(&json!({"exp": 4_102_444_800_u64, "runnel": {"publish": ["*"]}}));
     for token in [token.as_bytes(), b"", b"publis", b"publish2", b"\xff"] {
-        let refused = gate(None).admit(token, Place::Header, NOW);
-        assert_eq!(refused, Err(Refusal::Unknown));
+        let refused = gate(None).admit(token, TokenSource::Header, NOW);
+        assert_eq!(refused, Err(AuthError::Unknown));
     }
 }
 
 #[test]
 fn anybody_may_subscribe_and_no_more() {
-    let anybody = Credential::anonymous();
-    assert!(anybody.allows(Right::Subscribe, &channel("a")));
-    assert!(!anybody.allows(Right::Publish, &channel("a")));
+    let anybody = Principal::anonymous();
+    assert!(anybody.allows(Permission::Subscribe, &channel("a")));
+    assert!(!anybody.allows(Permission::Publish, &channel("a")));
     assert_eq!((anybody.expires(), anybody.identity()), (None, None));
 }
 
@@ -113,7 +113,9 @@ fn anybody_may_subscribe_and_no_more() {
 fn an_identity_is_the_subject_or_a_digest() {
     let gate = gate(Some(issuer(Algorithm::Hs256, SECRET)));
     let identity = |token: &str| {
-        let credential = gate.admit(token.as_bytes(), Place::Header, NOW).unwrap();
+        let credential = gate
+            .admit(token.as_bytes(), TokenSource::Header, NOW)
+            .unwrap();
         credential.identity().unwrap().to_owned()
     };
     let exp = 4_102_444_800_u64;

@@ -3,7 +3,7 @@
 
 use std::num::NonZeroU64;
 
-use crate::core::time::Mono;
+use crate::core::time::Instant;
 
 /// So many failures in a row open the circuit.
 const FAILURES: u32 = 5;
@@ -28,9 +28,9 @@ enum State {
     Closed { failures: u32 },
     /// Nobody asks before this time; then one does. `times`: how often it has opened since the store
     /// worked.
-    Open { until: Mono, times: u32 },
+    Open { until: Instant, times: u32 },
     /// One is asking; if nothing is heard of it before this time, another does.
-    Probing { until: Mono, times: u32 },
+    Probing { until: Instant, times: u32 },
 }
 
 impl Default for State {
@@ -44,7 +44,7 @@ impl Circuit {
     ///
     /// # Errors
     /// In how many milliseconds to come back.
-    pub fn enter(&mut self, now: Mono) -> Result<(), u64> {
+    pub fn enter(&mut self, now: Instant) -> Result<(), u64> {
         match self.state {
             State::Closed { .. } => Ok(()),
             State::Open { until, .. } | State::Probing { until, .. } if now < until => {
@@ -70,7 +70,7 @@ impl Circuit {
     }
 
     /// The store has failed. `random`, any number, keeps instances from probing together.
-    pub fn failed(&mut self, now: Mono, random: u64) {
+    pub fn failed(&mut self, now: Instant, random: u64) {
         let times = match self.state {
             State::Closed { failures } => match failures.saturating_add(1) {
                 failures if failures < FAILURES => {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn opened(now: Mono) -> Circuit {
+    fn opened(now: Instant) -> Circuit {
         let mut circuit = Circuit::default();
         for _ in 0..FAILURES {
             assert_eq!(circuit.enter(now), Ok(()));
@@ -111,28 +111,28 @@ mod tests {
         let mut circuit = Circuit::default();
         for _ in 0..100 {
             for _ in 1..FAILURES {
-                circuit.failed(Mono(0), 0);
-                assert_eq!(circuit.enter(Mono(0)), Ok(()));
+                circuit.failed(Instant(0), 0);
+                assert_eq!(circuit.enter(Instant(0)), Ok(()));
             }
             circuit.works();
         }
-        assert_eq!(opened(Mono(0)).enter(Mono(0)), Err(1_000));
+        assert_eq!(opened(Instant(0)).enter(Instant(0)), Err(1_000));
     }
 
     #[test]
     fn one_probe_at_a_time_finds_the_way_back() {
-        let mut circuit = opened(Mono(0));
-        assert_eq!(circuit.enter(Mono(999)), Err(1));
-        assert_eq!(circuit.enter(Mono(1_000)), Ok(()));
-        assert_eq!(circuit.enter(Mono(1_000)), Err(PROBE_MILLIS));
+        let mut circuit = opened(Instant(0));
+        assert_eq!(circuit.enter(Instant(999)), Err(1));
+        assert_eq!(circuit.enter(Instant(1_000)), Ok(()));
+        assert_eq!(circuit.enter(Instant(1_000)), Err(PROBE_MILLIS));
         circuit.works();
         assert_eq!(circuit, Circuit::default());
     }
 
     #[test]
     fn a_probe_that_fails_doubles_the_wait_up_to_the_longest() {
-        let mut circuit = opened(Mono(0));
-        let (mut now, mut waits) = (Mono(0), vec![]);
+        let mut circuit = opened(Instant(0));
+        let (mut now, mut waits) = (Instant(0), vec![]);
         for _ in 0..7 {
             let wait = circuit.enter(now).unwrap_err();
             waits.push(wait);
@@ -145,18 +145,18 @@ mod tests {
 
     #[test]
     fn failures_of_those_who_were_under_way_do_not_lengthen_it() {
-        let mut circuit = opened(Mono(0));
+        let mut circuit = opened(Instant(0));
         for _ in 0..100 {
-            circuit.failed(Mono(1), 0);
+            circuit.failed(Instant(1), 0);
         }
-        assert_eq!(circuit.enter(Mono(1)), Err(999));
+        assert_eq!(circuit.enter(Instant(1)), Err(999));
     }
 
     #[test]
     fn a_probe_that_is_never_heard_of_is_followed_by_another() {
-        let mut circuit = opened(Mono(0));
-        assert_eq!(circuit.enter(Mono(1_000)), Ok(()));
-        let again = Mono(1_000 + PROBE_MILLIS);
+        let mut circuit = opened(Instant(0));
+        assert_eq!(circuit.enter(Instant(1_000)), Ok(()));
+        let again = Instant(1_000 + PROBE_MILLIS);
         assert_eq!(circuit.enter(again), Ok(()));
     }
 
@@ -165,7 +165,7 @@ mod tests {
         /// everybody is let through within the longest wait.
         #[test]
         fn an_outage_of_minutes_is_asked_about_a_few_times(pauses in prop::collection::vec(0_u64..50, 1_000), random: u64) {
-            let (mut circuit, mut now, mut asked) = (Circuit::default(), Mono(0), 0_u64);
+            let (mut circuit, mut now, mut asked) = (Circuit::default(), Instant(0), 0_u64);
             for pause in pauses.iter().cycle().take(20_000) {
                 now = now.after(*pause);
                 if circuit.enter(now).is_ok() {

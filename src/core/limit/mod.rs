@@ -1,7 +1,7 @@
 //! Limits that hold across instances, and what protects a store that fails.
 //!
 //! Instances are many and short-lived, so a count in the memory of one limits nothing. What holds is
-//! a [`Slot`], a small value in the store: for each subject, when it will have earned back all it
+//! a [`GcraSlot`], a small value in the store: for each subject, when it will have earned back all it
 //! took. An instance takes a [lease](Leases) of some permits out of it by compare-and-swap and spends
 //! them without asking again; the better it uses them, the more it takes at once.
 //!
@@ -24,7 +24,7 @@ mod slot;
 mod subject;
 
 pub use circuit::Circuit;
-pub use lease::{LEASE_MILLIS, Leases, Spending};
+pub use lease::{Decision, LEASE_MILLIS, Leases};
 pub use rate::Rate;
-pub use slot::{SUBJECTS_PER_SLOT, Slot};
-pub use subject::{Kind, SLOTS, Subject};
+pub use slot::{GcraSlot, SUBJECTS_PER_SLOT};
+pub use subject::{Kind, RateKey, SLOTS};

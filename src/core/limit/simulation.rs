@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{LEASE_MILLIS, Leases, Rate, Slot, Spending, Subject};
-use crate::core::time::{Millis, Mono};
+use super::{Decision, GcraSlot, LEASE_MILLIS, Leases, Rate, RateKey};
+use crate::core::time::{Instant, Timestamp};
 
 const BEGINNING: u64 = 1_800_000_000_000;
 
@@ -12,25 +12,25 @@ fn ask(
     leases: &mut Leases,
     slot: &mut Vec<u8>,
     swaps: &mut u64,
-    (subject, rate): (Subject, Rate),
+    (subject, rate): (RateKey, Rate),
     at: u64,
     random: u64,
 ) -> bool {
-    let mono = Mono(at);
-    match leases.spend(subject, rate, mono) {
-        Spending::Spent => true,
-        Spending::Refused(_) => false,
-        Spending::Take(wanted) => {
-            let mut stored = Slot::decode(slot);
-            match stored.take(subject, rate, wanted, Millis(BEGINNING + at)) {
+    let monotonic = Instant(at);
+    match leases.spend(subject, rate, monotonic) {
+        Decision::Spent => true,
+        Decision::Refused(_) => false,
+        Decision::Take(wanted) => {
+            let mut stored = GcraSlot::decode(slot);
+            match stored.take(subject, rate, wanted, Timestamp(BEGINNING + at)) {
                 Ok(taken) => {
                     *slot = stored.encode();
                     *swaps += 1;
-                    leases.leased(subject, rate, (wanted, taken), random, mono);
+                    leases.leased(subject, rate, (wanted, taken), random, monotonic);
                     true
                 }
                 Err(millis) => {
-                    leases.refused(subject, rate, millis, random, mono);
+                    leases.refused(subject, rate, millis, random, monotonic);
                     false
                 }
             }
@@ -58,7 +58,7 @@ proptest! {
         asks in prop::collection::vec((0_usize..40, 0_u64..20), 100..3_000),
     ) {
         let rate = Rate::new(permits, period).unwrap();
-        let subject = Subject::publisher("one");
+        let subject = RateKey::publisher("one");
         let mut instances: Vec<_> = (0..40).map(|_| Leases::default()).collect();
         let (mut slot, mut swaps, mut now, mut allowed) = (vec![], 0, 0, vec![]);
         for (instance, pause) in asks {
@@ -81,7 +81,7 @@ proptest! {
 
 #[test]
 fn a_steady_flood_gets_the_rate_at_a_small_cost() {
-    let (rate, subject) = (Rate::new(1_000, 1_000).unwrap(), Subject::publisher("one"));
+    let (rate, subject) = (Rate::new(1_000, 1_000).unwrap(), RateKey::publisher("one"));
     let mut instances: Vec<_> = (0..8).map(|_| Leases::default()).collect();
     let (mut slot, mut swaps, mut allowed) = (vec![], 0, 0_u64);
     for at in 0..10_000 {
@@ -98,7 +98,7 @@ fn a_steady_flood_gets_the_rate_at_a_small_cost() {
 /// What is allowed of a client's flood in a minute by so many instances, when slots are read and
 /// written `pause` milliseconds later, as they are for subscribers.
 fn allowed_unsafely(instances: usize, pause: u64, rate: Rate) -> u64 {
-    let subject = Subject::publisher("one");
+    let subject = RateKey::publisher("one");
     let mut instances: Vec<_> = (0..instances).map(|_| Leases::default()).collect();
     let (mut slot, mut writes, mut allowed) = (vec![], vec![], 0);
     let mut numbers = fastrand::Rng::with_seed(1);
@@ -139,7 +139,7 @@ fn without_a_swap_instances_that_decide_in_the_same_moment_count_as_one() {
 
 #[test]
 fn a_publisher_below_its_rate_is_never_refused() {
-    let (rate, subject) = (Rate::new(100, 1_000).unwrap(), Subject::publisher("one"));
+    let (rate, subject) = (Rate::new(100, 1_000).unwrap(), RateKey::publisher("one"));
     let mut instances: Vec<_> = (0..30).map(|_| Leases::default()).collect();
     let (mut slot, mut swaps) = (vec![], 0);
     // 50 a second, each by another instance.

@@ -1,7 +1,7 @@
 //! What the store keeps of those who are limited.
 
-use super::{Rate, Subject};
-use crate::core::time::Millis;
+use super::{Rate, RateKey};
+use crate::core::time::Timestamp;
 
 /// The most subjects in a slot. Its value has 1 byte, and 16 for each.
 pub const SUBJECTS_PER_SLOT: usize = 64;
@@ -13,7 +13,7 @@ const ENTRY_BYTES: usize = 16;
 
 /// Some subjects, and when each will have earned back all it took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Slot(Vec<Entry>);
+pub struct GcraSlot(Vec<Entry>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
@@ -22,7 +22,7 @@ struct Entry {
     earned: u64,
 }
 
-impl Slot {
+impl GcraSlot {
     /// Reads a value. One that cannot be read is as good as none: what it limits begins anew.
     #[must_use]
     pub fn decode(value: &[u8]) -> Self {
@@ -57,10 +57,10 @@ impl Slot {
     /// If there is none: in how many milliseconds there will be one.
     pub fn take(
         &mut self,
-        subject: Subject,
+        subject: RateKey,
         rate: Rate,
         wanted: u64,
-        now: Millis,
+        now: Timestamp,
     ) -> Result<u64, u64> {
         let now = now.0.saturating_mul(1_000);
         // Nobody owes more than everything; a clock that was ahead may have said so.
@@ -79,7 +79,7 @@ impl Slot {
         }
     }
 
-    fn earned(&self, subject: Subject, now: u64) -> u64 {
+    fn earned(&self, subject: RateKey, now: u64) -> u64 {
         match self.0.iter().find(|entry| entry.hash == subject.hash()) {
             Some(entry) => entry.earned,
             None if self.has_room(now) => now,
@@ -95,7 +95,7 @@ impl Slot {
         self.0.iter().min_by_key(|entry| entry.earned)
     }
 
-    fn put(&mut self, subject: Subject, earned: u64, now: u64) {
+    fn put(&mut self, subject: RateKey, earned: u64, now: u64) {
         let hash = subject.hash();
         self.0
             .retain(|entry| entry.hash != hash && entry.earned > now);
@@ -112,23 +112,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const NOW: Millis = Millis(1_800_000_000_000);
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-    fn subject(number: usize) -> Subject {
-        Subject::publisher(&number.to_string())
+    fn subject(number: usize) -> RateKey {
+        RateKey::publisher(&number.to_string())
     }
 
     fn rate(permits: u64, period_millis: u64) -> Rate {
         Rate::new(permits, period_millis).unwrap()
     }
 
-    fn later(millis: u64) -> Millis {
-        Millis(NOW.0 + millis)
+    fn later(millis: u64) -> Timestamp {
+        Timestamp(NOW.0 + millis)
     }
 
     #[test]
     fn a_burst_is_taken_at_once_and_then_what_is_earned() {
-        let (mut slot, rate, one) = (Slot::default(), rate(4, 1_000), subject(1));
+        let (mut slot, rate, one) = (GcraSlot::default(), rate(4, 1_000), subject(1));
         assert_eq!(slot.take(one, rate, 3, NOW), Ok(3));
         assert_eq!(slot.take(one, rate, 3, NOW), Ok(1));
         assert_eq!(slot.take(one, rate, 1, NOW), Err(250));
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_ahead_costs_one_period_at_most() {
-        let (mut slot, rate, one) = (Slot::default(), rate(2, 1_000), subject(1));
+        let (mut slot, rate, one) = (GcraSlot::default(), rate(2, 1_000), subject(1));
         assert_eq!(slot.take(one, rate, 2, later(3_600_000)), Ok(2));
         assert_eq!(slot.take(one, rate, 1, NOW), Err(500));
         assert_eq!(slot.0.len(), 1);
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_subjects_fits_and_nobody_gets_more_for_it() {
-        let (mut slot, rate) = (Slot::default(), rate(10, 10_000));
+        let (mut slot, rate) = (GcraSlot::default(), rate(10, 10_000));
         let victim = subject(0);
         assert_eq!(slot.take(victim, rate, 10, NOW), Ok(10));
         // All owe something; each newcomer takes over the least that is owed.
@@ -164,22 +164,23 @@ mod tests {
 
     #[test]
     fn the_value_is_small_and_of_a_known_format() {
-        let mut slot = Slot::default();
-        slot.take(subject(1), rate(1, 1_000), 1, Millis(1)).unwrap();
+        let mut slot = GcraSlot::default();
+        slot.take(subject(1), rate(1, 1_000), 1, Timestamp(1))
+            .unwrap();
         let mut expected = vec![1];
         expected.extend(subject(1).hash().to_le_bytes());
         expected.extend(1_001_000_u64.to_le_bytes());
         assert_eq!(slot.encode(), expected);
         expected[0] = 2;
-        assert_eq!(Slot::decode(&expected), Slot::default());
+        assert_eq!(GcraSlot::decode(&expected), GcraSlot::default());
     }
 
     proptest! {
         /// Law: any bytes are a slot, which is read back as it was written.
         #[test]
         fn any_value_is_read(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
-            let slot = Slot::decode(&bytes);
-            prop_assert_eq!(Slot::decode(&slot.encode()), slot);
+            let slot = GcraSlot::decode(&bytes);
+            prop_assert_eq!(GcraSlot::decode(&slot.encode()), slot);
         }
 
         /// Law: whatever others do in the slot, nobody takes more than the burst and what is earned.
@@ -189,9 +190,9 @@ mod tests {
             takes in prop::collection::vec((0_usize..200, 1_u64..20, 0_u64..300), 1..400),
         ) {
             let rate = rate(permits, 1_000);
-            let (mut slot, mut now, mut taken) = (Slot::default(), NOW, [0_u64; 200]);
+            let (mut slot, mut now, mut taken) = (GcraSlot::default(), NOW, [0_u64; 200]);
             for (who, wanted, pause) in takes {
-                now = Millis(now.0 + pause);
+                now = Timestamp(now.0 + pause);
                 taken[who] += slot.take(subject(who), rate, wanted, now).unwrap_or(0);
                 let earned = (now.0 - NOW.0) * permits / 1_000;
                 prop_assert!(taken[who] <= permits + earned, "{} of {}", taken[who], earned);

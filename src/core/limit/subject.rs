@@ -23,12 +23,12 @@ pub enum Kind {
 /// One whose permits are counted: 64 bits of the SHA-256 of its name, which nobody can make collide
 /// with another's at will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Subject {
+pub struct RateKey {
     kind: Kind,
     hash: u64,
 }
 
-impl Subject {
+impl RateKey {
     /// The bearer of a credential.
     #[must_use]
     pub fn publisher(identity: &str) -> Self {
@@ -91,7 +91,7 @@ mod tests {
     fn ten_thousand_channels_share_the_fixed_keys() {
         let channels = (0..10_000).map(|number| format!("flood/{number}").parse().unwrap());
         let subjects: Vec<_> = channels
-            .map(|channel: Channel| Subject::channel(&channel))
+            .map(|channel: Channel| RateKey::channel(&channel))
             .collect();
         let keys: BTreeSet<_> = subjects.iter().map(|subject| subject.slot_key()).collect();
         assert_eq!(keys.len() as u64, SLOTS);
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_client_is_its_address_without_the_port_and_in_ipv6_its_network() {
-        let client = |text: &str| Subject::client(text).unwrap();
+        let client = |text: &str| RateKey::client(text).unwrap();
         assert_eq!(client("10.0.0.1:80"), client("10.0.0.1:81"));
         assert_eq!(client("10.0.0.1:80"), client("10.0.0.1"));
         assert_eq!(client("10.0.0.1:80"), client("[::ffff:10.0.0.1]:80"));
@@ -117,7 +117,7 @@ mod tests {
             client("[2001:db8:0:2::1]:80")
         );
         for text in ["", "x", "10.0.0.1:x", "10.0.0.1:80, 10.0.0.2:80"] {
-            assert_eq!(Subject::client(text), None, "{text}");
+            assert_eq!(RateKey::client(text), None, "{text}");
         }
     }
 }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::retention::{Retention, retain};
 use super::{
-    Committed, Head, IDEMPOTENCY_KEYS, RECENT_COMMITS, Record, Remembered, Run, Sealed, SegmentRef,
-    TRACE, Trashed, segment,
+    CommitRecord, Head, IDEMPOTENCY_KEYS, IdempotencyEntry, PendingDelete, RECENT_COMMITS, Record,
+    RecordBatch, SegmentId, SegmentMeta, TRACE, segment,
 };
 use crate::core::sse::{Epoch, EventId, EventType, Seq};
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
 /// A commit takes at most this many bytes of events, so that a head stays below 100 KB: 64 KiB.
 /// One event, or one batch, may have more; then it is committed by itself.
@@ -53,7 +53,7 @@ pub struct Batch {
     /// Whether the channel is closed after them.
     pub close: bool,
     /// Set if the publisher gave an idempotency key.
-    pub repeat: Option<Repeat>,
+    pub repeat: Option<IdempotencyKey>,
 }
 
 impl Batch {
@@ -67,7 +67,7 @@ impl Batch {
 
 /// How a repeated publish is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Repeat {
+pub struct IdempotencyKey {
     /// A digest of the idempotency key.
     pub key: [u8; 16],
     /// A digest of the request.
@@ -109,14 +109,14 @@ impl Appended {
 
 /// Why a batch is not appended, whatever the store does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum AppendError {
     /// The channel is closed.
     Closed,
     /// The idempotency key was used for something else.
     KeyReused,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Closed => "the channel is closed; nothing can be published to it any more",
@@ -131,7 +131,7 @@ impl fmt::Display for Refused {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Append {
     /// What each batch is answered once the change is committed.
-    pub answers: Vec<Result<Appended, Refused>>,
+    pub answers: Vec<Result<Appended, AppendError>>,
     /// The change; `None` if every batch was refused or is a repeat.
     pub change: Option<Change>,
 }
@@ -142,10 +142,10 @@ pub struct Change {
     /// The head to swap in.
     pub head: Head,
     /// Segments to store before the swap.
-    pub seal: Vec<(SegmentRef, Bytes)>,
+    pub seal: Vec<(SegmentId, Bytes)>,
     /// Segments to delete before the swap: the head that is being replaced does not refer to them
     /// either.
-    pub discard: Vec<SegmentRef>,
+    pub discard: Vec<SegmentId>,
 }
 
 /// Plans to append `group` to the log, in order, as one commit under `nonce`. Pure.
@@ -156,7 +156,7 @@ pub fn append(
     head: &Head,
     group: &[Batch],
     nonce: u64,
-    now: Millis,
+    now: Timestamp,
     retention: &Retention,
 ) -> Result<Append, postcard::Error> {
     let mut next = head.clone();
@@ -177,7 +177,7 @@ pub fn append(
             answers.push(if closes {
                 Ok(closed_before(head))
             } else {
-                Err(Refused::Closed)
+                Err(AppendError::Closed)
             });
             continue;
         }
@@ -221,7 +221,7 @@ pub fn append(
     let discard = retain(&mut next, now, retention);
     record_commit(
         &mut next,
-        Committed {
+        CommitRecord {
             nonce,
             epoch: head.epoch,
             first: head.next(),
@@ -242,7 +242,12 @@ pub fn append(
 ///
 /// # Errors
 /// When a record in the head cannot be read.
-pub fn purge(head: &Head, epoch: Epoch, nonce: u64, now: Millis) -> Result<Head, postcard::Error> {
+pub fn purge(
+    head: &Head,
+    epoch: Epoch,
+    nonce: u64,
+    now: Timestamp,
+) -> Result<Head, postcard::Error> {
     let mut next = Head::new(epoch);
     next.trash.clone_from(&head.trash);
     let sealing = segment::cut(&head.inline)?.0;
@@ -251,7 +256,7 @@ pub fn purge(head: &Head, epoch: Epoch, nonce: u64, now: Millis) -> Result<Head,
         .iter()
         .map(|sealed| sealed.first)
         .chain(sealing.iter().map(|run| run.first));
-    next.trash.extend(firsts.map(|first| Trashed {
+    next.trash.extend(firsts.map(|first| PendingDelete {
         segment: head.segment(first),
         since: now,
     }));
@@ -259,7 +264,7 @@ pub fn purge(head: &Head, epoch: Epoch, nonce: u64, now: Millis) -> Result<Head,
     next.recent.clone_from(&head.recent);
     record_commit(
         &mut next,
-        Committed {
+        CommitRecord {
             nonce,
             epoch,
             first: Seq::FIRST,
@@ -278,14 +283,14 @@ fn closed_before(head: &Head) -> Appended {
     }
 }
 
-fn answered_before(head: &Head, batch: &Batch) -> Option<Result<Appended, Refused>> {
+fn answered_before(head: &Head, batch: &Batch) -> Option<Result<Appended, AppendError>> {
     let repeat = batch.repeat?;
     let before = head
         .remembered
         .iter()
         .find(|remembered| remembered.key == repeat.key)?;
     if before.content != repeat.content {
-        return Some(Err(Refused::KeyReused));
+        return Some(Err(AppendError::KeyReused));
     }
     Some(Ok(Appended {
         epoch: head.epoch,
@@ -295,14 +300,14 @@ fn answered_before(head: &Head, batch: &Batch) -> Option<Result<Appended, Refuse
     }))
 }
 
-fn remember(head: &mut Head, batch: &Batch, appended: &Appended, now: Millis) {
-    let Some(Repeat { key, content }) = batch.repeat else {
+fn remember(head: &mut Head, batch: &Batch, appended: &Appended, now: Timestamp) {
+    let Some(IdempotencyKey { key, content }) = batch.repeat else {
         return;
     };
     while head.remembered.len() >= IDEMPOTENCY_KEYS {
         head.remembered.pop_front();
     }
-    head.remembered.push_back(Remembered {
+    head.remembered.push_back(IdempotencyEntry {
         key,
         content,
         first: appended.first,
@@ -311,7 +316,7 @@ fn remember(head: &mut Head, batch: &Batch, appended: &Appended, now: Millis) {
     });
 }
 
-fn record_commit(head: &mut Head, commit: Committed) {
+fn record_commit(head: &mut Head, commit: CommitRecord) {
     while head.recent.len() as u64 >= RECENT_COMMITS {
         head.recent.pop_front();
     }
@@ -321,22 +326,22 @@ fn record_commit(head: &mut Head, commit: Committed) {
 
 /// Whether to seal what can be sealed before `records` are appended. Sealing costs a write of its
 /// own; large batches share one between them, as long as the head stays small enough.
-fn is_worth_sealing(inline: &Run, records: &[u8]) -> bool {
+fn is_worth_sealing(inline: &RecordBatch, records: &[u8]) -> bool {
     let large = records.len() >= segment::SEGMENT_BYTES / 2;
     !large || inline.records.len().saturating_add(records.len()) > MAX_GROUP_BYTES
 }
 
 /// Moves full segments out of the inline records, which are all committed (see [`segment`]).
-fn seal(head: &mut Head) -> Result<Vec<(SegmentRef, Bytes)>, postcard::Error> {
+fn seal(head: &mut Head) -> Result<Vec<(SegmentId, Bytes)>, postcard::Error> {
     let (segments, rest) = segment::cut(&head.inline)?;
     head.inline = rest;
     let mut sealed = Vec::with_capacity(segments.len());
     for run in segments {
-        let mut newest = Millis(0);
+        let mut newest = Timestamp(0);
         for record in run.records() {
             newest = newest.max(record?.1.time);
         }
-        head.segments.push(Sealed {
+        head.segments.push(SegmentMeta {
             first: run.first,
             count: run.count,
             bytes: run.records.len() as u64,
@@ -347,8 +352,8 @@ fn seal(head: &mut Head) -> Result<Vec<(SegmentRef, Bytes)>, postcard::Error> {
     Ok(sealed)
 }
 
-fn extended(inline: &Run, records: &[u8], count: u64) -> Run {
-    Run {
+fn extended(inline: &RecordBatch, records: &[u8], count: u64) -> RecordBatch {
+    RecordBatch {
         first: inline.first,
         count: inline.count.saturating_add(count),
         records: [&inline.records, records].concat().into(),

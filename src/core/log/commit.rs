@@ -9,22 +9,23 @@
 //! - A swap that ended in a store error may even commit later. It cannot any more once the head
 //!   has changed, for every head is different; until then the outcome is unknown.
 //! - A head that does not exist is created in turns, because some stores (Spin's SQLite) let every
-//!   swap on a missing key succeed: see [`Claim`](super::claim::Claim).
+//!   swap on a missing key succeed: see [`CreationLease`](super::creation::CreationLease).
 
 mod pace;
 
 use bytes::Bytes;
 
-use self::pace::Pace;
-use super::claim::{Claim, Turn, turn};
-use super::mistake::{Mistake, is_made};
+use self::pace::RetryBackoff;
+use super::creation::{CreationLease, LeaseAction, turn};
+use super::mutant::{Mutant, is_active};
 use super::{
-    Append, Appended, Change, Event, Failure, FormatError, Head, Now, RECENT_COMMITS, Refused,
-    Retention, SegmentRef, SwapError, Task, Trashed, Work, append, head_key, purge, segment_key,
+    Action, Append, AppendError, Appended, Change, ClockReading, CommitError, Completion,
+    FormatError, Head, PendingDelete, RECENT_COMMITS, Request, Retention, SegmentId, SwapError,
+    append, head_key, purge, segment_key,
 };
 use crate::core::channel::Channel;
 use crate::core::sse::Epoch;
-use crate::core::time::Mono;
+use crate::core::time::Instant;
 
 /// After this long a commit that cannot get through is given up: 5 s, more than a turn and its
 /// overtime.
@@ -49,17 +50,17 @@ pub struct Contention {
 #[derive(Debug)]
 pub struct Commit {
     channel: Channel,
-    work: Work,
+    work: Request,
     retention: Retention,
     nonce: u64,
     /// The epoch of the log that this commit may begin: always the same, for the head that is found
     /// in the end may be that of an earlier attempt.
     epoch: Epoch,
     random: fastrand::Rng,
-    started: Mono,
-    pace: Pace,
+    started: Instant,
+    pace: RetryBackoff,
     lost_swaps: u64,
-    claim: Option<Claim>,
+    claim: Option<CreationLease>,
     /// The plan that is being carried out.
     planned: Option<Plan>,
     /// The last plan whose swap was tried, as long as it may have taken place or may yet.
@@ -67,14 +68,14 @@ pub struct Commit {
     /// The head is being read only to learn what became of a swap, before a wait.
     settling: bool,
     /// Segments stored for a swap that was lost; a purge may have made orphans of them.
-    strays: Vec<SegmentRef>,
+    strays: Vec<SegmentId>,
     last_error: Option<String>,
 }
 
 /// A plan, and how far it was carried out. Plans based on the same head are the same.
 #[derive(Debug)]
 struct Plan {
-    answers: Vec<Result<Appended, Refused>>,
+    answers: Vec<Result<Appended, AppendError>>,
     change: Change,
     based_on: Base,
     step: Step,
@@ -88,7 +89,7 @@ enum Base {
     /// A head with so many commits.
     Head { commits: u64 },
     /// No head, as was seen at this time.
-    Nothing { seen: Mono },
+    Nothing { seen: Instant },
 }
 
 impl Base {
@@ -105,15 +106,21 @@ enum Step {
     Sealing,
     Discarding,
     Swapping,
-    /// Committed; a purge deletes what it left.
+    /// CommitRecord; a purge deletes what it left.
     Clearing,
 }
 
 impl Commit {
     /// A commit to `channel`. `random` must be drawn anew for each commit: it makes the nonce.
-    /// Begin with [`Task::Read`].
+    /// Begin with [`Action::Read`].
     #[must_use]
-    pub fn new(channel: Channel, work: Work, retention: Retention, random: u64, now: Mono) -> Self {
+    pub fn new(
+        channel: Channel,
+        work: Request,
+        retention: Retention,
+        random: u64,
+        now: Instant,
+    ) -> Self {
         let mut generator = fastrand::Rng::with_seed(random);
         Self {
             channel,
@@ -123,7 +130,7 @@ impl Commit {
             epoch: Epoch::from_random(generator.u64(..)),
             random: generator,
             started: now,
-            pace: Pace::new(now),
+            pace: RetryBackoff::new(now),
             lost_swaps: 0,
             claim: None,
             planned: None,
@@ -151,49 +158,49 @@ impl Commit {
     }
 
     /// The next thing to do, after `event`.
-    pub fn step(&mut self, event: Event, now: Now) -> Task {
+    pub fn step(&mut self, event: Completion, now: ClockReading) -> Action {
         let task = self.next(event, now);
-        if matches!(task, Task::Read) {
-            self.pace.asked(now.mono);
+        if matches!(task, Action::Read) {
+            self.pace.asked(now.monotonic);
         }
         task
     }
 
-    fn next(&mut self, event: Event, now: Now) -> Task {
+    fn next(&mut self, event: Completion, now: ClockReading) -> Action {
         let settling = std::mem::take(&mut self.settling);
         match event {
-            Event::Slept => Task::Read,
-            Event::Read(Ok(Some(bytes))) => self.head_read(&bytes, settling, now),
-            Event::Read(Ok(None)) if !settling => self.head_missing(now),
-            Event::Claimed(Ok(count)) => {
-                let claim = self.claim.get_or_insert(Claim::new(now.wall));
+            Completion::Slept => Action::Read,
+            Completion::Read(Ok(Some(bytes))) => self.head_read(&bytes, settling, now),
+            Completion::Read(Ok(None)) if !settling => self.head_missing(now),
+            Completion::Claimed(Ok(count)) => {
+                let claim = self.claim.get_or_insert(CreationLease::new(now.wall));
                 claim.counted(count);
                 match claim.next(now.wall) {
-                    Turn::Count(turn) => Task::Claim(turn),
-                    _ => Task::Read,
+                    LeaseAction::Count(turn) => Action::CreationLease(turn),
+                    _ => Action::Read,
                 }
             }
-            Event::Claimed(Err(error)) => {
+            Completion::Claimed(Err(error)) => {
                 self.claim = None;
                 self.retry_after(error, now)
             }
-            Event::Read(Err(error)) if !settling => self.retry_after(error, now),
-            Event::Read(_) => self.rest(),
-            Event::Stored(result) => self.go_on(result, now),
-            Event::Swapped(result) => {
-                self.pace.answered(now.mono);
+            Completion::Read(Err(error)) if !settling => self.retry_after(error, now),
+            Completion::Read(_) => self.rest(),
+            Completion::Stored(result) => self.go_on(result, now),
+            Completion::Swapped(result) => {
+                self.pace.answered(now.monotonic);
                 self.swapped(result, now)
             }
         }
     }
 
-    fn head_read(&mut self, bytes: &Bytes, settling: bool, now: Now) -> Task {
+    fn head_read(&mut self, bytes: &Bytes, settling: bool, now: ClockReading) -> Action {
         let head = match Head::decode(&head_key(&self.channel), bytes) {
             Ok(head) => head,
-            Err(error) => return Task::Failed(Failure::Format(error)),
+            Err(error) => return Action::Failed(CommitError::Format(error)),
         };
         if let Some(plan) = self.swapped.take() {
-            if head.committed(self.nonce).is_some() && !is_made(Mistake::ForgetsItsNonce) {
+            if head.committed(self.nonce).is_some() && !is_active(Mutant::ForgetsItsNonce) {
                 return self.committed(plan);
             }
             match head.commits.saturating_sub(plan.based_on.commits()) {
@@ -205,19 +212,19 @@ impl Commit {
                     self.stray(&plan);
                 }
                 _ => {
-                    return Task::Failed(Failure::Unknown(
+                    return Action::Failed(CommitError::Unknown(
                         "too many commits since to tell".to_owned(),
                     ));
                 }
             }
         }
         if let Some(orphans) = self.orphans(&head) {
-            return Task::Delete(orphans);
+            return Action::Delete(orphans);
         }
         if settling {
             return self.rest();
         }
-        if now.mono.since(self.started) > PATIENCE_MILLIS {
+        if now.monotonic.since(self.started) > PATIENCE_MILLIS {
             return self.give_up();
         }
         let based_on = Base::Head {
@@ -245,39 +252,41 @@ impl Commit {
         (!orphans.is_empty()).then_some(orphans)
     }
 
-    fn head_missing(&mut self, now: Now) -> Task {
-        if self.work == Work::Purge {
-            return Task::Done(vec![]);
+    fn head_missing(&mut self, now: ClockReading) -> Action {
+        if self.work == Request::Purge {
+            return Action::Done(vec![]);
         }
-        if now.mono.since(self.started) > PATIENCE_MILLIS {
+        if now.monotonic.since(self.started) > PATIENCE_MILLIS {
             return self.give_up();
         }
-        let claim = self.claim.get_or_insert(Claim::new(now.wall));
+        let claim = self.claim.get_or_insert(CreationLease::new(now.wall));
         match claim.next(now.wall) {
-            _ if is_made(Mistake::CreatesUnasked) => {}
-            Turn::Create => {}
-            Turn::Count(turn) => return Task::Claim(turn),
-            Turn::Wait => return Task::Sleep(AWAIT_CREATOR_MILLIS),
+            _ if is_active(Mutant::CreatesUnasked) => {}
+            LeaseAction::Create => {}
+            LeaseAction::Count(turn) => return Action::CreationLease(turn),
+            LeaseAction::Wait => return Action::Sleep(AWAIT_CREATOR_MILLIS),
         }
-        let based_on = Base::Nothing { seen: now.mono };
+        let based_on = Base::Nothing {
+            seen: now.monotonic,
+        };
         self.plan(&Head::new(self.epoch), based_on, now)
     }
 
-    fn plan(&mut self, head: &Head, based_on: Base, now: Now) -> Task {
+    fn plan(&mut self, head: &Head, based_on: Base, now: ClockReading) -> Action {
         let planned = match &self.work {
-            Work::Append(group) => append(head, group, self.nonce, now.wall, &self.retention),
-            Work::Purge => self.purge(head, now),
+            Request::Append(group) => append(head, group, self.nonce, now.wall, &self.retention),
+            Request::Purge => self.purge(head, now),
         };
         let Append { answers, change } = match planned {
             Ok(plan) => plan,
             Err(error) => {
                 let detail = format!("a record cannot be read: {error}");
                 let key = head_key(&self.channel);
-                return Task::Failed(Failure::Format(FormatError::Corrupt { key, detail }));
+                return Action::Failed(CommitError::Format(FormatError::Corrupt { key, detail }));
             }
         };
         let Some(change) = change else {
-            return Task::Done(answers);
+            return Action::Done(answers);
         };
         self.planned = Some(Plan {
             answers,
@@ -289,7 +298,7 @@ impl Commit {
         self.go_on(Ok(()), now)
     }
 
-    fn purge(&mut self, head: &Head, now: Now) -> Result<Append, postcard::Error> {
+    fn purge(&mut self, head: &Head, now: ClockReading) -> Result<Append, postcard::Error> {
         while self.epoch == head.epoch {
             self.epoch = Epoch::from_random(self.random.u64(..));
         }
@@ -305,21 +314,21 @@ impl Commit {
     }
 
     /// Takes the next step of the plan, the last having ended so.
-    fn go_on(&mut self, last: Result<(), String>, now: Now) -> Task {
+    fn go_on(&mut self, last: Result<(), String>, now: ClockReading) -> Action {
         let Some(mut planned) = self.planned.take() else {
             // Strays that could not be deleted are only that: the commit goes on.
-            return Task::Read;
+            return Action::Read;
         };
         if planned.step == Step::Clearing {
             // What could not be deleted is still listed as trash; the next commit sees to it.
-            return Task::Done(planned.answers);
+            return Action::Done(planned.answers);
         }
         match last {
             Ok(()) => {}
             // Nothing depends on the deletion: what is not deleted stays listed as trash.
             Err(_) if planned.step == Step::Swapping => {
                 let kept = planned.change.discard.drain(..);
-                let kept = kept.map(|segment| Trashed {
+                let kept = kept.map(|segment| PendingDelete {
                     segment,
                     since: now.wall,
                 });
@@ -335,7 +344,7 @@ impl Commit {
             Step::Sealing if !planned.change.seal.is_empty() => {
                 planned.step = Step::Discarding;
                 let sealed = planned.change.seal.iter();
-                Task::Write(
+                Action::Write(
                     sealed
                         .map(|(name, value)| (segment_key(channel, *name), value.clone()))
                         .collect(),
@@ -344,7 +353,7 @@ impl Commit {
             Step::Sealing | Step::Discarding if !planned.change.discard.is_empty() => {
                 planned.step = Step::Swapping;
                 let discarded = planned.change.discard.iter();
-                Task::Delete(discarded.map(|name| segment_key(channel, *name)).collect())
+                Action::Delete(discarded.map(|name| segment_key(channel, *name)).collect())
             }
             _ => return self.swap(planned, now),
         };
@@ -352,24 +361,24 @@ impl Commit {
         task
     }
 
-    fn swap(&mut self, plan: Plan, now: Now) -> Task {
+    fn swap(&mut self, plan: Plan, now: ClockReading) -> Action {
         if let Base::Nothing { seen } = plan.based_on {
             let in_turn = self.claim.is_some_and(|claim| claim.turn == turn(now.wall));
-            let in_turn = in_turn || is_made(Mistake::CreatesUnasked);
-            if now.mono.since(seen) > CREATE_WITHIN_MILLIS || !in_turn {
-                return Task::Read;
+            let in_turn = in_turn || is_active(Mutant::CreatesUnasked);
+            if now.monotonic.since(seen) > CREATE_WITHIN_MILLIS || !in_turn {
+                return Action::Read;
             }
         }
         match plan.change.head.encode() {
             Ok(bytes) => {
                 self.swapped = Some(plan);
-                Task::Swap(bytes)
+                Action::Swap(bytes)
             }
-            Err(error) => Task::Failed(Failure::Store(error.to_string())),
+            Err(error) => Action::Failed(CommitError::Store(error.to_string())),
         }
     }
 
-    fn swapped(&mut self, result: Result<(), SwapError>, now: Now) -> Task {
+    fn swapped(&mut self, result: Result<(), SwapError>, now: ClockReading) -> Action {
         match (result, self.swapped.take()) {
             (Ok(()), Some(plan)) if matches!(plan.based_on, Base::Head { .. }) => {
                 self.committed(plan)
@@ -377,7 +386,7 @@ impl Commit {
             // Two creators may both be told that they succeeded; only one of them did.
             (Ok(()), plan) => {
                 self.swapped = plan;
-                Task::Read
+                Action::Read
             }
             (Err(SwapError::Lost), plan) => {
                 self.swapped = plan;
@@ -387,18 +396,18 @@ impl Commit {
                 self.swapped = plan;
                 self.retry_after(error, now)
             }
-            (Err(SwapError::Spent), plan) => Task::Failed(match plan {
+            (Err(SwapError::Spent), plan) => Action::Failed(match plan {
                 Some(plan) if plan.tried => {
-                    Failure::Unknown("there was no swap left to try it again".to_owned())
+                    CommitError::Unknown("there was no swap left to try it again".to_owned())
                 }
-                _ => Failure::Contended,
+                _ => CommitError::Contended,
             }),
         }
     }
 
-    fn committed(&mut self, mut planned: Plan) -> Task {
-        if self.work != Work::Purge || planned.change.head.trash.is_empty() {
-            return Task::Done(planned.answers);
+    fn committed(&mut self, mut planned: Plan) -> Action {
+        if self.work != Request::Purge || planned.change.head.trash.is_empty() {
+            return Action::Done(planned.answers);
         }
         let trash = planned.change.head.trash.iter();
         let keys = trash
@@ -406,47 +415,47 @@ impl Commit {
             .collect();
         planned.step = Step::Clearing;
         self.planned = Some(planned);
-        Task::Delete(keys)
+        Action::Delete(keys)
     }
 
-    fn retry_after(&mut self, error: String, now: Now) -> Task {
+    fn retry_after(&mut self, error: String, now: ClockReading) -> Action {
         self.last_error = Some(error);
         self.back_off(now)
     }
 
-    fn back_off(&mut self, now: Now) -> Task {
+    fn back_off(&mut self, now: ClockReading) -> Action {
         // A swap whose outcome is open deserves a last look at the head, however late it is.
         let patience = if self.swapped.is_some() {
             PATIENCE_MILLIS * 2
         } else {
             PATIENCE_MILLIS
         };
-        if now.mono.since(self.started) > patience {
+        if now.monotonic.since(self.started) > patience {
             return self.give_up();
         }
         self.pace
             .slow_down(self.last_error.is_some(), &mut self.random);
         self.settling = self.swapped.is_some() && self.pace.outlasts_a_head();
         match self.settling {
-            true => Task::Read,
+            true => Action::Read,
             false => self.rest(),
         }
     }
 
-    const fn rest(&self) -> Task {
-        Task::Sleep(self.pace.rest_millis)
+    const fn rest(&self) -> Action {
+        Action::Sleep(self.pace.rest_millis)
     }
 
-    fn give_up(&mut self) -> Task {
+    fn give_up(&mut self) -> Action {
         let error = self.last_error.take();
-        Task::Failed(match self.swapped {
-            Some(_) => Failure::Unknown(
+        Action::Failed(match self.swapped {
+            Some(_) => CommitError::Unknown(
                 error.unwrap_or_else(|| "the head could not be read again".to_owned()),
             ),
             None => match error {
-                Some(error) => Failure::Store(error),
-                None if self.lost_swaps > 0 => Failure::Contended,
-                None => Failure::Store("it took too long".to_owned()),
+                Some(error) => CommitError::Store(error),
+                None if self.lost_swaps > 0 => CommitError::Contended,
+                None => CommitError::Store("it took too long".to_owned()),
             },
         })
     }

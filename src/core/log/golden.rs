@@ -5,32 +5,35 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{Committed, Head, Record, Remembered, Run, Sealed, SegmentRef, Trashed, segment};
+use super::{
+    CommitRecord, Head, IdempotencyEntry, PendingDelete, Record, RecordBatch, SegmentId,
+    SegmentMeta, segment,
+};
 use crate::core::sse::{Epoch, EventType, Seq};
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
 fn epoch() -> Epoch {
     "3k9x2a".parse().unwrap()
 }
 
-fn run(first: u64) -> Run {
+fn run(first: u64) -> RecordBatch {
     let mut records = vec![];
     let price = EventType::parse("price").ok();
     let all = [
         Record {
-            time: Millis(1_767_225_600_000),
+            time: Timestamp(1_767_225_600_000),
             event_type: price,
             data: "{\"eur\":7}",
             attributes: vec![],
         },
         Record {
-            time: Millis(1_767_225_600_001),
+            time: Timestamp(1_767_225_600_001),
             event_type: None,
             data: "",
             attributes: vec![("trace", "4bf9")],
         },
         Record {
-            time: Millis(1_767_225_600_001),
+            time: Timestamp(1_767_225_600_001),
             event_type: None,
             data: "zwei\nZeilen, größer\0",
             attributes: vec![],
@@ -39,7 +42,7 @@ fn run(first: u64) -> Run {
     for record in &all {
         record.encode(&mut records).unwrap();
     }
-    Run {
+    RecordBatch {
         first: Seq(first),
         count: all.len() as u64,
         records: records.into(),
@@ -47,14 +50,14 @@ fn run(first: u64) -> Run {
 }
 
 fn head() -> Head {
-    let time = |step: u64| Millis(1_767_225_600_000 + step);
-    let sealed = |first, count, bytes, step| Sealed {
+    let time = |step: u64| Timestamp(1_767_225_600_000 + step);
+    let sealed = |first, count, bytes, step| SegmentMeta {
         first: Seq(first),
         count,
         bytes,
         newest: time(step),
     };
-    let segment = |first| SegmentRef {
+    let segment = |first| SegmentId {
         epoch: epoch(),
         first: Seq(first),
     };
@@ -68,24 +71,24 @@ fn head() -> Head {
         ],
         inline: run(1_381),
         newest: time(9),
-        trash: vec![Trashed {
+        trash: vec![PendingDelete {
             segment: segment(900),
             since: time(7),
         }],
         commits: 77,
         recent: VecDeque::from([
-            Committed {
+            CommitRecord {
                 nonce: u64::MAX,
                 epoch: epoch(),
                 first: Seq(1_380),
             },
-            Committed {
+            CommitRecord {
                 nonce: 1,
                 epoch: epoch(),
                 first: Seq(1_381),
             },
         ]),
-        remembered: VecDeque::from([Remembered {
+        remembered: VecDeque::from([IdempotencyEntry {
             key: *b"sixteen bytes ok",
             content: [7; 16],
             first: Seq(1_381),
@@ -109,7 +112,7 @@ fn a_head_of_version_1_is_read_and_written_as_ever() {
 
 #[test]
 fn a_segment_of_version_1_is_read_and_written_as_ever() {
-    let name = SegmentRef {
+    let name = SegmentId {
         epoch: epoch(),
         first: Seq(1_081),
     };

@@ -1,6 +1,6 @@
 //! Group commit: publishes to one channel that meet in an instance share one swap.
 //!
-//! A publisher joins a [`Lane`] and looks in again until it has its answer. Whoever looks first
+//! A publisher joins a [`CommitQueue`] and looks in again until it has its answer. Whoever looks first
 //! once the group has gathered, and nothing is being committed, commits for all that have joined;
 //! nobody wakes anybody. A lone publisher commits at once. A group is given a moment to gather
 //! when publishes have met lately, or now and then to find out whether they would; and the more
@@ -8,8 +8,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Appended, Batch, Contention, Failure, MAX_GROUP_BYTES, Refused};
-use crate::core::time::Mono;
+use super::{AppendError, Appended, Batch, CommitError, Contention, MAX_GROUP_BYTES};
+use crate::core::time::Instant;
 
 /// A group takes at most this many batches.
 const MAX_GROUP_BATCHES: usize = 256;
@@ -18,7 +18,7 @@ const MAX_GROUP_BATCHES: usize = 256;
 /// once in so many while none do.
 const CROWDED_GROUPS: u32 = 16;
 
-/// How often the members of a group that is being committed look in: 1 ms.
+/// How often the waiting of a group that is being committed look in: 1 ms.
 const MOMENT_MILLIS: u64 = 1;
 
 /// A group gathers no longer than so many attempts to commit take, and no longer than 128 ms.
@@ -26,14 +26,14 @@ const MAX_GATHER_ATTEMPTS: u64 = 16;
 const MAX_GATHER_MILLIS: u64 = 128;
 
 /// What a group is answered, each batch for itself.
-pub type Outcome = Result<Vec<Result<Appended, Refused>>, Failure>;
+pub type Outcome = Result<Vec<Result<Appended, AppendError>>, CommitError>;
 
 /// What a publish is answered.
-pub type Answer = Result<Result<Appended, Refused>, Failure>;
+pub type Answer = Result<Result<Appended, AppendError>, CommitError>;
 
 /// The publishes to one channel that are under way in an instance.
 #[derive(Debug, Default)]
-pub struct Lane {
+pub struct CommitQueue {
     /// Oldest first; only the last can still be joined.
     groups: VecDeque<Group>,
     next_group: u64,
@@ -50,12 +50,12 @@ pub struct Lane {
 #[derive(Debug)]
 struct Group {
     number: u64,
-    gathered: Mono,
+    gathered: Instant,
     batches: Vec<Batch>,
     bytes: usize,
     /// How many have joined, and how many of them are still there.
-    places: usize,
-    members: usize,
+    joined: usize,
+    waiting: usize,
     state: State,
 }
 
@@ -68,22 +68,22 @@ enum State {
 
 /// A publisher's place in a group.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Ticket {
     group: u64,
     number: usize,
 }
 
 /// A group that its finder commits.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Lead {
+pub struct GroupLeader {
     group: u64,
     /// What to commit, in order.
     pub batches: Vec<Batch>,
 }
 
-impl Lane {
+impl CommitQueue {
     /// Joins the group that is gathering, or begins one.
-    pub fn join(&mut self, batch: Batch, now: Mono) -> Place {
+    pub fn join(&mut self, batch: Batch, now: Instant) -> Ticket {
         let bytes = batch.bytes();
         if let Some(group) = self.groups.back_mut().filter(|group| group.has_room(bytes)) {
             return group.add(batch, bytes);
@@ -101,7 +101,7 @@ impl Lane {
     }
 
     /// Takes the lead of the place's group, if it has gathered and nothing is being committed.
-    pub fn lead(&mut self, place: &Place, now: Mono) -> Option<Lead> {
+    pub fn lead(&mut self, place: &Ticket, now: Instant) -> Option<GroupLeader> {
         if self.committing {
             return None;
         }
@@ -114,12 +114,12 @@ impl Lane {
         }
         group.state = State::Committing;
         self.committing = true;
-        if group.members > 1 {
+        if group.waiting > 1 {
             (self.crowded, self.lone) = (CROWDED_GROUPS, 0);
         } else {
             (self.crowded, self.lone) = (self.crowded.saturating_sub(1), self.lone.wrapping_add(1));
         }
-        Some(Lead {
+        Some(GroupLeader {
             group: group.number,
             batches: std::mem::take(&mut group.batches),
         })
@@ -140,7 +140,7 @@ impl Lane {
         if let Some(group) = self.groups.iter_mut().find(|known| known.number == group) {
             group.state = State::Committed(match outcome {
                 Ok(answers) => answers.into_iter().map(|answer| Some(Ok(answer))).collect(),
-                Err(failure) => vec![Some(Err(failure)); group.places],
+                Err(failure) => vec![Some(Err(failure)); group.joined],
             });
         }
         self.forget_the_done();
@@ -148,14 +148,14 @@ impl Lane {
 
     /// When it is worth looking in again, not having found anything now.
     #[must_use]
-    pub fn look_again(&self, place: &Place, now: Mono) -> Mono {
+    pub fn look_again(&self, place: &Ticket, now: Instant) -> Instant {
         let group = self.groups.iter().find(|group| group.number == place.group);
         let gathered = group.map_or(now, |group| group.gathered);
         gathered.max(now.after(MOMENT_MILLIS))
     }
 
     /// The answer for the place, once its group is committed.
-    pub fn answer(&mut self, place: &Place) -> Option<Answer> {
+    pub fn answer(&mut self, place: &Ticket) -> Option<Answer> {
         let group = self
             .groups
             .iter_mut()
@@ -167,25 +167,25 @@ impl Lane {
     }
 
     /// The publisher is gone, answered or not. Its batch stays in the group, if others are in it.
-    pub fn leave(&mut self, place: &Place) {
+    pub fn leave(&mut self, place: &Ticket) {
         if let Some(group) = self
             .groups
             .iter_mut()
             .find(|group| group.number == place.group)
         {
-            group.members = group.members.saturating_sub(1);
+            group.waiting = group.waiting.saturating_sub(1);
         }
         self.forget_the_done();
     }
 
     fn forget_the_done(&mut self) {
         self.groups
-            .retain(|group| group.members > 0 || matches!(group.state, State::Committing));
+            .retain(|group| group.waiting > 0 || matches!(group.state, State::Committing));
     }
 }
 
-impl Lead {
-    /// Which group it is, for [`Lane::finish`].
+impl GroupLeader {
+    /// Which group it is, for [`CommitQueue::finish`].
     #[must_use]
     pub const fn group(&self) -> u64 {
         self.group
@@ -193,33 +193,33 @@ impl Lead {
 }
 
 impl Group {
-    const fn new(number: u64, gathered: Mono) -> Self {
+    const fn new(number: u64, gathered: Instant) -> Self {
         Self {
             number,
             gathered,
             batches: vec![],
             bytes: 0,
-            places: 0,
-            members: 0,
+            joined: 0,
+            waiting: 0,
             state: State::Gathering,
         }
     }
 
     fn has_room(&self, bytes: usize) -> bool {
         matches!(self.state, State::Gathering)
-            && self.places < MAX_GROUP_BATCHES
+            && self.joined < MAX_GROUP_BATCHES
             && self.bytes.saturating_add(bytes) <= MAX_GROUP_BYTES
     }
 
-    fn add(&mut self, batch: Batch, bytes: usize) -> Place {
-        let place = Place {
+    fn add(&mut self, batch: Batch, bytes: usize) -> Ticket {
+        let place = Ticket {
             group: self.number,
-            number: self.places,
+            number: self.joined,
         };
         self.batches.push(batch);
         self.bytes = self.bytes.saturating_add(bytes);
-        self.members = self.members.saturating_add(1);
-        self.places = self.places.saturating_add(1);
+        self.waiting = self.waiting.saturating_add(1);
+        self.joined = self.joined.saturating_add(1);
         place
     }
 }
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    fn appended(seq: u64) -> Result<Appended, Refused> {
+    fn appended(seq: u64) -> Result<Appended, AppendError> {
         Ok(Appended {
             epoch: Epoch::from_random(1),
             first: Seq(seq),
@@ -251,11 +251,11 @@ mod tests {
         })
     }
 
-    /// A lane in which nobody has met anybody for long enough to know that they do not.
-    fn quiet() -> Lane {
-        Lane {
+    /// A queue in which nobody has met anybody for long enough to know that they do not.
+    fn quiet() -> CommitQueue {
+        CommitQueue {
             lone: 1,
-            ..Lane::default()
+            ..CommitQueue::default()
         }
     }
 
@@ -268,137 +268,137 @@ mod tests {
         }
     }
 
-    const NOW: Mono = Mono(1_000);
+    const NOW: Instant = Instant(1_000);
 
-    /// Everybody's look at the lane at a time when every group has gathered.
-    const LATER: Mono = Mono(2_000);
+    /// Everybody's look at the queue at a time when every group has gathered.
+    const LATER: Instant = Instant(2_000);
 
     #[test]
     fn a_lone_publisher_commits_at_once() {
-        let mut lane = quiet();
-        let place = lane.join(batch(1), NOW);
-        let lead = lane.lead(&place, NOW).unwrap();
+        let mut queue = quiet();
+        let place = queue.join(batch(1), NOW);
+        let lead = queue.lead(&place, NOW).unwrap();
         assert_eq!(lead.batches, [batch(1)]);
-        assert_eq!(lane.answer(&place), None);
-        lane.finish(lead.group(), Ok(vec![appended(1)]), UNDISPUTED);
-        assert_eq!(lane.answer(&place), Some(Ok(appended(1))));
-        lane.leave(&place);
-        assert!(lane.groups.is_empty());
+        assert_eq!(queue.answer(&place), None);
+        queue.finish(lead.group(), Ok(vec![appended(1)]), UNDISPUTED);
+        assert_eq!(queue.answer(&place), Some(Ok(appended(1))));
+        queue.leave(&place);
+        assert!(queue.groups.is_empty());
     }
 
     #[test]
     fn those_who_meet_share_a_commit_and_each_gets_its_own_answer() {
-        let mut lane = Lane::default();
-        let first = lane.join(batch(1), NOW);
-        assert_eq!(lane.lead(&first, NOW), None, "others may come");
-        let second = lane.join(batch(2), NOW);
-        let lead = lane.lead(&second, NOW.after(1)).unwrap();
+        let mut queue = CommitQueue::default();
+        let first = queue.join(batch(1), NOW);
+        assert_eq!(queue.lead(&first, NOW), None, "others may come");
+        let second = queue.join(batch(2), NOW);
+        let lead = queue.lead(&second, NOW.after(1)).unwrap();
         assert_eq!(lead.batches, [batch(1), batch(2)]);
-        assert_eq!(lane.lead(&first, LATER), None);
-        lane.finish(
+        assert_eq!(queue.lead(&first, LATER), None);
+        queue.finish(
             lead.group(),
-            Ok(vec![appended(1), Err(Refused::KeyReused)]),
+            Ok(vec![appended(1), Err(AppendError::KeyReused)]),
             UNDISPUTED,
         );
-        assert_eq!(lane.answer(&second), Some(Ok(Err(Refused::KeyReused))));
-        assert_eq!(lane.answer(&first), Some(Ok(appended(1))));
-        let third = lane.join(batch(3), NOW);
-        assert_eq!(lane.lead(&third, NOW), None, "others may come again");
+        assert_eq!(queue.answer(&second), Some(Ok(Err(AppendError::KeyReused))));
+        assert_eq!(queue.answer(&first), Some(Ok(appended(1))));
+        let third = queue.join(batch(3), NOW);
+        assert_eq!(queue.lead(&third, NOW), None, "others may come again");
     }
 
     #[test]
     fn who_comes_during_a_commit_is_in_the_next_one() {
-        let mut lane = quiet();
-        let first = lane.join(batch(1), NOW);
-        let lead = lane.lead(&first, NOW).unwrap();
-        let second = lane.join(batch(2), NOW);
-        assert_eq!(lane.lead(&second, LATER), None, "one commit at a time");
-        lane.finish(lead.group(), Ok(vec![appended(1)]), UNDISPUTED);
-        assert_eq!(lane.lead(&second, LATER).unwrap().batches, [batch(2)]);
+        let mut queue = quiet();
+        let first = queue.join(batch(1), NOW);
+        let lead = queue.lead(&first, NOW).unwrap();
+        let second = queue.join(batch(2), NOW);
+        assert_eq!(queue.lead(&second, LATER), None, "one commit at a time");
+        queue.finish(lead.group(), Ok(vec![appended(1)]), UNDISPUTED);
+        assert_eq!(queue.lead(&second, LATER).unwrap().batches, [batch(2)]);
     }
 
     /// How long a group gathers whose commit then loses so many swaps, at so many milliseconds each.
-    fn gathers(lane: &mut Lane, lost_swaps: u64, attempt_millis: u64) -> u64 {
-        let place = lane.join(batch(1), NOW);
-        let millis = (0..).find(|&millis| lane.lead(&place, NOW.after(millis)).is_some());
+    fn gathers(queue: &mut CommitQueue, lost_swaps: u64, attempt_millis: u64) -> u64 {
+        let place = queue.join(batch(1), NOW);
+        let millis = (0..).find(|&millis| queue.lead(&place, NOW.after(millis)).is_some());
         let contention = Contention {
             lost_swaps,
             attempt_millis,
         };
-        lane.finish(place.group, Ok(vec![appended(1)]), contention);
-        lane.leave(&place);
+        queue.finish(place.group, Ok(vec![appended(1)]), contention);
+        queue.leave(&place);
         millis.unwrap()
     }
 
     #[test]
     fn groups_gather_for_longer_while_swaps_are_lost_and_shorter_again() {
-        let mut lane = quiet();
-        let longer = [1, 3, 20, 0].map(|lost| gathers(&mut lane, lost, 1));
+        let mut queue = quiet();
+        let longer = [1, 3, 20, 0].map(|lost| gathers(&mut queue, lost, 1));
         assert_eq!(longer, [0, 2, 8, 16]);
-        let settled: Vec<_> = (0..15).map(|_| gathers(&mut lane, 0, 1)).collect();
+        let settled: Vec<_> = (0..15).map(|_| gathers(&mut queue, 0, 1)).collect();
         assert_eq!(settled, (1..=15).rev().collect::<Vec<_>>());
     }
 
     #[test]
     fn groups_gather_for_as_many_attempts_on_a_slow_store() {
-        let mut lane = quiet();
+        let mut queue = quiet();
         let met = [(1, 5), (0, 5), (100, 5), (100, 50), (0, 50), (0, 0)];
-        let millis = met.map(|(lost, took)| gathers(&mut lane, lost, took));
+        let millis = met.map(|(lost, took)| gathers(&mut queue, lost, took));
         assert_eq!(millis, [0, 10, 5, 80, 128, 78]);
     }
 
     #[test]
     fn a_group_is_bounded_in_bytes_and_in_number() {
-        let mut lane = quiet();
-        let first = lane.join(batch(MAX_GROUP_BYTES), NOW);
-        let second = lane.join(batch(1), NOW);
+        let mut queue = quiet();
+        let first = queue.join(batch(MAX_GROUP_BYTES), NOW);
+        let second = queue.join(batch(1), NOW);
         assert_ne!(first.group, second.group);
-        let groups = (0..MAX_GROUP_BATCHES).map(|_| lane.join(batch(1), NOW).group);
+        let groups = (0..MAX_GROUP_BATCHES).map(|_| queue.join(batch(1), NOW).group);
         let with_second = groups.filter(|&group| group == second.group).count();
         assert_eq!(with_second, MAX_GROUP_BATCHES - 1);
     }
 
     #[test]
     fn a_failure_is_everybodys() {
-        let mut lane = quiet();
-        let places = [lane.join(batch(1), NOW), lane.join(batch(1), NOW)];
-        let lead = lane.lead(&places[0], NOW).unwrap();
-        lane.finish(lead.group(), Err(Failure::Contended), lost(9));
+        let mut queue = quiet();
+        let joined = [queue.join(batch(1), NOW), queue.join(batch(1), NOW)];
+        let lead = queue.lead(&joined[0], NOW).unwrap();
+        queue.finish(lead.group(), Err(CommitError::Contended), lost(9));
         assert!(
-            places
+            joined
                 .iter()
-                .all(|place| lane.answer(place) == Some(Err(Failure::Contended)))
+                .all(|place| queue.answer(place) == Some(Err(CommitError::Contended)))
         );
     }
 
     #[test]
     fn who_leaves_holds_nobody_up_and_leaves_nothing_behind() {
-        let mut lane = quiet();
-        let first = lane.join(batch(1), NOW);
-        let second = lane.join(batch(2), NOW);
-        lane.leave(&first);
-        let lead = lane.lead(&second, LATER).unwrap();
+        let mut queue = quiet();
+        let first = queue.join(batch(1), NOW);
+        let second = queue.join(batch(2), NOW);
+        queue.leave(&first);
+        let lead = queue.lead(&second, LATER).unwrap();
         assert_eq!(lead.batches.len(), 2);
-        lane.leave(&second);
-        lane.finish(lead.group(), Ok(vec![appended(1), appended(2)]), UNDISPUTED);
-        assert!(lane.groups.is_empty());
-        let third = lane.join(batch(3), NOW);
-        lane.leave(&third);
-        assert!(lane.groups.is_empty());
+        queue.leave(&second);
+        queue.finish(lead.group(), Ok(vec![appended(1), appended(2)]), UNDISPUTED);
+        assert!(queue.groups.is_empty());
+        let third = queue.join(batch(3), NOW);
+        queue.leave(&third);
+        assert!(queue.groups.is_empty());
     }
 
     #[test]
     fn a_lone_publisher_waits_for_others_only_now_and_then() {
-        let mut lane = Lane::default();
+        let mut queue = CommitQueue::default();
         let mut waits = 0;
         for _ in 0..10 * CROWDED_GROUPS {
-            let place = lane.join(batch(1), NOW);
-            let lead = lane.lead(&place, NOW).or_else(|| {
+            let place = queue.join(batch(1), NOW);
+            let lead = queue.lead(&place, NOW).or_else(|| {
                 waits += 1;
-                lane.lead(&place, NOW.after(1))
+                queue.lead(&place, NOW.after(1))
             });
-            lane.finish(lead.unwrap().group(), Ok(vec![appended(1)]), UNDISPUTED);
-            lane.leave(&place);
+            queue.finish(lead.unwrap().group(), Ok(vec![appended(1)]), UNDISPUTED);
+            queue.leave(&place);
         }
         assert_eq!(waits, 10);
     }

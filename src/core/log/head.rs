@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::Run;
+use super::RecordBatch;
 use super::format::{self, FormatError, Kind};
 use crate::core::sse::{Epoch, EventId, Seq};
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
 /// How many commits a head remembers, to settle a swap whose outcome was lost.
 pub const RECENT_COMMITS: u64 = 64;
@@ -24,24 +24,24 @@ pub struct Head {
     /// Whether nothing may be appended any more.
     pub closed: bool,
     /// The directory: sealed segments, oldest first, without holes up to `inline`.
-    pub segments: Vec<Sealed>,
+    pub segments: Vec<SegmentMeta>,
     /// The newest records.
-    pub inline: Run,
+    pub inline: RecordBatch,
     /// When the newest record was appended; 0 if there was none.
-    pub newest: Millis,
+    pub newest: Timestamp,
     /// Segments that nothing refers to any more and that may still be stored.
-    pub trash: Vec<Trashed>,
+    pub trash: Vec<PendingDelete>,
     /// How many commits there have been, over all epochs.
     pub commits: u64,
     /// The last of them, oldest first; at most [`RECENT_COMMITS`].
-    pub recent: VecDeque<Committed>,
+    pub recent: VecDeque<CommitRecord>,
     /// Answers to repeat, oldest first; at most [`IDEMPOTENCY_KEYS`].
-    pub remembered: VecDeque<Remembered>,
+    pub remembered: VecDeque<IdempotencyEntry>,
 }
 
 /// A sealed segment in the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sealed {
+pub struct SegmentMeta {
     /// The seq of its first record.
     pub first: Seq,
     /// How many records it has, at least 1.
@@ -49,10 +49,10 @@ pub struct Sealed {
     /// How many bytes of records it has.
     pub bytes: u64,
     /// When its newest record was appended.
-    pub newest: Millis,
+    pub newest: Timestamp,
 }
 
-impl Sealed {
+impl SegmentMeta {
     /// The seq of the record after its last.
     #[must_use]
     pub const fn next(&self) -> Seq {
@@ -62,7 +62,7 @@ impl Sealed {
 
 /// Which segment: its key without the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct SegmentRef {
+pub struct SegmentId {
     /// The log it belongs to.
     pub epoch: Epoch,
     /// The seq of its first record.
@@ -71,16 +71,16 @@ pub struct SegmentRef {
 
 /// A segment that was dropped from the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trashed {
+pub struct PendingDelete {
     /// Which one.
-    pub segment: SegmentRef,
+    pub segment: SegmentId,
     /// When it was dropped.
-    pub since: Millis,
+    pub since: Timestamp,
 }
 
 /// A commit that took place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Committed {
+pub struct CommitRecord {
     /// The random number its writer drew.
     pub nonce: u64,
     /// The log it went to.
@@ -91,7 +91,7 @@ pub struct Committed {
 
 /// A publish with an idempotency key, and what it was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remembered {
+pub struct IdempotencyEntry {
     /// A digest of the key.
     pub key: [u8; 16],
     /// A digest of what was published.
@@ -101,7 +101,7 @@ pub struct Remembered {
     /// How many events it had.
     pub count: u64,
     /// When it was appended.
-    pub time: Millis,
+    pub time: Timestamp,
 }
 
 /// More events, or bytes, than a log can come to have: with fewer no sum over a head wraps.
@@ -116,11 +116,11 @@ struct Stored {
     first: Seq,
     segments: Vec<StoredSegment>,
     inline_count: u64,
-    newest: Millis,
-    trash: Vec<Trashed>,
+    newest: Timestamp,
+    trash: Vec<PendingDelete>,
     commits: u64,
-    recent: VecDeque<Committed>,
-    remembered: VecDeque<Remembered>,
+    recent: VecDeque<CommitRecord>,
+    remembered: VecDeque<IdempotencyEntry>,
 }
 
 /// A directory entry: `first` follows from the entries before it, the time is stored as a step.
@@ -139,11 +139,11 @@ impl Head {
             epoch,
             closed: false,
             segments: vec![],
-            inline: Run {
+            inline: RecordBatch {
                 first: Seq::FIRST,
-                ..Run::default()
+                ..RecordBatch::default()
             },
-            newest: Millis(0),
+            newest: Timestamp(0),
             trash: vec![],
             commits: 0,
             recent: VecDeque::new(),
@@ -183,14 +183,14 @@ impl Head {
 
     /// The commit with this nonce, if it is among the recent ones.
     #[must_use]
-    pub fn committed(&self, nonce: u64) -> Option<&Committed> {
+    pub fn committed(&self, nonce: u64) -> Option<&CommitRecord> {
         self.recent.iter().find(|commit| commit.nonce == nonce)
     }
 
     /// The name of a segment of this log.
     #[must_use]
-    pub const fn segment(&self, first: Seq) -> SegmentRef {
-        SegmentRef {
+    pub const fn segment(&self, first: Seq) -> SegmentId {
+        SegmentId {
             epoch: self.epoch,
             first,
         }
@@ -265,11 +265,11 @@ impl Head {
                 .checked_add(bytes)
                 .filter(|total| *total < BEYOND_ANY_LOG)
                 .ok_or_else(|| format::corrupt(key, "its sizes are beyond any log's"))?;
-            segments.push(Sealed {
+            segments.push(SegmentMeta {
                 first,
                 count,
                 bytes,
-                newest: Millis(time.cast_unsigned()),
+                newest: Timestamp(time.cast_unsigned()),
             });
         }
         after(key, next, stored.inline_count)?;
@@ -277,7 +277,7 @@ impl Head {
             epoch: stored.epoch,
             closed: stored.closed,
             segments,
-            inline: Run {
+            inline: RecordBatch {
                 first: next,
                 count: stored.inline_count,
                 records: bytes.slice_ref(records),
@@ -292,7 +292,7 @@ impl Head {
 }
 
 /// The step from the time before to this one, which becomes the time before.
-fn step(before: &mut i64, time: Millis) -> i64 {
+fn step(before: &mut i64, time: Timestamp) -> i64 {
     let time = time.0.cast_signed();
     let step = time.wrapping_sub(*before);
     *before = time;
@@ -316,15 +316,15 @@ pub(super) mod tests {
         fn runs()(
             first in 1_u64..1_000_000,
             records in prop::collection::vec((any::<u64>(), prop::option::of("[a-z]{1,9}"), any::<String>()), 0..9),
-        ) -> Run {
+        ) -> RecordBatch {
             let mut bytes = vec![];
             for (time, event_type, data) in &records {
                 let event_type = event_type.as_deref().map(|text| crate::core::sse::EventType::parse(text).unwrap());
-                Record { time: Millis(*time), event_type, data, attributes: vec![("a", "b")] }
+                Record { time: Timestamp(*time), event_type, data, attributes: vec![("a", "b")] }
                     .encode(&mut bytes)
                     .unwrap();
             }
-            Run { first: Seq(first), count: records.len() as u64, records: bytes.into() }
+            RecordBatch { first: Seq(first), count: records.len() as u64, records: bytes.into() }
         }
     }
 
@@ -340,27 +340,27 @@ pub(super) mod tests {
         ) -> Head {
             let epoch = Epoch::from_random(epoch);
             let total: u64 = entries.iter().map(|entry| entry.0).sum();
-            let inline = Run { first: inline.first.plus(total), ..inline };
+            let inline = RecordBatch { first: inline.first.plus(total), ..inline };
             let mut first = inline.first.minus(total);
             let segments = entries.into_iter().map(|(count, bytes, newest)| {
-                let sealed = Sealed { first, count, bytes: bytes.into(), newest: Millis(newest) };
+                let sealed = SegmentMeta { first, count, bytes: bytes.into(), newest: Timestamp(newest) };
                 first = sealed.next();
                 sealed
             }).collect();
             Head {
-                epoch, closed, segments, inline, newest: Millis(newest), commits,
+                epoch, closed, segments, inline, newest: Timestamp(newest), commits,
                 trash: trash.into_iter()
-                    .map(|(epoch, first, since)| Trashed {
-                        segment: SegmentRef { epoch: Epoch::from_random(epoch), first: Seq(first) },
-                        since: Millis(since),
+                    .map(|(epoch, first, since)| PendingDelete {
+                        segment: SegmentId { epoch: Epoch::from_random(epoch), first: Seq(first) },
+                        since: Timestamp(since),
                     })
                     .collect(),
                 recent: recent.into_iter()
-                    .map(|(nonce, epoch, first)| Committed { nonce, epoch: Epoch::from_random(epoch), first: Seq(first) })
+                    .map(|(nonce, epoch, first)| CommitRecord { nonce, epoch: Epoch::from_random(epoch), first: Seq(first) })
                     .collect(),
                 remembered: remembered.into_iter()
-                    .map(|(key, content, first, count, time)| Remembered {
-                        key, content, first: Seq(first), count, time: Millis(time),
+                    .map(|(key, content, first, count, time)| IdempotencyEntry {
+                        key, content, first: Seq(first), count, time: Timestamp(time),
                     })
                     .collect(),
             }

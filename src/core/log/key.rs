@@ -4,7 +4,7 @@
 
 use crate::core::channel::Channel;
 
-use super::SegmentRef;
+use super::SegmentId;
 
 /// The channel as part of a key. `/` is not allowed in the ids of Azure Cosmos DB, one of Spin's
 /// stores; `+` is, and no channel contains it.
@@ -27,7 +27,7 @@ pub fn create_key(channel: &Channel, turn: u64) -> String {
 
 /// The key of a sealed segment.
 #[must_use]
-pub fn segment_key(channel: &Channel, segment: SegmentRef) -> String {
+pub fn segment_key(channel: &Channel, segment: SegmentId) -> String {
     format!(
         "seg!{}!{}!{}",
         escaped(channel),
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn keys_are_portable_and_say_what_they_are() {
         let channel: Channel = "shop/eu:1".parse().unwrap();
-        let segment = SegmentRef {
+        let segment = SegmentId {
             epoch: Epoch::from_random(35),
             first: Seq(17),
         };
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn the_longest_key_stays_under_255_bytes() {
         let channel: Channel = "c".repeat(160).parse().unwrap();
-        let segment = SegmentRef {
+        let segment = SegmentId {
             epoch: Epoch::from_random(u64::MAX),
             first: Seq(u64::MAX),
         };

@@ -13,15 +13,15 @@
 //! the store answers, and [`Head::locate`] says where a reader finds the record it wants.
 
 mod append;
-mod claim;
 mod commit;
+mod creation;
 mod format;
 #[cfg(test)]
 mod golden;
 mod group;
 mod head;
 mod key;
-pub(crate) mod mistake;
+pub(crate) mod mutant;
 mod position;
 mod record;
 mod retention;
@@ -29,17 +29,18 @@ pub mod segment;
 mod task;
 
 pub use append::{
-    Append, Appended, Batch, Change, IDEMPOTENCY_MILLIS, MAX_GROUP_BYTES, NewEvent, Refused,
-    Repeat, append, purge,
+    Append, AppendError, Appended, Batch, Change, IDEMPOTENCY_MILLIS, IdempotencyKey,
+    MAX_GROUP_BYTES, NewEvent, append, purge,
 };
 pub use commit::{Commit, Contention};
 pub use format::FormatError;
-pub use group::{Answer, Lane, Lead, Outcome, Place};
+pub use group::{Answer, CommitQueue, GroupLeader, Outcome, Ticket};
 pub use head::{
-    Committed, Head, IDEMPOTENCY_KEYS, RECENT_COMMITS, Remembered, Sealed, SegmentRef, Trashed,
+    CommitRecord, Head, IDEMPOTENCY_KEYS, IdempotencyEntry, PendingDelete, RECENT_COMMITS,
+    SegmentId, SegmentMeta,
 };
 pub use key::{create_key, head_key, segment_key};
-pub use position::{Gap, GapReason, Location, Position, Start};
-pub use record::{Record, Records, Run, TRACE};
+pub use position::{Gap, GapReason, Location, Resolved, StartFrom};
+pub use record::{Record, RecordBatch, Records, TRACE};
 pub use retention::Retention;
-pub use task::{Event, Failure, Now, SwapError, Task, Work};
+pub use task::{Action, ClockReading, CommitError, Completion, Request, SwapError};

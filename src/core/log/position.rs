@@ -2,31 +2,31 @@
 
 use serde::Serialize;
 
-use super::{Head, Run, Sealed};
-use crate::core::sse::{Cursor, Mark, Seq};
-use crate::core::time::Millis;
+use super::{Head, RecordBatch, SegmentMeta};
+use crate::core::sse::{Cursor, Position, Seq};
+use crate::core::time::Timestamp;
 
 /// So much of an unreadable last event ID is repeated to the client.
 const UNREADABLE_BYTES: usize = 128;
 
 /// Where a subscriber wants to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum StartFrom {
     /// With what is published from this moment on.
-    Live(Millis),
+    Live(Timestamp),
     /// With the oldest event kept.
     Earliest,
     /// With the newest so many events.
     Last(u64),
     /// Where the client stood.
-    After(Mark),
+    After(Position),
     /// A last event ID that is none of this server's: its first 128 bytes.
     Unreadable(String),
 }
 
 /// Where reading starts, and whether that follows directly on what the client had.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct Resolved {
     /// The seq of the first event to deliver.
     pub next: Seq,
     /// Set if events are missing in between, or may be.
@@ -60,16 +60,16 @@ pub enum GapReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// In these segments, the first of which has the record.
-    Segments(Vec<Sealed>),
+    Segments(Vec<SegmentMeta>),
     /// In the head's own records.
-    Inline(Run),
+    Inline(RecordBatch),
     /// Not appended yet.
     Tail,
     /// Dropped by retention.
     Evicted,
 }
 
-impl Start {
+impl StartFrom {
     /// Whether the client says that it has had events before.
     #[must_use]
     pub const fn resumes(&self) -> bool {
@@ -78,9 +78,9 @@ impl Start {
 
     /// Where to start reading `head`, `now` being the present.
     #[must_use]
-    pub fn position(&self, head: &Head, now: Millis) -> Position {
-        let at = |next| Position { next, gap: None };
-        let gap = |reason| Position {
+    pub fn resolve(&self, head: &Head, now: Timestamp) -> Resolved {
+        let at = |next| Resolved { next, gap: None };
+        let gap = |reason| Resolved {
             next: head.first(),
             gap: Some(Gap {
                 reason,
@@ -92,14 +92,14 @@ impl Start {
             Self::Live(since) => at(head.first_between(*since, now)),
             Self::Earliest => at(head.first()),
             Self::Last(count) => at(head.next().minus(*count).max(head.first())),
-            Self::After(Mark::Unbegun) if head.first() == Seq::FIRST => at(Seq::FIRST),
-            Self::After(Mark::Unbegun) => gap(GapReason::Evicted),
-            Self::After(Mark::After(id)) if id.epoch != head.epoch => gap(GapReason::Reset),
-            Self::After(Mark::After(id)) if id.seq >= head.next() => gap(GapReason::Ahead),
-            Self::After(Mark::After(id)) if id.seq.plus(1) < head.first() => {
+            Self::After(Position::Beginning) if head.first() == Seq::FIRST => at(Seq::FIRST),
+            Self::After(Position::Beginning) => gap(GapReason::Evicted),
+            Self::After(Position::After(id)) if id.epoch != head.epoch => gap(GapReason::Reset),
+            Self::After(Position::After(id)) if id.seq >= head.next() => gap(GapReason::Ahead),
+            Self::After(Position::After(id)) if id.seq.plus(1) < head.first() => {
                 gap(GapReason::Evicted)
             }
-            Self::After(Mark::After(id)) => at(id.seq.plus(1)),
+            Self::After(Position::After(id)) => at(id.seq.plus(1)),
             Self::Unreadable(_) => gap(GapReason::Reset),
         }
     }
@@ -109,9 +109,12 @@ impl Start {
     #[must_use]
     pub fn after(last_event_id: &str, channels: usize) -> Vec<Self> {
         match last_event_id.parse::<Cursor>() {
-            Ok(cursor) if cursor.marks().len() == channels => {
-                cursor.marks().iter().copied().map(Self::After).collect()
-            }
+            Ok(cursor) if cursor.positions().len() == channels => cursor
+                .positions()
+                .iter()
+                .copied()
+                .map(Self::After)
+                .collect(),
             _ => {
                 let end = last_event_id.floor_char_boundary(UNREADABLE_BYTES);
                 let told = last_event_id.get(..end).unwrap_or_default();
@@ -124,7 +127,7 @@ impl Start {
     #[must_use]
     pub fn requested(&self) -> String {
         match self {
-            Self::After(mark) => Cursor::from(*mark).to_string(),
+            Self::After(position) => Cursor::from(*position).to_string(),
             Self::Unreadable(text) => text.clone(),
             Self::Live(_) | Self::Earliest | Self::Last(_) => String::new(),
         }
@@ -135,8 +138,8 @@ impl Head {
     /// The first event that was appended at `since` or later and not after `now` (a record from
     /// the future has a wrong clock and says nothing), or the start of its segment. So a stream
     /// that opened at `since` misses nothing, even if it sees the log only later.
-    fn first_between(&self, since: Millis, now: Millis) -> Seq {
-        let live = |time: Millis| since <= time && time <= now;
+    fn first_between(&self, since: Timestamp, now: Timestamp) -> Seq {
+        let live = |time: Timestamp| since <= time && time <= now;
         if !live(self.newest) {
             return self.next();
         }
@@ -185,7 +188,7 @@ mod tests {
     use super::*;
     use crate::core::sse::Epoch;
 
-    const NOW: Millis = Millis(1_000);
+    const NOW: Timestamp = Timestamp(1_000);
 
     /// A log of events appended at these times, one commit each; each of 6 000 bytes, so that two
     /// make a segment. Keeps the newest `events`.
@@ -206,7 +209,7 @@ mod tests {
                 events: vec![event],
                 ..Batch::default()
             };
-            head = append(&head, &[batch], time, Millis(time), &retention)
+            head = append(&head, &[batch], time, Timestamp(time), &retention)
                 .unwrap()
                 .change
                 .unwrap()
@@ -215,18 +218,18 @@ mod tests {
         head
     }
 
-    fn after(last_event_id: &str) -> Start {
-        Start::after(last_event_id, 1).remove(0)
+    fn after(last_event_id: &str) -> StartFrom {
+        StartFrom::after(last_event_id, 1).remove(0)
     }
 
-    fn starts(head: &Head, start: &Start) -> u64 {
-        let position = start.position(head, NOW);
+    fn starts(head: &Head, start: &StartFrom) -> u64 {
+        let position = start.resolve(head, NOW);
         assert_eq!(position.gap, None);
         position.next.0
     }
 
     fn gap(head: &Head, last_event_id: &str) -> (u64, GapReason, String, String) {
-        let position = after(last_event_id).position(head, NOW);
+        let position = after(last_event_id).resolve(head, NOW);
         let gap = position.gap.unwrap();
         (
             position.next.0,
@@ -239,9 +242,9 @@ mod tests {
     #[test]
     fn starts_at_the_oldest_the_newest_and_after_a_cursor() {
         let head = log(&[1, 2, 3, 4, 5], 100);
-        assert_eq!(starts(&head, &Start::Earliest), 1);
-        assert_eq!(starts(&head, &Start::Last(2)), 4);
-        assert_eq!(starts(&head, &Start::Last(99)), 1);
+        assert_eq!(starts(&head, &StartFrom::Earliest), 1);
+        assert_eq!(starts(&head, &StartFrom::Last(2)), 4);
+        assert_eq!(starts(&head, &StartFrom::Last(99)), 1);
         assert_eq!(starts(&head, &after("000007-0")), 1);
         assert_eq!(starts(&head, &after("0")), 1);
         assert_eq!(starts(&head, &after("000007-3")), 4);
@@ -251,19 +254,19 @@ mod tests {
     #[test]
     fn starts_live_with_the_first_event_since_the_stream_opened() {
         let head = log(&[10, 20, 30, 30, 40], 100);
-        assert_eq!(starts(&head, &Start::Live(Millis(41))), 6);
-        assert_eq!(starts(&head, &Start::Live(Millis(40))), 5);
-        assert_eq!(starts(&head, &Start::Live(Millis(25))), 3);
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(41))), 6);
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(40))), 5);
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(25))), 3);
         // Events 1 and 2 are one segment, which has to be read to look into.
-        assert_eq!(starts(&head, &Start::Live(Millis(15))), 1);
-        assert_eq!(starts(&head, &Start::Live(Millis(500))), 6);
-        assert_eq!(starts(&log(&[], 100), &Start::Live(Millis(0))), 1);
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(15))), 1);
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(500))), 6);
+        assert_eq!(starts(&log(&[], 100), &StartFrom::Live(Timestamp(0))), 1);
     }
 
     #[test]
     fn a_clock_that_runs_ahead_does_not_turn_history_into_news() {
         let head = log(&[10, 5_000, 5_000], 100);
-        assert_eq!(starts(&head, &Start::Live(Millis(900))), 4);
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(900))), 4);
     }
 
     #[test]
@@ -292,7 +295,9 @@ mod tests {
             gap(&head, "000007-6~000007-6"),
             expected(GapReason::Reset, "000007-6~000007-6")
         );
-        let cursor = Cursor::new(vec![Mark::Unbegun; 2]).unwrap().to_string();
+        let cursor = Cursor::new(vec![Position::Beginning; 2])
+            .unwrap()
+            .to_string();
         assert_eq!(gap(&head, &cursor), expected(GapReason::Reset, &cursor));
         assert_eq!(
             starts(&head, &after("000007-4")),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::sse::{EventType, Seq};
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
 /// The attribute of an event that says what trace it belongs to.
 pub const TRACE: &str = "traceparent";
@@ -13,7 +13,7 @@ pub const TRACE: &str = "traceparent";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record<'a> {
     /// When it was appended.
-    pub time: Millis,
+    pub time: Timestamp,
     /// Its type; `None` means `message`.
     #[serde(borrow)]
     pub event_type: Option<EventType<'a>>,
@@ -61,7 +61,7 @@ impl Record<'_> {
 
 /// Records that follow each other, as stored: the newest ones in the head, or one segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Run {
+pub struct RecordBatch {
     /// The seq of the first record (where it would be, if there is none).
     pub first: Seq,
     /// How many records there are.
@@ -70,7 +70,7 @@ pub struct Run {
     pub records: Bytes,
 }
 
-impl Run {
+impl RecordBatch {
     /// The seq of the record that would follow.
     #[must_use]
     pub const fn next(&self) -> Seq {
@@ -89,7 +89,7 @@ impl Run {
     }
 }
 
-/// An iterator over a [`Run`]. After the first record that cannot be read it ends.
+/// An iterator over a [`RecordBatch`]. After the first record that cannot be read it ends.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     seq: Seq,

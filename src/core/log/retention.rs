@@ -1,8 +1,8 @@
 //! How much of a log is kept, and when the rest is deleted.
 
-use super::mistake::{Mistake, is_made};
-use super::{Head, SegmentRef, Trashed};
-use crate::core::time::Millis;
+use super::mutant::{Mutant, is_active};
+use super::{Head, PendingDelete, SegmentId};
+use crate::core::time::Timestamp;
 
 /// How much of a log is kept. Whole segments are dropped, and only while what is left still
 /// satisfies the limit, so a little more is kept than asked for.
@@ -32,7 +32,7 @@ const MAX_SEGMENTS: usize = 4096;
 
 /// Drops segments that retention no longer covers into the trash, and returns what is due to be
 /// deleted.
-pub(super) fn retain(head: &mut Head, now: Millis, retention: &Retention) -> Vec<SegmentRef> {
+pub(super) fn retain(head: &mut Head, now: Timestamp, retention: &Retention) -> Vec<SegmentId> {
     let mut events = head.next().since(head.first());
     let mut bytes = head.bytes();
     let oldest = now.minus_seconds(retention.seconds);
@@ -49,19 +49,20 @@ pub(super) fn retain(head: &mut Head, now: Millis, retention: &Retention) -> Vec
     });
     let dropped = dropped.count();
     let epoch = head.epoch;
-    let names = head.segments.drain(..dropped).map(|segment| SegmentRef {
+    let names = head.segments.drain(..dropped).map(|segment| SegmentId {
         epoch,
         first: segment.first,
     });
     let names: Vec<_> = names.collect();
-    if is_made(Mistake::TrimsBeforeTheSwap) {
+    if is_active(Mutant::TrimsBeforeTheSwap) {
         return names;
     }
     let due = due(&head.trash, now);
-    head.trash.extend(names.into_iter().map(|segment| Trashed {
-        segment,
-        since: now,
-    }));
+    head.trash
+        .extend(names.into_iter().map(|segment| PendingDelete {
+            segment,
+            since: now,
+        }));
     head.trash
         .drain(..due)
         .map(|trashed| trashed.segment)
@@ -69,8 +70,8 @@ pub(super) fn retain(head: &mut Head, now: Millis, retention: &Retention) -> Vec
 }
 
 /// How much of the trash, oldest first, is to be deleted now: none until it is worth a call.
-pub(super) fn due(trash: &[Trashed], now: Millis) -> usize {
-    let age = |trashed: &Trashed| now.0.saturating_sub(trashed.since.0);
+pub(super) fn due(trash: &[PendingDelete], now: Timestamp) -> usize {
+    let age = |trashed: &PendingDelete| now.0.saturating_sub(trashed.since.0);
     let old = trash
         .iter()
         .take_while(|trashed| age(trashed) >= TRASH_MILLIS)

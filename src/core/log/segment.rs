@@ -1,4 +1,4 @@
-//! Sealed segments: immutable runs of records under a key of their own.
+//! SegmentMeta segments: immutable runs of records under a key of their own.
 //!
 //! Only records that are already committed are sealed, and where a segment ends depends on the
 //! records alone. So whoever seals a segment writes the same bytes under the same key, in whatever
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::format::{self, FormatError, Kind};
-use super::{Run, SegmentRef};
+use super::{RecordBatch, SegmentId};
 use crate::core::sse::{Epoch, Seq};
 
 /// A segment ends before the record that would take it past this many bytes of records: 16 KiB.
@@ -26,7 +26,7 @@ struct Header {
 ///
 /// # Errors
 /// Never in practice; see [`super::Record::encode`].
-pub fn encode(epoch: Epoch, run: &Run) -> Result<Bytes, postcard::Error> {
+pub fn encode(epoch: Epoch, run: &RecordBatch) -> Result<Bytes, postcard::Error> {
     let header = Header {
         epoch,
         first: run.first,
@@ -41,7 +41,7 @@ pub fn encode(epoch: Epoch, run: &Run) -> Result<Bytes, postcard::Error> {
 ///
 /// # Errors
 /// When the bytes are not a segment, not that one, or of a newer format.
-pub fn decode(key: &str, asked: SegmentRef, bytes: &Bytes) -> Result<Run, FormatError> {
+pub fn decode(key: &str, asked: SegmentId, bytes: &Bytes) -> Result<RecordBatch, FormatError> {
     let body = format::checked(Kind::Segment, key, bytes)?;
     let (header, records): (Header, &[u8]) =
         postcard::take_from_bytes(body).map_err(|error| format::corrupt(key, error))?;
@@ -49,7 +49,7 @@ pub fn decode(key: &str, asked: SegmentRef, bytes: &Bytes) -> Result<Run, Format
         let detail = format!("it is the segment {}-{}", header.epoch, header.first.0);
         return Err(format::corrupt(key, detail));
     }
-    Ok(Run {
+    Ok(RecordBatch {
         first: header.first,
         count: header.count,
         records: bytes.slice_ref(records),
@@ -61,19 +61,19 @@ pub fn decode(key: &str, asked: SegmentRef, bytes: &Bytes) -> Result<Run, Format
 ///
 /// # Errors
 /// When a record cannot be read.
-pub fn cut(run: &Run) -> Result<(Vec<Run>, Run), postcard::Error> {
+pub fn cut(run: &RecordBatch) -> Result<(Vec<RecordBatch>, RecordBatch), postcard::Error> {
     let mut rest = run.clone();
     let mut segments = vec![];
     while rest.records.len() >= SEGMENT_BYTES {
         let Some((count, bytes)) = first_end(&rest)? else {
             break;
         };
-        let segment = Run {
+        let segment = RecordBatch {
             first: rest.first,
             count,
             records: rest.records.slice(..bytes),
         };
-        rest = Run {
+        rest = RecordBatch {
             first: segment.next(),
             count: rest.count.saturating_sub(count),
             records: rest.records.slice(bytes..),
@@ -85,7 +85,7 @@ pub fn cut(run: &Run) -> Result<(Vec<Run>, Run), postcard::Error> {
 
 /// Where the first segment of `run` ends: how many records and bytes it has. `None` while the next
 /// record could still belong to it.
-fn first_end(run: &Run) -> Result<Option<(u64, usize)>, postcard::Error> {
+fn first_end(run: &RecordBatch) -> Result<Option<(u64, usize)>, postcard::Error> {
     let mut records = run.records();
     let mut end = (0, 0);
     while let Some(record) = records.next() {
@@ -106,15 +106,15 @@ fn first_end(run: &Run) -> Result<Option<(u64, usize)>, postcard::Error> {
 mod tests {
     use super::*;
     use crate::core::log::Record;
-    use crate::core::time::Millis;
+    use crate::core::time::Timestamp;
     use proptest::prelude::*;
 
-    fn run_of(sizes: &[usize]) -> Run {
+    fn run_of(sizes: &[usize]) -> RecordBatch {
         let mut records = vec![];
         for &size in sizes {
             let data = "x".repeat(size);
             Record {
-                time: Millis(1),
+                time: Timestamp(1),
                 event_type: None,
                 data: &data,
                 attributes: vec![],
@@ -122,15 +122,15 @@ mod tests {
             .encode(&mut records)
             .unwrap();
         }
-        Run {
+        RecordBatch {
             first: Seq(5),
             count: sizes.len() as u64,
             records: records.into(),
         }
     }
 
-    fn asked() -> SegmentRef {
-        SegmentRef {
+    fn asked() -> SegmentId {
+        SegmentId {
             epoch: Epoch::from_random(1),
             first: Seq(5),
         }
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_segment_that_is_not_the_one_asked_for_is_refused_by_key() {
         let bytes = encode(asked().epoch, &run_of(&[1])).unwrap();
-        let other = SegmentRef {
+        let other = SegmentId {
             first: Seq(6),
             ..asked()
         };

@@ -2,51 +2,51 @@
 
 use bytes::Bytes;
 
-use super::{Appended, Batch, FormatError, Refused};
-use crate::core::time::{Millis, Mono};
+use super::{AppendError, Appended, Batch, FormatError};
+use crate::core::time::{Instant, Timestamp};
 
 /// The time by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
+pub struct ClockReading {
     /// For intervals.
-    pub mono: Mono,
+    pub monotonic: Instant,
     /// For records.
-    pub wall: Millis,
+    pub wall: Timestamp,
 }
 
 /// What a commit is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum Request {
     /// Append these batches in order, each for itself: one that is refused does not hold up others.
     Append(Vec<Batch>),
     /// Begin a new log.
     Purge,
 }
 
-/// What to do next. Each is answered by the [`Event`] named there.
+/// What to do next. Each is answered by the [`Completion`] named there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// Begin a compare-and-swap on the channel's head and read its value: [`Event::Read`].
+pub enum Action {
+    /// Begin a compare-and-swap on the channel's head and read its value: [`Completion::Read`].
     Read,
-    /// Increment the channel's creation counter for this turn: [`Event::Claimed`].
-    Claim(u64),
-    /// Store these values under their keys, in any order: [`Event::Stored`].
+    /// Increment the channel's creation counter for this turn: [`Completion::Claimed`].
+    CreationLease(u64),
+    /// Store these values under their keys, in any order: [`Completion::Stored`].
     Write(Vec<(String, Bytes)>),
-    /// Delete these keys: [`Event::Stored`].
+    /// Delete these keys: [`Completion::Stored`].
     Delete(Vec<String>),
-    /// Swap this value in for what was last read: [`Event::Swapped`].
+    /// Swap this value in for what was last read: [`Completion::Swapped`].
     Swap(Vec<u8>),
-    /// Let so many milliseconds pass: [`Event::Slept`].
+    /// Let so many milliseconds pass: [`Completion::Slept`].
     Sleep(u64),
     /// The commit is over; what the batches are answered, in their order.
-    Done(Vec<Result<Appended, Refused>>),
+    Done(Vec<Result<Appended, AppendError>>),
     /// The commit is over and failed for all batches alike.
-    Failed(Failure),
+    Failed(CommitError),
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Completion {
     /// The value of the head, or what the store said.
     Read(Result<Option<Bytes>, String>),
     /// The creation counter after the increment.
@@ -72,7 +72,7 @@ pub enum SwapError {
 
 /// Why a commit was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum CommitError {
     /// Too many others write to the channel, and patience or swaps have run out. Nothing was appended.
     Contended,
     /// The store does not work. Nothing was appended.

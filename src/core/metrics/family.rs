@@ -1,6 +1,6 @@
 //! The families of series: their names, units, labels and bounds.
 
-use super::label::{Call, CallOutcome, EndReason, Label, Publishing, Rejection};
+use super::label::{Call, CallOutcome, EndReason, Label, ProblemKind, Publishing};
 use crate::core::log::GapReason;
 
 /// Series that differ by their labels only.
@@ -166,7 +166,7 @@ pub static FAMILIES: &[Family] = &[
         ..histogram("runnel_store", "How long calls of the store took", CALLS)
     },
     Family {
-        labels: &[("reason", Rejection::VALUES)],
+        labels: &[("reason", ProblemKind::VALUES)],
         ..counter("runnel_rejected", "Requests that were not served, and why")
     },
 ];

@@ -106,7 +106,7 @@ label! {
 label! {
     /// Why a request was not served: the kind of its problem, as in `urn:runnel:problem:KIND`, or why
     /// a subscriber was sent away to come back later.
-    Rejection {
+    ProblemKind {
         /// There is no such path.
         NotFound = "not-found",
         /// There is no such channel.
@@ -172,12 +172,14 @@ impl Label for GapReason {
     }
 }
 
-impl From<Rejection> for Publishing {
+impl From<ProblemKind> for Publishing {
     /// What became of a publish that was turned down for this.
-    fn from(rejection: Rejection) -> Self {
+    fn from(rejection: ProblemKind) -> Self {
         match rejection {
-            Rejection::Contended | Rejection::Store | Rejection::LogUnreadable => Self::Failed,
-            Rejection::OutcomeUnknown => Self::Unknown,
+            ProblemKind::Contended | ProblemKind::Store | ProblemKind::LogUnreadable => {
+                Self::Failed
+            }
+            ProblemKind::OutcomeUnknown => Self::Unknown,
             _ => Self::Rejected,
         }
     }
@@ -191,10 +193,10 @@ mod tests {
     fn places_and_values_agree() {
         assert_eq!(EndReason::Age.value(), "age");
         assert_eq!(EndReason::Stalled.value(), "stalled");
-        assert_eq!(Rejection::StreamRate.value(), "stream-rate");
+        assert_eq!(ProblemKind::StreamRate.value(), "stream-rate");
         assert_eq!(
-            usize::from(Rejection::StreamRate.place()) + 1,
-            Rejection::VALUES.len()
+            usize::from(ProblemKind::StreamRate.place()) + 1,
+            ProblemKind::VALUES.len()
         );
         for reason in [GapReason::Evicted, GapReason::Reset, GapReason::Ahead] {
             let told = serde_json::to_string(&reason).unwrap();

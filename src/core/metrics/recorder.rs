@@ -3,7 +3,7 @@
 use super::counts::Counts;
 use super::series::{Counter, Histogram};
 use super::slot::Slot;
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
 /// Counts, and keeps account of what of it has been written.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl Recorder {
     /// and now; `None` if the slot is another's. With `gives_back` the slot is free after that.
     ///
     /// If that fails, the same slot has to be asked of next. Otherwise [`Recorder::wrote`] is told.
-    pub fn write(&mut self, slot: Slot, now: Millis, gives_back: bool) -> Option<Slot> {
+    pub fn write(&mut self, slot: Slot, now: Timestamp, gives_back: bool) -> Option<Slot> {
         let owns = slot.owner == self.id;
         let latest = (slot.owner, slot.writes);
         if let Some(doubtful) = self.doubtful.take() {

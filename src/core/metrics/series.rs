@@ -1,7 +1,7 @@
 //! Series by what they count, and the places that they have in [`FAMILIES`].
 
 use super::family::{FAMILIES, Kind};
-use super::label::{Call, CallOutcome, EndReason, Label, Publishing, Rejection};
+use super::label::{Call, CallOutcome, EndReason, Label, ProblemKind, Publishing};
 use crate::core::log::GapReason;
 
 /// A series that is a sum.
@@ -32,7 +32,7 @@ pub enum Counter {
     /// Calls of the store.
     StoreCalls(Call, CallOutcome),
     /// Requests that were not served.
-    Rejected(Rejection),
+    Rejected(ProblemKind),
 }
 
 /// A series that is a distribution.
@@ -130,7 +130,10 @@ mod tests {
                 Counter::StoreCalls(Call::Swap, CallOutcome::Error),
                 "runnel_store_calls",
             ),
-            (Counter::Rejected(Rejection::StreamRate), "runnel_rejected"),
+            (
+                Counter::Rejected(ProblemKind::StreamRate),
+                "runnel_rejected",
+            ),
         ];
         for (counter, name) in counters {
             let (family, series) = counter.place();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Counter, PROBES, Recorder, Slot, block, probe};
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
 struct Instance {
     recorder: Recorder,
@@ -25,7 +25,7 @@ enum Fate {
 struct World {
     random: fastrand::Rng,
     store: BTreeMap<u32, Vec<u8>>,
-    now: Millis,
+    now: Timestamp,
     failures: bool,
 }
 
@@ -97,7 +97,7 @@ fn run(seed: u64, failures: bool, vanishing: bool) -> (u64, u64, u64, usize) {
     let mut world = World {
         random,
         store: BTreeMap::new(),
-        now: Millis(1_000_000),
+        now: Timestamp(1_000_000),
         failures,
     };
     let (mut counted, mut vanished) = (0, 0);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
 /// How many blocks of slots there are.
 pub const BLOCKS: u32 = 6;
@@ -43,7 +43,7 @@ pub struct Slot {
     /// The same of the instance before.
     pub(super) before: (u64, u64),
     /// When that wrote last; `None` if it has given the slot back.
-    pub(super) written: Option<Millis>,
+    pub(super) written: Option<Timestamp>,
     /// How many event streams it had open then.
     pub(super) streams_open: u64,
     /// What was counted.
@@ -75,13 +75,13 @@ impl Slot {
 
     /// The event streams that are open in its instance; `None` if that has ended or vanished.
     #[must_use]
-    pub fn streams_open(&self, now: Millis) -> Option<u64> {
+    pub fn streams_open(&self, now: Timestamp) -> Option<u64> {
         let written = self.written?;
         (now.0.saturating_sub(written.0) < SHOWN_MILLIS).then_some(self.streams_open)
     }
 
     /// Whether another instance may claim it.
-    pub(super) fn is_free(&self, now: Millis) -> bool {
+    pub(super) fn is_free(&self, now: Timestamp) -> bool {
         let written = self.written;
         written.is_none_or(|written| now.0.saturating_sub(written.0) >= FREE_MILLIS)
     }
@@ -147,7 +147,7 @@ mod tests {
             owner: 7,
             writes: 2,
             before: (6, 4),
-            written: Some(Millis(300)),
+            written: Some(Timestamp(300)),
             streams_open: 5,
             counts: Counts::default(),
         };
@@ -161,16 +161,16 @@ mod tests {
     #[test]
     fn gauges_expire_before_the_slot_is_free() {
         let mut slot = Slot {
-            written: Some(Millis(1_000)),
+            written: Some(Timestamp(1_000)),
             streams_open: 3,
             ..Slot::default()
         };
-        let shown = [0, 1_000, 30_999, 31_000].map(|now| slot.streams_open(Millis(now)));
+        let shown = [0, 1_000, 30_999, 31_000].map(|now| slot.streams_open(Timestamp(now)));
         assert_eq!(shown, [Some(3), Some(3), Some(3), None]);
-        let free = [0, 60_999, 61_000].map(|now| slot.is_free(Millis(now)));
+        let free = [0, 60_999, 61_000].map(|now| slot.is_free(Timestamp(now)));
         assert_eq!(free, [false, false, true]);
         slot.written = None;
-        assert!(slot.is_free(Millis(0)) && slot.streams_open(Millis(0)).is_none());
+        assert!(slot.is_free(Timestamp(0)) && slot.streams_open(Timestamp(0)).is_none());
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Deterministic simulation of writers and readers over a store that misbehaves.
 //!
 //! One seed makes one schedule: several publishers, a purger and several subscribers run the real
-//! [`Commit`](super::log::Commit) and [`Stream`](super::stream::Stream) against a model of a store,
+//! [`Commit`](super::log::Commit) and [`EventStream`](super::stream::EventStream) against a model of a store,
 //! in virtual time. Every call of the store takes its time, may fail before or after its effect,
 //! or take effect only after it was reported failed; every actor may die between any two calls and
 //! starts again. The [`Checker`](checker::Checker) sees every head as it takes effect and every
@@ -35,7 +35,7 @@ use self::setting::Setting;
 use self::stats::Stats;
 use self::store::Model;
 use self::world::World;
-use crate::core::log::mistake::{MADE, Mistake};
+use crate::core::log::mutant::{ACTIVE, Mutant};
 
 /// Runs one schedule and says what law it broke, if any.
 fn run(model: Model, seed: u64) -> Result<Stats, String> {
@@ -93,26 +93,26 @@ fn a_seed_makes_the_same_schedule_again() {
     assert_eq!(run(Model::Redis, 7), run(Model::Redis, 7));
 }
 
-/// How many of 300 schedules break a law with this mistake in the code.
-fn caught(mistake: Mistake, model: Model) -> usize {
-    MADE.set(Some(mistake));
+/// How many of 300 schedules break a law with this mutant in the code.
+fn caught(mutant: Mutant, model: Model) -> usize {
+    ACTIVE.set(Some(mutant));
     let broken = (0..300).filter(|&seed| run(model, seed).is_err()).count();
-    MADE.set(None);
+    ACTIVE.set(None);
     broken
 }
 
 #[test]
 fn a_writer_that_forgets_its_nonce_is_caught() {
-    assert!(caught(Mistake::ForgetsItsNonce, Model::Redis) > 100);
-    assert!(caught(Mistake::ForgetsItsNonce, Model::Sound) > 10);
+    assert!(caught(Mutant::ForgetsItsNonce, Model::Redis) > 100);
+    assert!(caught(Mutant::ForgetsItsNonce, Model::Sound) > 10);
 }
 
 #[test]
 fn a_writer_that_creates_unasked_is_caught() {
-    assert!(caught(Mistake::CreatesUnasked, Model::Sqlite) > 10);
+    assert!(caught(Mutant::CreatesUnasked, Model::Sqlite) > 10);
 }
 
 #[test]
 fn a_writer_that_trims_before_the_swap_is_caught() {
-    assert!(caught(Mistake::TrimsBeforeTheSwap, Model::Sound) > 10);
+    assert!(caught(Mutant::TrimsBeforeTheSwap, Model::Sound) > 10);
 }

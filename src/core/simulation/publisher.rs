@@ -6,7 +6,8 @@ use super::checker::{Checker, Told};
 use super::store::{Answer, Call};
 use super::world::{Next, Scene};
 use crate::core::log::{
-    Batch, Commit, Event, Failure, NewEvent, Now, Refused, Repeat, Task, Work, create_key, head_key,
+    Action, AppendError, Batch, ClockReading, Commit, CommitError, Completion, IdempotencyKey,
+    NewEvent, Request, create_key, head_key,
 };
 
 /// What a publisher's events are like, and how often it does what it does seldom.
@@ -92,7 +93,12 @@ impl Publisher {
     }
 
     /// Time has passed, or the store has answered.
-    pub(super) fn step(&mut self, answer: Option<Answer>, now: Now, scene: &mut Scene) -> Next {
+    pub(super) fn step(
+        &mut self,
+        answer: Option<Answer>,
+        now: ClockReading,
+        scene: &mut Scene,
+    ) -> Next {
         let Scene {
             channel,
             retention,
@@ -107,36 +113,41 @@ impl Publisher {
             (None, _) => {
                 self.left -= 1;
                 let work = if self.purges {
-                    Work::Purge
+                    Request::Purge
                 } else {
-                    Work::Append(self.group(checker, random))
+                    Request::Append(self.group(checker, random))
                 };
-                let commit =
-                    Commit::new(channel.clone(), work, retention, random.u64(..), now.mono);
+                let commit = Commit::new(
+                    channel.clone(),
+                    work,
+                    retention,
+                    random.u64(..),
+                    now.monotonic,
+                );
                 self.commit = Some(commit.with_restraint(random.u64(1..=25)));
-                Task::Read
+                Action::Read
             }
-            (Some(commit), None) => commit.step(Event::Slept, now),
+            (Some(commit), None) => commit.step(Completion::Slept, now),
             (Some(commit), Some(answer)) => {
                 let event = match (answer, &mut self.expected) {
                     (Answer::Value(value), expected) => {
                         *expected = value.clone().unwrap_or_default();
-                        Event::Read(value)
+                        Completion::Read(value)
                     }
-                    (Answer::Count(count), _) => Event::Claimed(count),
-                    (Answer::Swapped(swapped), _) => Event::Swapped(swapped),
-                    (Answer::Done(done), _) => Event::Stored(done),
+                    (Answer::Count(count), _) => Completion::Claimed(count),
+                    (Answer::Swapped(swapped), _) => Completion::Swapped(swapped),
+                    (Answer::Done(done), _) => Completion::Stored(done),
                     (Answer::Values(_), _) => unreachable!("publishers read no segments"),
                 };
                 commit.step(event, now)
             }
         };
         match task {
-            Task::Read => Next::Call(Call::ReadForSwap(head_key(channel))),
-            Task::Claim(turn) => Next::Call(Call::Increment(create_key(channel, turn))),
-            Task::Write(values) => Next::Call(Call::SetAll(values)),
-            Task::Delete(keys) => Next::Call(Call::DeleteAll(keys)),
-            Task::Swap(value) => {
+            Action::Read => Next::Call(Call::ReadForSwap(head_key(channel))),
+            Action::CreationLease(turn) => Next::Call(Call::Increment(create_key(channel, turn))),
+            Action::Write(values) => Next::Call(Call::SetAll(values)),
+            Action::Delete(keys) => Next::Call(Call::DeleteAll(keys)),
+            Action::Swap(value) => {
                 let key = head_key(channel);
                 Next::Call(Call::Swap {
                     key,
@@ -144,8 +155,8 @@ impl Publisher {
                     value: value.into(),
                 })
             }
-            Task::Sleep(millis) => Next::Sleep(millis),
-            Task::Done(answers) => {
+            Action::Sleep(millis) => Next::Sleep(millis),
+            Action::Done(answers) => {
                 stats.purges += u64::from(self.purges);
                 for (batch, answer) in std::mem::take(&mut self.group).into_iter().zip(answers) {
                     stats.repeated += u64::from(answer.is_ok_and(|appended| appended.repeated));
@@ -153,18 +164,20 @@ impl Publisher {
                         batch,
                         match answer {
                             Ok(appended) => Told::Appended(appended),
-                            Err(Refused::Closed) => Told::Closed,
-                            Err(Refused::KeyReused) => unreachable!("no key is used twice"),
+                            Err(AppendError::Closed) => Told::Closed,
+                            Err(AppendError::KeyReused) => unreachable!("no key is used twice"),
                         },
                     );
                 }
                 self.pause(random)
             }
-            Task::Failed(failure) => {
+            Action::Failed(failure) => {
                 let told = match failure {
-                    Failure::Contended | Failure::Store(_) | Failure::Away(_) => Told::NotAppended,
-                    Failure::Unknown(_) => Told::Unknown,
-                    Failure::Format(error) => unreachable!("{error}"),
+                    CommitError::Contended | CommitError::Store(_) | CommitError::Away(_) => {
+                        Told::NotAppended
+                    }
+                    CommitError::Unknown(_) => Told::Unknown,
+                    CommitError::Format(error) => unreachable!("{error}"),
                 };
                 stats.failures += 1;
                 for batch in std::mem::take(&mut self.group) {
@@ -220,7 +233,7 @@ impl Publisher {
             Batch {
                 events,
                 close: random.u32(..habits.closes_one_in) == 0,
-                repeat: published.keyed.then(|| Repeat {
+                repeat: published.keyed.then(|| IdempotencyKey {
                     key: key(0),
                     content: key(1),
                 }),

@@ -6,12 +6,12 @@ use super::checker::{Checker, token};
 use super::stats::Stats;
 use super::store::{Answer, Call};
 use super::world::{Next, Scene};
-use crate::core::log::{Head, Now, SegmentRef, Start, head_key, segment_key};
-use crate::core::sse::{EventId, Mark};
-use crate::core::stream::{Settings, Step, Stream, Subscription, Types};
-use crate::core::time::Mono;
+use crate::core::log::{ClockReading, Head, SegmentId, StartFrom, head_key, segment_key};
+use crate::core::sse::{EventId, Position};
+use crate::core::stream::{EventFilter, EventStream, Step, StreamConfig, Subscription};
+use crate::core::time::Instant;
 
-const SETTINGS: Settings = Settings {
+const CONFIG: StreamConfig = StreamConfig {
     heartbeat_millis: 2_000,
     retry_millis: 50,
     max_age_millis: 20_000,
@@ -21,7 +21,7 @@ const SETTINGS: Settings = Settings {
 
 /// A client that reads, breaks off and resumes by its last event ID.
 pub(super) struct Subscriber {
-    stream: Option<Stream>,
+    stream: Option<EventStream>,
     last: Option<EventId>,
     /// Whether it was told that the channel is closed.
     ended: bool,
@@ -30,8 +30,8 @@ pub(super) struct Subscriber {
 
 enum Asked {
     Nothing,
-    Head(Mono),
-    Segments(Vec<SegmentRef>),
+    Head(Instant),
+    Segments(Vec<SegmentId>),
 }
 
 impl Subscriber {
@@ -64,7 +64,7 @@ impl Subscriber {
     pub(super) fn step(
         &mut self,
         answer: Option<Answer>,
-        now: Now,
+        now: ClockReading,
         scene: &mut Scene,
     ) -> Result<Next, String> {
         let Scene {
@@ -81,17 +81,17 @@ impl Subscriber {
         }
         let stream = self.stream.get_or_insert_with(|| {
             stats.streams += 1;
-            let start = self
-                .last
-                .map_or(Start::Earliest, |last| Start::After(Mark::After(last)));
+            let start = self.last.map_or(StartFrom::Earliest, |last| {
+                StartFrom::After(Position::After(last))
+            });
             let subscription = Subscription {
                 channels: vec![(channel.clone(), start)],
                 given: None,
-                types: Types::All,
+                types: EventFilter::All,
                 live: true,
                 expires: None,
             };
-            let stream = Stream::new(subscription, SETTINGS, random.u64(..), now.mono);
+            let stream = EventStream::new(subscription, CONFIG, random.u64(..), now.monotonic);
             stream.sharing(frames.clone())
         });
         match (answer, std::mem::replace(&mut self.asked, Asked::Nothing)) {
@@ -103,10 +103,12 @@ impl Subscriber {
                         .map_err(|error| error.to_string())
                 };
                 let head = value.and_then(|value| value.map(decode).transpose());
-                stream.feeds().head_read(0, at, head, now.mono);
+                stream.feeds().head_read(0, at, head, now.monotonic);
             }
             (Some(Answer::Values(values)), Asked::Segments(names)) => {
-                stream.feeds().segments_read(0, &names, values, now.mono)
+                stream
+                    .feeds()
+                    .segments_read(0, &names, values, now.monotonic)
             }
             _ => {}
         }
@@ -123,7 +125,7 @@ impl Subscriber {
                 }))
             }
             Step::ReadHead(..) => {
-                self.asked = Asked::Head(now.mono);
+                self.asked = Asked::Head(now.monotonic);
                 Ok(Next::Call(Call::Get(head_key(channel))))
             }
             Step::ReadSegments(_, names) => {
@@ -134,7 +136,7 @@ impl Subscriber {
                 self.asked = Asked::Segments(names);
                 Ok(Next::Call(Call::GetAll(keys)))
             }
-            Step::Wait(until) => Ok(Next::Sleep(until.since(now.mono).max(1))),
+            Step::Wait(until) => Ok(Next::Sleep(until.since(now.monotonic).max(1))),
             Step::End => {
                 self.crash();
                 Ok(if self.ended {

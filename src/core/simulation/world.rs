@@ -9,9 +9,9 @@ use super::stats::Stats;
 use super::store::{Answer, Call, Model, Store};
 use super::subscriber::Subscriber;
 use crate::core::channel::Channel;
-use crate::core::log::{Head, Now, Retention, head_key};
+use crate::core::log::{ClockReading, Head, Retention, head_key};
 use crate::core::stream::SharedFrames;
-use crate::core::time::{Millis, Mono};
+use crate::core::time::{Instant, Timestamp};
 
 /// What an actor wants next.
 pub(super) enum Next {
@@ -272,9 +272,9 @@ impl World {
     }
 
     fn step(&mut self, actor: usize, answer: Option<Answer>) -> Result<(), String> {
-        let now = Now {
-            mono: Mono(self.now),
-            wall: Millis(1_700_000_000_000 + self.now),
+        let now = ClockReading {
+            monotonic: Instant(self.now),
+            wall: Timestamp(1_700_000_000_000 + self.now),
         };
         let next = match &mut self.actors[actor] {
             Actor::Publisher(publisher) => publisher.step(answer, now, &mut self.scene),

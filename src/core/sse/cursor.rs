@@ -15,30 +15,30 @@ pub const MAX_CURSOR_BYTES: usize = 128;
 /// The most channels of one stream: a cursor over more would not fit [`MAX_CURSOR_BYTES`].
 pub const MAX_CHANNELS: usize = 10;
 
-/// The bytes of a mark among several, and the digits of base 64 (RFC 4648, "URL and Filename safe")
+/// The bytes of a position among several, and the digits of base 64 (RFC 4648, "URL and Filename safe")
 /// that they are written as.
 const MARK_BYTES: usize = 9;
 const MARK_DIGITS: usize = 12;
 
-/// What a mark among several is if its log has not begun.
-const UNBEGUN: u128 = (1 << (8 * MARK_BYTES)) - 1;
+/// What a position among several is if its log has not begun.
+const BEGINNING: u128 = (1 << (8 * MARK_BYTES)) - 1;
 
-/// A mark among several is a seq times this, and an epoch.
+/// A position among several is a seq times this, and an epoch.
 const EPOCHS: u128 = EPOCH_COUNT as u128;
 
-/// The highest seq that a mark among several can name: 2.1 · 10^12.
-const MAX_SEQ: u64 = ((UNBEGUN - 1) / EPOCHS - 1) as u64;
+/// The highest seq that a position among several can name: 2.1 · 10^12.
+const MAX_SEQ: u64 = ((BEGINNING - 1) / EPOCHS - 1) as u64;
 
 /// Where a client stands in one channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub enum Position {
     /// Before the first event of a log that had not begun.
-    Unbegun,
+    Beginning,
     /// After this event; its seq may be 0, which is before the first.
     After(EventId),
 }
 
-/// Where a client stands: one [`Mark`] for each channel of its stream, in the stream's order.
+/// Where a client stands: one [`Position`] for each channel of its stream, in the stream's order.
 ///
 /// Over one channel it is written as the id of the last event, or `0` if the log had not begun. Over
 /// several it is `~`, a digit that says which of the channels moved last (in an event's id, that is
@@ -47,11 +47,11 @@ pub enum Mark {
 /// `Display` and `FromStr` are each other's inverse: a text that parses is written back the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    marks: Vec<Mark>,
+    positions: Vec<Position>,
     moved: usize,
 }
 
-/// The text is not a cursor of this server, or there are no marks or too many.
+/// The text is not a cursor of this server, or there are no positions or too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CursorError;
 
@@ -64,49 +64,49 @@ impl fmt::Display for CursorError {
 impl std::error::Error for CursorError {}
 
 impl Cursor {
-    /// A cursor with these marks, 1 to [`MAX_CHANNELS`].
+    /// A cursor with these positions, 1 to [`MAX_CHANNELS`].
     ///
     /// # Errors
     /// If there are fewer or more.
-    pub fn new(marks: Vec<Mark>) -> Result<Self, CursorError> {
-        if marks.is_empty() || marks.len() > MAX_CHANNELS {
+    pub fn new(positions: Vec<Position>) -> Result<Self, CursorError> {
+        if positions.is_empty() || positions.len() > MAX_CHANNELS {
             return Err(CursorError);
         }
         let mut cursor = Self {
-            marks: marks.clone(),
+            positions: positions.clone(),
             moved: 0,
         };
-        for (place, mark) in marks.into_iter().enumerate().rev() {
-            cursor.advance(place, mark);
+        for (place, position) in positions.into_iter().enumerate().rev() {
+            cursor.advance(place, position);
         }
         Ok(cursor)
     }
 
-    /// Moves the mark at `place`, if there is one, to `mark`.
+    /// Moves the position at `place`, if there is one, to `position`.
     ///
     /// Among several, a seq that cannot be written is taken for the highest that can: who resumes
     /// there gets events again rather than losing any.
-    pub fn advance(&mut self, place: usize, mark: Mark) {
-        let several = self.marks.len() > 1;
-        if let Some(known) = self.marks.get_mut(place) {
-            *known = match mark {
-                Mark::After(EventId { epoch, seq }) if several => Mark::After(EventId {
+    pub fn advance(&mut self, place: usize, position: Position) {
+        let several = self.positions.len() > 1;
+        if let Some(known) = self.positions.get_mut(place) {
+            *known = match position {
+                Position::After(EventId { epoch, seq }) if several => Position::After(EventId {
                     epoch,
                     seq: seq.min(Seq(MAX_SEQ)),
                 }),
-                mark => mark,
+                position => position,
             };
             self.moved = place;
         }
     }
 
-    /// The marks, in the order of the channels.
+    /// The positions, in the order of the channels.
     #[must_use]
-    pub fn marks(&self) -> &[Mark] {
-        &self.marks
+    pub fn positions(&self) -> &[Position] {
+        &self.positions
     }
 
-    /// Which mark moved last.
+    /// Which position moved last.
     #[must_use]
     pub const fn moved(&self) -> usize {
         self.moved
@@ -114,18 +114,18 @@ impl Cursor {
 
     /// Appends the cursor's text to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
-        if let [mark] = self.marks.as_slice() {
-            return match mark {
-                Mark::Unbegun => out.push(b'0'),
-                Mark::After(id) => id.write(out),
+        if let [position] = self.positions.as_slice() {
+            return match position {
+                Position::Beginning => out.push(b'0'),
+                Position::After(id) => id.write(out),
             };
         }
         out.push(b'~');
         out.push(b'0'.wrapping_add(u8::try_from(self.moved).unwrap_or_default()));
-        for mark in &self.marks {
-            let number = match mark {
-                Mark::Unbegun => UNBEGUN,
-                Mark::After(id) => number(*id),
+        for position in &self.positions {
+            let number = match position {
+                Position::Beginning => BEGINNING,
+                Position::After(id) => number(*id),
             };
             let mut digits = [0; MARK_DIGITS];
             if let Some(low) = number.to_be_bytes().last_chunk::<MARK_BYTES>() {
@@ -137,10 +137,10 @@ impl Cursor {
     }
 }
 
-impl From<Mark> for Cursor {
-    fn from(mark: Mark) -> Self {
+impl From<Position> for Cursor {
+    fn from(position: Position) -> Self {
         Self {
-            marks: vec![mark],
+            positions: vec![position],
             moved: 0,
         }
     }
@@ -159,20 +159,23 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
         if text == "0" {
-            return Ok(Mark::Unbegun.into());
+            return Ok(Position::Beginning.into());
         }
         let Some(several) = text.strip_prefix('~') else {
             let id = text.parse().map_err(|_| CursorError)?;
-            return Ok(Mark::After(id).into());
+            return Ok(Position::After(id).into());
         };
         let (moved, digits) = several.as_bytes().split_first().ok_or(CursorError)?;
         let moved = usize::from(moved.wrapping_sub(b'0'));
-        let (marks, rest) = digits.as_chunks::<MARK_DIGITS>();
-        if !rest.is_empty() || !(2..=MAX_CHANNELS).contains(&marks.len()) || moved >= marks.len() {
+        let (positions, rest) = digits.as_chunks::<MARK_DIGITS>();
+        if !rest.is_empty()
+            || !(2..=MAX_CHANNELS).contains(&positions.len())
+            || moved >= positions.len()
+        {
             return Err(CursorError);
         }
-        let marks = marks.iter().map(mark).collect::<Result<_, _>>()?;
-        Ok(Self { marks, moved })
+        let positions = positions.iter().map(position).collect::<Result<_, _>>()?;
+        Ok(Self { positions, moved })
     }
 }
 
@@ -184,22 +187,22 @@ fn number(id: EventId) -> u128 {
     u128::from(id.seq.0) * EPOCHS + u128::from(id.epoch.number())
 }
 
-fn mark(digits: &[u8; MARK_DIGITS]) -> Result<Mark, CursorError> {
+fn position(digits: &[u8; MARK_DIGITS]) -> Result<Position, CursorError> {
     let mut bytes = [0; size_of::<u128>()];
     let low = bytes.last_chunk_mut::<MARK_BYTES>().ok_or(CursorError)?;
     BASE64
         .decode_slice_unchecked(digits, low)
         .map_err(|_| CursorError)?;
     let number = u128::from_be_bytes(bytes);
-    if number == UNBEGUN {
-        return Ok(Mark::Unbegun);
+    if number == BEGINNING {
+        return Ok(Position::Beginning);
     }
     let seq = u64::try_from(number / EPOCHS).map_err(|_| CursorError)?;
     let epoch = u64::try_from(number % EPOCHS).map_err(|_| CursorError)?;
     if seq > MAX_SEQ {
         return Err(CursorError);
     }
-    Ok(Mark::After(EventId {
+    Ok(Position::After(EventId {
         epoch: Epoch::from_random(epoch),
         seq: Seq(seq),
     }))
@@ -210,11 +213,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn marks() -> impl Strategy<Value = Mark> {
+    fn positions() -> impl Strategy<Value = Position> {
         let seqs = prop_oneof![0..100_u64, any::<u64>()];
         prop::option::of((any::<u64>(), seqs)).prop_map(|id| match id {
-            None => Mark::Unbegun,
-            Some((random, seq)) => Mark::After(EventId {
+            None => Position::Beginning,
+            Some((random, seq)) => Position::After(EventId {
                 epoch: Epoch::from_random(random),
                 seq: Seq(seq),
             }),
@@ -226,12 +229,12 @@ mod tests {
         /// escape and no preflight.
         #[test]
         fn every_cursor_is_read_back_as_it_was_written(
-            marks in prop::collection::vec(marks(), 1..=MAX_CHANNELS),
+            positions in prop::collection::vec(positions(), 1..=MAX_CHANNELS),
             moved in 0..MAX_CHANNELS,
         ) {
-            let mut cursor = Cursor::new(marks).unwrap();
-            if let Some(mark) = cursor.marks().get(moved).copied() {
-                cursor.advance(moved, mark);
+            let mut cursor = Cursor::new(positions).unwrap();
+            if let Some(position) = cursor.positions().get(moved).copied() {
+                cursor.advance(moved, position);
                 prop_assert_eq!(cursor.moved(), moved);
             }
             let text = cursor.to_string();
@@ -251,19 +254,19 @@ mod tests {
         }
     }
 
-    fn after(text: &str) -> Mark {
-        Mark::After(text.parse().unwrap())
+    fn after(text: &str) -> Position {
+        Position::After(text.parse().unwrap())
     }
 
     #[test]
     fn over_one_channel_it_is_the_id_or_0() {
         assert_eq!(Cursor::from(after("3k9x2a-17")).to_string(), "3k9x2a-17");
-        assert_eq!(Cursor::from(Mark::Unbegun).to_string(), "0");
+        assert_eq!(Cursor::from(Position::Beginning).to_string(), "0");
     }
 
     #[test]
     fn over_several_channels_it_says_which_moved_and_has_12_digits_for_each() {
-        let mut cursor = Cursor::new(vec![after("00000z-1"), Mark::Unbegun]).unwrap();
+        let mut cursor = Cursor::new(vec![after("00000z-1"), Position::Beginning]).unwrap();
         assert_eq!(cursor.to_string(), "~0AAAAAACBvxAj____________");
         cursor.advance(1, after("000000-0"));
         assert_eq!(cursor.to_string(), "~1AAAAAACBvxAjAAAAAAAAAAAA");
@@ -271,16 +274,16 @@ mod tests {
 
     #[test]
     fn a_seq_too_high_for_several_channels_is_the_highest_that_fits() {
-        let marks = vec![after("zzzzzz-18446744073709551615"), Mark::Unbegun];
-        let cursor = Cursor::new(marks).unwrap();
-        assert_eq!(cursor.marks()[0], after(&format!("zzzzzz-{MAX_SEQ}")));
+        let positions = vec![after("zzzzzz-18446744073709551615"), Position::Beginning];
+        let cursor = Cursor::new(positions).unwrap();
+        assert_eq!(cursor.positions()[0], after(&format!("zzzzzz-{MAX_SEQ}")));
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
     }
 
     #[test]
     fn refuses_what_it_would_not_write() {
-        let mark = "A".repeat(12);
-        let marks = |count: usize| mark.repeat(count);
+        let position = "A".repeat(12);
+        let positions = |count: usize| position.repeat(count);
         let refused = [
             String::new(),
             "~".into(),
@@ -288,20 +291,20 @@ mod tests {
             "00".into(),
             "00000z-1~".into(),
             "00000z-1~00000z-1".into(),
-            format!("~0{}", marks(1)),
-            format!("~0{}", marks(11)),
-            format!("~2{}", marks(2)),
-            format!("~x{}", marks(2)),
-            format!("~é{}", marks(2)),
-            format!("~0{}A", marks(2)),
-            format!("~0{}{}+", marks(1), "A".repeat(11)),
+            format!("~0{}", positions(1)),
+            format!("~0{}", positions(11)),
+            format!("~2{}", positions(2)),
+            format!("~x{}", positions(2)),
+            format!("~é{}", positions(2)),
+            format!("~0{}A", positions(2)),
+            format!("~0{}{}+", positions(1), "A".repeat(11)),
             // The number before that of a log that has not begun.
-            format!("~0{}{}-", marks(1), "_".repeat(11)),
+            format!("~0{}{}-", positions(1), "_".repeat(11)),
         ];
         for text in refused {
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text:?}");
         }
         assert_eq!(Cursor::new(vec![]), Err(CursorError));
-        assert_eq!(Cursor::new(vec![Mark::Unbegun; 11]), Err(CursorError));
+        assert_eq!(Cursor::new(vec![Position::Beginning; 11]), Err(CursorError));
     }
 }

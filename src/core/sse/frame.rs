@@ -17,10 +17,10 @@ use super::{Cursor, EventType};
 /// Whole blocks of an event stream, in the order they were added.
 ///
 /// ```
-/// # use runnel::core::sse::{Cursor, EventType, Frames, Mark};
+/// # use runnel::core::sse::{Cursor, EventType, Frames, Position};
 /// let mut frames = Frames::default();
 /// let price = EventType::parse("price").ok();
-/// let cursor = Cursor::from(Mark::After("3k9x2a-17".parse().unwrap()));
+/// let cursor = Cursor::from(Position::After("3k9x2a-17".parse().unwrap()));
 /// frames.event(&cursor, price, "7\n8", None);
 /// assert_eq!(frames.into_bytes(), b"event: price\ndata: 7\ndata: 8\nid: 3k9x2a-17\n\n");
 /// ```
@@ -80,7 +80,7 @@ impl Frames {
 
     /// Adds a block that only moves the client's last event ID (9.2.6: a block without data
     /// dispatches nothing).
-    pub fn mark(&mut self, cursor: &Cursor) {
+    pub fn position(&mut self, cursor: &Cursor) {
         self.id(cursor);
         self.end_block();
     }
@@ -168,7 +168,7 @@ fn for_each_line(text: &str, mut each: impl FnMut(&[u8])) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Epoch, EventId, Mark, Seq};
+    use super::super::{Epoch, EventId, Position, Seq};
     use super::*;
     use eventsource_stream::Eventsource;
     use futures::{StreamExt, executor::block_on, stream};
@@ -243,7 +243,7 @@ mod tests {
         frames.signal(end, None, "{}");
         let cursor = "00000z-1".parse().unwrap();
         frames.signal(end, Some(&cursor), "{}");
-        frames.mark(&cursor);
+        frames.position(&cursor);
         assert_eq!(
             String::from_utf8(frames.into_bytes()).unwrap(),
             "retry: 2345\n\nretry: 1\nid: 00000z-1\n\n:\n\n: two\n: lines\n\nevent: runnel.end\ndata: {}\n\n\
@@ -259,7 +259,7 @@ mod tests {
                 seq: Seq(seq),
             };
             let mut frames = Frames::default();
-            frames.event(&Mark::After(id).into(), None, "", None);
+            frames.event(&Position::After(id).into(), None, "", None);
             assert_eq!(
                 frames.into_bytes(),
                 format!("data: \nid: {id}\n\n").into_bytes()
@@ -293,7 +293,7 @@ mod tests {
                 frames.comment("");
                 let id = EventId { epoch: Epoch::from_random(7), seq: Seq(place as u64 + 1) };
                 let event_type = typed.then(|| EventType::parse(event_type).unwrap());
-                frames.event(&Mark::After(id).into(), event_type, data, None);
+                frames.event(&Position::After(id).into(), event_type, data, None);
             }
             let bytes = frames.into_bytes();
             let mut rest = bytes.as_slice();

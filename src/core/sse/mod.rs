@@ -6,7 +6,7 @@ mod event_type;
 mod frame;
 mod reconnection;
 
-pub use cursor::{Cursor, CursorError, MAX_CHANNELS, MAX_CURSOR_BYTES, Mark};
+pub use cursor::{Cursor, CursorError, MAX_CHANNELS, MAX_CURSOR_BYTES, Position};
 pub use event_id::{Epoch, EventId, EventIdError, Seq};
 pub use event_type::{EventType, EventTypeError, MAX_EVENT_TYPE_BYTES};
 pub use frame::Frames;

@@ -13,16 +13,16 @@ mod reading;
 use std::rc::Rc;
 
 use super::CHUNK_BYTES;
-use super::pace::{Pace, Trouble};
+use super::pace::{PollSchedule, StoreBackoff};
 use super::replay::{Origin, Replay};
 use super::shared::SharedFrames;
-use super::step::Settings;
+use super::step::StreamConfig;
 use crate::core::channel::Channel;
 use crate::core::log::{
-    FormatError, Gap, GapReason, Head, Location, Now, Sealed, SegmentRef, Start,
+    ClockReading, FormatError, Gap, GapReason, Head, Location, SegmentId, SegmentMeta, StartFrom,
 };
-use crate::core::sse::{EventId, Mark};
-use crate::core::time::Mono;
+use crate::core::sse::{EventId, Position};
+use crate::core::time::Instant;
 
 /// A segment that the directory lists but the store does not have is waited for this long, in
 /// case the store's answer was stale; then it is skipped with a gap. Also how long a cursor ahead
@@ -31,27 +31,27 @@ const STALE_MILLIS: u64 = 1_000;
 
 /// One channel of a stream.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(super) struct ChannelReader {
     channel: Channel,
-    settings: Settings,
-    start: Start,
+    settings: StreamConfig,
+    start: StartFrom,
     /// Whether to go on after what is in the log now.
     live: bool,
-    opened: Mono,
+    opened: Instant,
     phase: Phase,
     /// Where the subscriber says it stands.
-    given: Option<Mark>,
+    given: Option<Position>,
     /// Where it stands, once that is known.
-    mark: Option<Mark>,
+    position: Option<Position>,
     /// To be told before anything else.
     gap: Option<Gap>,
     head: Option<Rc<Head>>,
     /// When `head` was read; `None` before the first time.
-    head_read: Option<Mono>,
+    head_read: Option<Instant>,
     /// While `head_read` is `None`, only a head read later than this will do.
-    stale_before: Mono,
+    stale_before: Instant,
     /// Since when a read is under way.
-    reading: Option<Mono>,
+    reading: Option<Instant>,
     replay: Replay,
     /// Where encoded events are shared with other streams, if they are.
     shared: Option<SharedFrames>,
@@ -59,11 +59,11 @@ pub(super) struct Feed {
     reads_ahead: bool,
     /// Whether anything was given out.
     delivered: bool,
-    pace: Pace,
-    trouble: Trouble,
+    pace: PollSchedule,
+    trouble: StoreBackoff,
     missing: Missing,
     /// Since when the store has been answering with an older head than the one known.
-    outdated: Option<Mono>,
+    outdated: Option<Instant>,
     error: Option<FormatError>,
 }
 
@@ -88,7 +88,7 @@ pub(super) enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Missing {
     No,
-    Since(Mono),
+    Since(Instant),
     /// It was missing again after so long that it will not come back.
     ForGood,
 }
@@ -96,31 +96,31 @@ enum Missing {
 /// What a feed has, or wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// The head, read later than at this time: [`Feed::head_read`].
-    ReadHead(Mono),
-    /// These segments: [`Feed::segments_read`].
-    ReadSegments(Vec<SegmentRef>),
-    /// A gap to tell of: [`Feed::take_gap`].
+    /// The head, read later than at this time: [`ChannelReader::head_read`].
+    ReadHead(Instant),
+    /// These segments: [`ChannelReader::segments_read`].
+    ReadSegments(Vec<SegmentId>),
+    /// A gap to tell of: [`ChannelReader::take_gap`].
     Gap,
-    /// Events: [`Feed::deliver`].
+    /// Events: [`ChannelReader::deliver`].
     Events,
     /// Nothing before this time, or before what is being read has arrived.
-    Wait(Mono),
+    Wait(Instant),
     /// Nothing any more.
     Ended(End),
 }
 
-impl Feed {
+impl ChannelReader {
     pub(super) fn new(
         channel: Channel,
-        start: Start,
+        start: StartFrom,
         live: bool,
-        settings: Settings,
+        settings: StreamConfig,
         random: u64,
-        now: Mono,
+        now: Instant,
     ) -> Self {
         let given = match start {
-            Start::After(mark) => Some(mark),
+            StartFrom::After(position) => Some(position),
             _ => None,
         };
         Self {
@@ -131,7 +131,7 @@ impl Feed {
             live,
             opened: now,
             phase: Phase::Starting,
-            mark: None,
+            position: None,
             gap: None,
             head: None,
             head_read: None,
@@ -141,8 +141,8 @@ impl Feed {
             shared: None,
             reads_ahead: false,
             delivered: false,
-            pace: Pace::new(settings.poll_millis, now),
-            trouble: Trouble::new(random),
+            pace: PollSchedule::new(settings.poll_millis, now),
+            trouble: StoreBackoff::new(random),
             missing: Missing::No,
             outdated: None,
             error: None,
@@ -154,19 +154,19 @@ impl Feed {
     }
 
     /// Where the subscriber stands; `None` until a head was read.
-    pub(super) const fn mark(&self) -> Option<Mark> {
-        self.mark
+    pub(super) const fn position(&self) -> Option<Position> {
+        self.position
     }
 
     /// Whether everything was delivered before, and nothing will follow. `false` while it is not
     /// known.
-    pub(super) fn is_finished(&self, now: Now) -> bool {
+    pub(super) fn is_finished(&self, now: ClockReading) -> bool {
         let resumes = self.start.resumes();
         match &self.head {
             _ if self.head_read.is_none() => false,
-            None => !self.live && (!resumes || self.start == Start::After(Mark::Unbegun)),
+            None => !self.live && (!resumes || self.start == StartFrom::After(Position::Beginning)),
             Some(head) => {
-                let position = self.start.position(head, now.wall);
+                let position = self.start.resolve(head, now.wall);
                 let delivered = position.gap.is_none() && position.next == head.next();
                 delivered && (!self.live || (head.closed && resumes))
             }
@@ -176,7 +176,7 @@ impl Feed {
     /// Whether everything is known that the log had when it was last looked at.
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Ended(_))
-            || (self.mark.is_some()
+            || (self.position.is_some()
                 && self.head_read.is_some()
                 && self.reading.is_none()
                 && self.missing == Missing::No
@@ -185,15 +185,15 @@ impl Feed {
 
     /// Where the subscriber stands before it is told of a gap: where it says it does, if that can be
     /// read.
-    pub(super) fn mark_before_gap(&self) -> Option<Mark> {
+    pub(super) fn mark_before_gap(&self) -> Option<Position> {
         match (&self.gap, self.given) {
             (Some(_), Some(given)) => Some(given),
-            _ => self.mark,
+            _ => self.position,
         }
     }
 
     /// What is next.
-    pub(super) fn next(&mut self, now: Now) -> Turn {
+    pub(super) fn next(&mut self, now: ClockReading) -> Turn {
         if self.gap.is_some() {
             return Turn::Gap;
         }
@@ -204,23 +204,23 @@ impl Feed {
             }
             _ if self.reading.is_some() => None,
             Phase::Following(last) => self.follow(last, now),
-            Phase::Starting => self.position(now),
+            Phase::Starting => self.resolve_start(now),
         };
-        turn.unwrap_or_else(|| Turn::Wait(self.wait(now.mono)))
+        turn.unwrap_or_else(|| Turn::Wait(self.wait(now.monotonic)))
     }
 
-    fn wait(&self, now: Mono) -> Mono {
+    fn wait(&self, now: Instant) -> Instant {
         let due = match self.reading {
             Some(_) => None,
             None => Some(self.trouble.not_before(self.pace.due())),
         };
         let patience = self.patience_ends().filter(|end| *end > now);
         let wait = [due, patience].into_iter().flatten().min();
-        wait.unwrap_or(Mono(u64::MAX))
+        wait.unwrap_or(Instant(u64::MAX))
     }
 
     /// When the store has failed, or not answered, for too long.
-    pub(super) fn patience_ends(&self) -> Option<Mono> {
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
         let hanging = self
             .reading
             .map(|since| since.after(self.settings.patience_millis));
@@ -235,22 +235,22 @@ impl Feed {
 
     fn follow_after(&mut self, last: EventId) {
         self.phase = Phase::Following(last);
-        self.mark = Some(Mark::After(last));
+        self.position = Some(Position::After(last));
     }
 
-    fn position(&mut self, now: Now) -> Option<Turn> {
+    fn resolve_start(&mut self, now: ClockReading) -> Option<Turn> {
         if self.head_read.is_none() {
             return self.poll(now);
         }
         let Some(head) = self.head.clone() else {
             return self.without_log(now);
         };
-        let position = self.start.position(&head, now.wall);
+        let position = self.start.resolve(&head, now.wall);
         let ahead = matches!(&position.gap, Some(gap) if gap.reason == GapReason::Ahead);
         if ahead && !self.is_beyond_doubt() {
             return self.poll(now);
         }
-        if let Start::Live(since) = self.start {
+        if let StartFrom::Live(since) = self.start {
             self.replay.pass_over(since, head.next());
         }
         let last = head.before(position.next);
@@ -263,22 +263,22 @@ impl Feed {
     }
 
     /// There is no log yet, or not any more.
-    fn without_log(&mut self, now: Now) -> Option<Turn> {
-        if matches!(self.start, Start::Live(_) | Start::Last(_)) {
+    fn without_log(&mut self, now: ClockReading) -> Option<Turn> {
+        if matches!(self.start, StartFrom::Live(_) | StartFrom::Last(_)) {
             // The log will begin after this stream did.
-            self.start = Start::After(Mark::Unbegun);
+            self.start = StartFrom::After(Position::Beginning);
         }
         let requested = self.start.requested();
-        let is_lost = self.start.resumes() && self.start != Start::After(Mark::Unbegun);
+        let is_lost = self.start.resumes() && self.start != StartFrom::After(Position::Beginning);
         if is_lost && self.live && !self.is_beyond_doubt() {
             return self.poll(now);
         }
-        self.mark = Some(Mark::Unbegun);
+        self.position = Some(Position::Beginning);
         if !self.live {
             self.phase = Phase::Ended(End::Caught);
         }
         if is_lost {
-            self.start = Start::After(Mark::Unbegun);
+            self.start = StartFrom::After(Position::Beginning);
             self.gap = Some(Gap {
                 reason: GapReason::Reset,
                 requested,
@@ -299,7 +299,7 @@ impl Feed {
     }
 
     /// Goes on after `last`: with what is in the head, from segments, or by looking again.
-    fn follow(&mut self, last: EventId, now: Now) -> Option<Turn> {
+    fn follow(&mut self, last: EventId, now: ClockReading) -> Option<Turn> {
         if self.head_read.is_none() {
             return self.poll(now);
         }
@@ -332,14 +332,14 @@ impl Feed {
                 Some(first) if self.missing == Missing::ForGood => {
                     self.jump(GapReason::Evicted, last, head.before(first.next()), now)
                 }
-                _ if self.trouble.is_waiting(now.mono) => None,
+                _ if self.trouble.is_waiting(now.monotonic) => None,
                 _ => Some(self.read(&head, &segments, now)),
             },
         }
     }
 
-    fn read(&mut self, head: &Head, segments: &[Sealed], now: Now) -> Turn {
-        self.reading = Some(now.mono);
+    fn read(&mut self, head: &Head, segments: &[SegmentMeta], now: ClockReading) -> Turn {
+        self.reading = Some(now.monotonic);
         let names = segments.iter().map(|segment| head.segment(segment.first));
         Turn::ReadSegments(names.collect())
     }
@@ -351,11 +351,17 @@ impl Feed {
 
     /// Leaves `last` for a place that does not follow it, and says so, unless the client asked only
     /// for what is kept and has got nothing yet.
-    fn jump(&mut self, reason: GapReason, last: EventId, to: EventId, now: Now) -> Option<Turn> {
+    fn jump(
+        &mut self,
+        reason: GapReason,
+        last: EventId,
+        to: EventId,
+        now: ClockReading,
+    ) -> Option<Turn> {
         self.follow_after(to);
         self.replay = Replay::default();
         self.missing = Missing::No;
-        if !self.delivered && matches!(self.start, Start::Earliest | Start::Last(_)) {
+        if !self.delivered && matches!(self.start, StartFrom::Earliest | StartFrom::Last(_)) {
             return self.follow(to, now);
         }
         self.gap = Some(Gap {
@@ -366,11 +372,11 @@ impl Feed {
         Some(Turn::Gap)
     }
 
-    fn poll(&mut self, now: Now) -> Option<Turn> {
-        if !self.pace.is_due(now.mono) {
+    fn poll(&mut self, now: ClockReading) -> Option<Turn> {
+        if !self.pace.is_due(now.monotonic) {
             return None;
         }
-        self.reading = Some(now.mono);
+        self.reading = Some(now.monotonic);
         Some(Turn::ReadHead(match self.head_read {
             None => self.stale_before,
             Some(at) => at.max(self.pace.before_due()),

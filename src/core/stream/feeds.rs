@@ -4,23 +4,23 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::feed::{End, Feed, Turn};
+use super::feed::{ChannelReader, End, Turn};
 use super::replay::Delivered;
 use super::shared::{EncodedRun, SharedFrames};
 use super::signal::GapSignal;
-use super::step::{Settings, Step, Subscription};
+use super::step::{Step, StreamConfig, Subscription};
 use super::tally::Events;
-use crate::core::log::{FormatError, Head, Now, Record, SegmentRef};
-use crate::core::sse::{Cursor, EventId, Mark};
-use crate::core::time::Mono;
+use crate::core::log::{ClockReading, FormatError, Head, Record, SegmentId};
+use crate::core::sse::{Cursor, EventId, Position};
+use crate::core::time::Instant;
 
 /// The channels of a stream, each in its own order, and the cursor over them all.
 ///
 /// They take turns, so that none is kept waiting by another. Nothing is given out before it is known
 /// where each of them starts: until then there is no cursor to resume by.
 #[derive(Debug)]
-pub struct Feeds {
-    feeds: Vec<Feed>,
+pub struct MergedReader {
+    feeds: Vec<ChannelReader>,
     /// Whose turn it is.
     turn: usize,
     cursor: Option<Cursor>,
@@ -31,12 +31,12 @@ pub struct Feeds {
 pub(super) enum Found {
     /// Something has to be read: [`Step::ReadHead`] or [`Step::ReadSegments`].
     Read(Step),
-    /// Gaps have to be told of before anything else: [`Feeds::take_gaps`].
+    /// Gaps have to be told of before anything else: [`MergedReader::take_gaps`].
     Gaps,
-    /// The channel at this place has events: [`Feeds::deliver`].
+    /// The channel at this place has events: [`MergedReader::deliver`].
     Events(usize),
     /// Nothing, before this time or what is being read has arrived.
-    Nothing(Mono),
+    Nothing(Instant),
     /// Nothing any more.
     Ended {
         /// Whether that is because all channels are closed.
@@ -44,16 +44,17 @@ pub(super) enum Found {
     },
 }
 
-impl Feeds {
+impl MergedReader {
     pub(super) fn new(
         subscription: Subscription,
-        settings: Settings,
+        settings: StreamConfig,
         random: &mut fastrand::Rng,
-        now: Mono,
+        now: Instant,
     ) -> Self {
         let live = subscription.live;
-        let mut feed =
-            |(channel, start)| Feed::new(channel, start, live, settings, random.u64(..), now);
+        let mut feed = |(channel, start)| {
+            ChannelReader::new(channel, start, live, settings, random.u64(..), now)
+        };
         Self {
             feeds: subscription.channels.into_iter().map(&mut feed).collect(),
             turn: 0,
@@ -67,24 +68,27 @@ impl Feeds {
     }
 
     /// Whether everything was delivered before, and nothing will follow.
-    pub(super) fn are_finished(&self, now: Now) -> bool {
+    pub(super) fn are_finished(&self, now: ClockReading) -> bool {
         self.feeds.iter().all(|feed| feed.is_finished(now))
     }
 
     /// Whether everything is known that the logs had when they were last looked at.
     pub(super) fn are_settled(&self) -> bool {
-        self.feeds.iter().all(Feed::is_settled)
+        self.feeds.iter().all(ChannelReader::is_settled)
     }
 
     /// When the store has failed, or not answered, for too long.
-    pub(super) fn patience_ends(&self) -> Option<Mono> {
-        self.feeds.iter().filter_map(Feed::patience_ends).min()
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
+        self.feeds
+            .iter()
+            .filter_map(ChannelReader::patience_ends)
+            .min()
     }
 
     /// What is next.
-    pub(super) fn next(&mut self, now: Now) -> Found {
+    pub(super) fn next(&mut self, now: ClockReading) -> Found {
         let count = self.feeds.len();
-        let mut wait = Mono(u64::MAX);
+        let mut wait = Instant(u64::MAX);
         let mut ended = 0_usize;
         let mut closed = 0;
         let mut gaps = false;
@@ -121,8 +125,12 @@ impl Feeds {
 
     fn find_cursor(&mut self) {
         if self.cursor.is_none() {
-            let marks: Option<Vec<Mark>> = self.feeds.iter().map(Feed::mark_before_gap).collect();
-            self.cursor = marks.and_then(|marks| Cursor::new(marks).ok());
+            let positions: Option<Vec<Position>> = self
+                .feeds
+                .iter()
+                .map(ChannelReader::mark_before_gap)
+                .collect();
+            self.cursor = positions.and_then(|positions| Cursor::new(positions).ok());
         }
     }
 
@@ -131,8 +139,8 @@ impl Feeds {
         let mut signals = vec![];
         for (place, feed) in self.feeds.iter_mut().enumerate() {
             let Some(gap) = feed.take_gap() else { continue };
-            if let (Some(cursor), Some(mark)) = (&mut self.cursor, feed.mark()) {
-                cursor.advance(place, mark);
+            if let (Some(cursor), Some(position)) = (&mut self.cursor, feed.position()) {
+                cursor.advance(place, position);
             }
             let channel = feed.channel().to_string();
             signals.push((GapSignal { channel, gap }, self.cursor.clone()));
@@ -160,7 +168,7 @@ impl Feeds {
     pub(super) fn deliver(
         &mut self,
         place: usize,
-        now: Mono,
+        now: Instant,
         mut take: impl FnMut(&Cursor, &Record<'_>) -> bool,
     ) -> Option<Delivered> {
         self.turn = match place.saturating_add(1) {
@@ -169,11 +177,11 @@ impl Feeds {
         };
         let (feed, cursor) = (self.feeds.get_mut(place)?, self.cursor.as_mut()?);
         let delivered = feed.deliver(now, |id, record| {
-            cursor.advance(place, Mark::After(id));
+            cursor.advance(place, Position::After(id));
             take(cursor, record)
         });
-        if let Some(mark) = feed.mark() {
-            cursor.advance(place, mark);
+        if let Some(position) = feed.position() {
+            cursor.advance(place, position);
         }
         delivered
     }
@@ -191,14 +199,14 @@ impl Feeds {
 
     /// Reads on before what was read is given out.
     pub(super) fn read_on(&mut self) {
-        self.feeds.iter_mut().for_each(Feed::read_on);
+        self.feeds.iter_mut().for_each(ChannelReader::read_on);
     }
 
     /// Gives out the next events at `place` as another stream has encoded them, if one has.
-    pub(super) fn deliver_shared(&mut self, place: usize, now: Mono) -> Option<EncodedRun> {
+    pub(super) fn deliver_shared(&mut self, place: usize, now: Instant) -> Option<EncodedRun> {
         let (feed, cursor) = (self.feeds.get_mut(place)?, self.cursor.as_mut()?);
         let run = feed.deliver_shared(now)?;
-        cursor.advance(place, feed.mark()?);
+        cursor.advance(place, feed.position()?);
         Some(run)
     }
 
@@ -211,9 +219,9 @@ impl Feeds {
 
     /// The last event given out at `place`.
     pub(super) fn last(&self, place: usize) -> Option<EventId> {
-        match self.feeds.get(place)?.mark()? {
-            Mark::After(last) => Some(last),
-            Mark::Unbegun => None,
+        match self.feeds.get(place)?.position()? {
+            Position::After(last) => Some(last),
+            Position::Beginning => None,
         }
     }
 
@@ -222,9 +230,9 @@ impl Feeds {
     pub fn head_read(
         &mut self,
         place: usize,
-        at: Mono,
+        at: Instant,
         result: Result<Option<Rc<Head>>, String>,
-        now: Mono,
+        now: Instant,
     ) {
         if let Some(feed) = self.feeds.get_mut(place) {
             feed.head_read(at, result, now);
@@ -235,9 +243,9 @@ impl Feeds {
     pub fn segments_read(
         &mut self,
         place: usize,
-        asked: &[SegmentRef],
+        asked: &[SegmentId],
         results: Vec<Result<Option<Bytes>, String>>,
-        now: Mono,
+        now: Instant,
     ) {
         if let Some(feed) = self.feeds.get_mut(place) {
             feed.segments_read(asked, results, now);
@@ -247,6 +255,6 @@ impl Feeds {
     /// What is wrong with a stored log, if anything was found since this was last asked. The stream
     /// deals with it; this is for the operator.
     pub fn take_error(&mut self) -> Option<FormatError> {
-        self.feeds.iter_mut().find_map(Feed::take_error)
+        self.feeds.iter_mut().find_map(ChannelReader::take_error)
     }
 }

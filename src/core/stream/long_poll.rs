@@ -1,10 +1,10 @@
 //! One answer to a client that asks again and again instead of holding a stream.
 
 use super::feeds::Found;
-use super::{Feeds, GapSignal, Settings, Step, Subscription, Types};
-use crate::core::log::Now;
+use super::{EventFilter, GapSignal, MergedReader, Step, StreamConfig, Subscription};
+use crate::core::log::ClockReading;
 use crate::core::sse::Cursor;
-use crate::core::time::{Millis, Mono};
+use crate::core::time::{Instant, Timestamp};
 
 /// An answer ends with the event that takes it to this many bytes of data: 256 KiB.
 const PAGE_BYTES: usize = 256 * 1024;
@@ -13,15 +13,15 @@ const PAGE_BYTES: usize = 256 * 1024;
 const PATIENCE_MILLIS: u64 = 5_000;
 
 /// The life of one request: it waits until there is something to answer, or until its time is up.
-/// It is driven as a [`Stream`](super::Stream) is, but never emits.
+/// It is driven as a [`EventStream`](super::EventStream) is, but never emits.
 #[derive(Debug)]
 pub struct LongPoll {
-    types: Types,
+    types: EventFilter,
     limit: usize,
     /// The tags of answers that the client has.
     known: Vec<String>,
-    until: Mono,
-    feeds: Feeds,
+    until: Instant,
+    feeds: MergedReader,
     events: Vec<PageEvent>,
     gaps: Vec<GapSignal>,
     bytes: usize,
@@ -90,7 +90,7 @@ pub struct PageEvent {
     /// Its data.
     pub data: String,
     /// When it was appended.
-    pub time: Millis,
+    pub time: Timestamp,
     /// The `traceparent` of what published it, if it is to be told.
     pub trace: Option<String>,
 }
@@ -101,15 +101,15 @@ impl LongPoll {
     #[must_use]
     pub fn new(
         subscription: Subscription,
-        settings: Settings,
+        settings: StreamConfig,
         limit: usize,
         known: Vec<String>,
-        until: Mono,
+        until: Instant,
         random: u64,
-        now: Mono,
+        now: Instant,
     ) -> Self {
         let mut random = fastrand::Rng::with_seed(random);
-        let settings = Settings {
+        let settings = StreamConfig {
             patience_millis: settings.patience_millis.min(PATIENCE_MILLIS),
             ..settings
         };
@@ -120,7 +120,7 @@ impl LongPoll {
             until: subscription
                 .expires
                 .map_or(until, |expires| until.min(expires)),
-            feeds: Feeds::new(subscription, settings, &mut random, now),
+            feeds: MergedReader::new(subscription, settings, &mut random, now),
             events: vec![],
             gaps: vec![],
             bytes: 0,
@@ -129,12 +129,12 @@ impl LongPoll {
     }
 
     /// The channels: what was read is told to them.
-    pub const fn feeds(&mut self) -> &mut Feeds {
+    pub const fn feeds(&mut self) -> &mut MergedReader {
         &mut self.feeds
     }
 
     /// Says what to do next: [`Step::End`] once it can be answered.
-    pub fn next(&mut self, now: Now) -> Step {
+    pub fn next(&mut self, now: ClockReading) -> Step {
         loop {
             if self.state != State::Reading {
                 return Step::End;
@@ -146,15 +146,19 @@ impl LongPoll {
                     self.gaps.extend(gaps.map(|(gap, _)| gap));
                 }
                 Found::Events(_) if self.is_full() => self.end(Over::Full),
-                Found::Events(place) => self.take(place, now.mono),
+                Found::Events(place) => self.take(place, now.monotonic),
                 Found::Ended { closed: true } => self.end(Over::Closed),
                 Found::Ended { closed: false } => self.end(Over::Caught),
                 Found::Nothing(until) => match self.feeds.are_settled() {
-                    true if self.has_news() || now.mono >= self.until => self.end(Over::Caught),
+                    true if self.has_news() || now.monotonic >= self.until => {
+                        self.end(Over::Caught)
+                    }
                     true => return Step::Wait(until.min(self.until)),
                     // Whatever the time, it is not known yet what is there.
                     false => match self.feeds.patience_ends() {
-                        Some(end) if now.mono >= self.gives_up(end) => self.end(Over::CutShort),
+                        Some(end) if now.monotonic >= self.gives_up(end) => {
+                            self.end(Over::CutShort)
+                        }
                         Some(end) => return Step::Wait(until.min(self.gives_up(end))),
                         None => return Step::Wait(until),
                     },
@@ -185,7 +189,7 @@ impl LongPoll {
 
     /// When to give up, the store's time being over at `end`: only when the client's is, too, if it is
     /// known where the client stands and there is nothing to tell.
-    fn gives_up(&self, end: Mono) -> Mono {
+    fn gives_up(&self, end: Instant) -> Instant {
         match self.feeds.cursor() {
             Some(_) if !self.has_news() => end.max(self.until),
             _ => end,
@@ -202,7 +206,7 @@ impl LongPoll {
         told && tag.is_none_or(|tag| !self.known.contains(&tag))
     }
 
-    fn take(&mut self, place: usize, now: Mono) {
+    fn take(&mut self, place: usize, now: Instant) {
         let (types, events, bytes) = (&self.types, &mut self.events, &mut self.bytes);
         let limit = self.limit;
         let _ = self.feeds.deliver(place, now, |cursor, record| {

@@ -1,6 +1,6 @@
 //! One subscriber's stream, from its first byte to its last.
 //!
-//! [`Stream`] is told what happened (a head was read, a segment was read, time passed) and says
+//! [`EventStream`] is told what happened (a head was read, a segment was read, time passed) and says
 //! what to do next ([`Step`]); the caller only obeys. It pulls: nothing is read before the client
 //! has taken what came before, so a slow client costs nothing but its place. [`LongPoll`] does the
 //! same for clients that ask for one answer at a time.
@@ -15,19 +15,19 @@ mod signal;
 mod step;
 mod tally;
 
-pub use feeds::Feeds;
+pub use feeds::MergedReader;
 pub use long_poll::{LongPoll, Page, PageEvent};
 pub use shared::SharedFrames;
 pub use signal::GapSignal;
-pub use step::{Settings, Step, Subscription, Types};
-pub use tally::Tally;
+pub use step::{EventFilter, Step, StreamConfig, Subscription};
+pub use tally::StreamStats;
 
 use self::feeds::Found;
 use self::tally::Events;
-use crate::core::log::Now;
+use crate::core::log::ClockReading;
 use crate::core::metrics::EndReason;
 use crate::core::sse::{Cursor, Frames, reconnection_millis};
-use crate::core::time::Mono;
+use crate::core::time::Instant;
 
 /// A replayed chunk ends with the event that takes it to this many bytes: 64 KiB.
 pub const CHUNK_BYTES: usize = 64 * 1024;
@@ -40,23 +40,23 @@ const MARK_MILLIS: u64 = 1_000;
 
 /// The life of one stream.
 #[derive(Debug)]
-pub struct Stream {
-    settings: Settings,
-    types: Types,
+pub struct EventStream {
+    settings: StreamConfig,
+    types: EventFilter,
     /// Whether whole runs are encoded, for other streams to send them, too.
     shares: bool,
     random: fastrand::Rng,
-    ends: Mono,
+    ends: Instant,
     /// When the client's token ceases to be good.
-    expires: Option<Mono>,
-    last_sent: Mono,
+    expires: Option<Instant>,
+    last_sent: Instant,
     phase: Phase,
-    feeds: Feeds,
+    feeds: MergedReader,
     /// The last event ID that the client gave.
     given: Option<Cursor>,
     /// Whether the client has been told where it stands, and when it was last told.
-    marked: Marked,
-    tally: Tally,
+    marked: IdState,
+    tally: StreamStats,
     /// Whether the client has caught up since the stream opened.
     is_live: bool,
 }
@@ -69,25 +69,30 @@ enum Phase {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Marked {
+enum IdState {
     Never,
     /// It was told at this time, and has not moved since.
-    At(Mono),
+    At(Instant),
     /// It was told at this time, and has moved since.
-    Before(Mono),
+    Before(Instant),
 }
 
-impl Stream {
+impl EventStream {
     /// A stream that opens now. `random` is drawn anew for each stream.
     #[must_use]
-    pub fn new(subscription: Subscription, settings: Settings, random: u64, now: Mono) -> Self {
+    pub fn new(
+        subscription: Subscription,
+        settings: StreamConfig,
+        random: u64,
+        now: Instant,
+    ) -> Self {
         let mut random = fastrand::Rng::with_seed(random);
         let age = settings
             .max_age_millis
             .saturating_sub(random.u64(0..=settings.max_age_millis / 5));
         let (types, given) = (subscription.types.clone(), subscription.given.clone());
         let expires = subscription.expires;
-        let mut feeds = Feeds::new(subscription, settings, &mut random, now);
+        let mut feeds = MergedReader::new(subscription, settings, &mut random, now);
         feeds.read_on();
         Self {
             settings,
@@ -99,8 +104,8 @@ impl Stream {
             phase: Phase::Opening,
             given,
             feeds,
-            marked: Marked::Never,
-            tally: Tally::default(),
+            marked: IdState::Never,
+            tally: StreamStats::default(),
             is_live: false,
             random,
         }
@@ -109,7 +114,7 @@ impl Stream {
     /// Shares what it encodes with other streams, if it delivers every event of one channel.
     #[must_use]
     pub fn sharing(mut self, frames: SharedFrames) -> Self {
-        self.shares = self.types == Types::All && self.feeds.share(frames);
+        self.shares = self.types == EventFilter::All && self.feeds.share(frames);
         self
     }
 
@@ -117,17 +122,17 @@ impl Stream {
     /// nothing will follow. It is answered 204 then, which stops an `EventSource`. `false` while not
     /// all heads have been read.
     #[must_use]
-    pub fn is_finished(&self, now: Now) -> bool {
+    pub fn is_finished(&self, now: ClockReading) -> bool {
         self.feeds.are_finished(now)
     }
 
     /// The channels of the stream: what was read is told to them.
-    pub const fn feeds(&mut self) -> &mut Feeds {
+    pub const fn feeds(&mut self) -> &mut MergedReader {
         &mut self.feeds
     }
 
     /// What it has done since it was last asked.
-    pub fn take_tally(&mut self) -> Tally {
+    pub fn take_tally(&mut self) -> StreamStats {
         std::mem::take(&mut self.tally)
     }
 
@@ -141,7 +146,7 @@ impl Stream {
     }
 
     /// Says what to do next.
-    pub fn next(&mut self, now: Now) -> Step {
+    pub fn next(&mut self, now: ClockReading) -> Step {
         match self.phase {
             Phase::Opening => {
                 self.phase = Phase::Open;
@@ -150,10 +155,10 @@ impl Stream {
             Phase::Ended(_) => return Step::End,
             Phase::Open => {}
         }
-        if self.expires.is_some_and(|expires| now.mono >= expires) {
+        if self.expires.is_some_and(|expires| now.monotonic >= expires) {
             return self.expire(now);
         }
-        if now.mono >= self.ends {
+        if now.monotonic >= self.ends {
             return self.end(
                 EndReason::Age,
                 now,
@@ -164,7 +169,7 @@ impl Stream {
         if self
             .feeds
             .patience_ends()
-            .is_some_and(|end| now.mono >= end)
+            .is_some_and(|end| now.monotonic >= end)
         {
             let retry = reconnection_millis(self.settings.retry_millis, 3, self.random.u64(..));
             return self.end(
@@ -190,19 +195,19 @@ impl Stream {
     }
 
     /// The next chunk of what has been read; `None` if there is nothing in it for this subscriber.
-    fn chunk(&mut self, place: usize, now: Now) -> Option<Step> {
+    fn chunk(&mut self, place: usize, now: ClockReading) -> Option<Step> {
         let mut frames = Frames::with_capacity(self.feeds.chunk_capacity(place, FIELDS_BYTES));
         let mut passed = false;
         let mut given = Events::default();
         while frames.len() < CHUNK_BYTES {
-            if let Some(run) = self.feeds.deliver_shared(place, now.mono) {
+            if let Some(run) = self.feeds.deliver_shared(place, now.monotonic) {
                 frames.append(&run.blocks);
                 given = given.and(run.events);
                 continue;
             }
             let (before, start) = (self.feeds.last(place), frames.len());
             let mut events = Events::default();
-            let delivered = self.feeds.deliver(place, now.mono, |cursor, record| {
+            let delivered = self.feeds.deliver(place, now.monotonic, |cursor, record| {
                 passed = !self.types.include(record.event_type);
                 if !passed {
                     frames.event(cursor, record.event_type, record.data, record.trace());
@@ -233,34 +238,34 @@ impl Stream {
     }
 
     fn has_moved(&mut self) {
-        if let Marked::At(told) = self.marked {
-            self.marked = Marked::Before(told);
+        if let IdState::At(told) = self.marked {
+            self.marked = IdState::Before(told);
         }
     }
 
     /// When the client has to be told where it stands, if it does not know.
-    fn mark_due(&self, now: Mono) -> Option<Mono> {
+    fn mark_due(&self, now: Instant) -> Option<Instant> {
         self.feeds.cursor()?;
         match self.marked {
-            Marked::Never => Some(now),
-            Marked::At(_) => None,
-            Marked::Before(told) => Some(told.after(MARK_MILLIS)),
+            IdState::Never => Some(now),
+            IdState::At(_) => None,
+            IdState::Before(told) => Some(told.after(MARK_MILLIS)),
         }
     }
 
-    /// Nothing to send before `until`: a mark or a heartbeat if it is time, else a wait.
-    fn idle(&mut self, until: Mono, now: Now) -> Step {
+    /// Nothing to send before `until`: a position or a heartbeat if it is time, else a wait.
+    fn idle(&mut self, until: Instant, now: ClockReading) -> Step {
         if !self.is_live && self.feeds.are_settled() {
             self.is_live = true;
             self.tally.caught_up = true;
         }
-        let mark = self.mark_due(now.mono);
-        if mark.is_some_and(|due| now.mono >= due) {
-            let frames = self.mark(Frames::default());
+        let position = self.mark_due(now.monotonic);
+        if position.is_some_and(|due| now.monotonic >= due) {
+            let frames = self.position(Frames::default());
             return self.emit_marked(frames, now);
         }
         let heartbeat = self.last_sent.after(self.settings.heartbeat_millis);
-        if now.mono >= heartbeat {
+        if now.monotonic >= heartbeat {
             let mut frames = Frames::default();
             frames.comment("");
             self.tally.heartbeats = self.tally.heartbeats.saturating_add(1);
@@ -271,7 +276,7 @@ impl Stream {
             Some(heartbeat),
             Some(self.ends),
             self.expires,
-            mark,
+            position,
         ];
         Step::Wait(times.into_iter().flatten().min().unwrap_or(until))
     }

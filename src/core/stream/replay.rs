@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use bytes::Buf;
 
 use super::CHUNK_BYTES;
-use crate::core::log::{Record, Run};
+use crate::core::log::{Record, RecordBatch};
 use crate::core::sse::{EventId, Seq};
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
 /// What was given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +28,15 @@ pub(super) enum Origin {
 /// Runs of records in order of their seqs, to be given out chunk by chunk.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
-    runs: VecDeque<(Origin, Run)>,
+    runs: VecDeque<(Origin, RecordBatch)>,
     /// Records before this place that are older than this time are not delivered.
-    passed_over: Option<(Seq, Millis)>,
+    passed_over: Option<(Seq, Timestamp)>,
 }
 
 impl Replay {
     /// Leaves out what was appended before `since`, as far as `until`: a segment that a live stream
     /// begins in may have some of that.
-    pub(super) fn pass_over(&mut self, since: Millis, until: Seq) {
+    pub(super) fn pass_over(&mut self, since: Timestamp, until: Seq) {
         self.passed_over = Some((until, since));
     }
 
@@ -47,7 +47,7 @@ impl Replay {
     }
 
     /// Adds a run that follows what is there, or overlaps it.
-    pub(super) fn push(&mut self, origin: Origin, run: Run) {
+    pub(super) fn push(&mut self, origin: Origin, run: RecordBatch) {
         self.runs.push_back((origin, run));
     }
 

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::tally::Events;
+use crate::core::cache::BoundedCache;
 use crate::core::channel::Channel;
-use crate::core::recent::Recent;
 use crate::core::sse::{EventId, Seq};
 
 /// What an entry takes beside its bytes and its channel's name, about.
@@ -20,7 +20,7 @@ const ENTRY_BYTES: usize = 160;
 ///
 /// Whether events may still be delivered is not asked here: retention may have dropped them since.
 #[derive(Clone, Debug)]
-pub struct SharedFrames(Rc<RefCell<Recent<(Channel, EventId), EncodedRun>>>);
+pub struct SharedFrames(Rc<RefCell<BoundedCache<(Channel, EventId), EncodedRun>>>);
 
 /// Events that follow another directly, as blocks of an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl SharedFrames {
     /// Holds about so many bytes; with more the oldest are forgotten.
     #[must_use]
     pub fn new(limit_bytes: usize) -> Self {
-        Self(Rc::new(RefCell::new(Recent::new(limit_bytes))))
+        Self(Rc::new(RefCell::new(BoundedCache::new(limit_bytes))))
     }
 
     /// The events of `channel` after this one, if they were encoded before.

@@ -1,9 +1,9 @@
-//! What a stream says beside events: its first and last bytes, gaps, marks, and the end.
+//! What a stream says beside events: its first and last bytes, gaps, positions, and the end.
 
 use serde::Serialize;
 
-use super::{Marked, Phase, Step, Stream};
-use crate::core::log::{Gap, Now};
+use super::{EventStream, IdState, Phase, Step};
+use crate::core::log::{ClockReading, Gap};
 use crate::core::metrics::EndReason;
 use crate::core::sse::{Cursor, EventType, Frames, reconnection_millis};
 
@@ -17,10 +17,10 @@ pub struct GapSignal {
     pub gap: Gap,
 }
 
-impl Stream {
+impl EventStream {
     /// The first bytes. They repeat the last event ID that the client gave: some clients forget it
     /// with the first block that has none.
-    pub(super) fn open(&mut self, now: Now) -> Step {
+    pub(super) fn open(&mut self, now: ClockReading) -> Step {
         let mut frames = Frames::default();
         let retry = reconnection_millis(self.settings.retry_millis, 0, self.random.u64(..));
         frames.retry(retry, self.given.as_ref());
@@ -34,16 +34,16 @@ impl Stream {
     pub(super) fn end(
         &mut self,
         reason: EndReason,
-        now: Now,
+        now: ClockReading,
         retry: Option<u64>,
         words: &str,
     ) -> Step {
         self.phase = Phase::Ended(reason);
         let mut frames = Frames::default();
-        let moved = self.mark_due(now.mono).and(self.feeds.cursor());
+        let moved = self.mark_due(now.monotonic).and(self.feeds.cursor());
         match (retry, moved) {
             (Some(millis), _) => frames.retry(millis, moved),
-            (None, Some(cursor)) => frames.mark(cursor),
+            (None, Some(cursor)) => frames.position(cursor),
             (None, None) => {}
         }
         frames.comment(words);
@@ -52,7 +52,7 @@ impl Stream {
 
     /// The client's token has expired: a signal says so, and where the client stands, so that a page can
     /// resume with a new token.
-    pub(super) fn expire(&mut self, now: Now) -> Step {
+    pub(super) fn expire(&mut self, now: ClockReading) -> Step {
         self.phase = Phase::Ended(EndReason::Expired);
         let mut frames = Frames::default();
         let data = r#"{"reason":"token"}"#;
@@ -63,7 +63,7 @@ impl Stream {
     /// Everything was delivered, and nothing will follow. If the channels are `closed`, a signal
     /// says so; it carries the cursor, so that a client that reconnects says where it is and is told
     /// to stop.
-    pub(super) fn finish(&mut self, closed: bool, now: Now) -> Step {
+    pub(super) fn finish(&mut self, closed: bool, now: ClockReading) -> Step {
         self.phase = Phase::Ended(match closed {
             true => EndReason::Closed,
             false => EndReason::Finished,
@@ -74,17 +74,17 @@ impl Stream {
             signal(&mut frames, "runnel.end", self.feeds.cursor(), data);
             return self.emit_marked(frames, now);
         }
-        if self.mark_due(now.mono).is_none() {
+        if self.mark_due(now.monotonic).is_none() {
             return Step::End;
         }
-        let frames = self.mark(Frames::default());
+        let frames = self.position(Frames::default());
         self.emit_marked(frames, now)
     }
 
     /// Tells of all gaps there are. Each moves the client behind it; but if the client does not stand
     /// anywhere that can be named, only the last does, so that it is told of all or of all again.
-    pub(super) fn gaps(&mut self, now: Now) -> Step {
-        let each = self.given.is_some() || self.marked != Marked::Never;
+    pub(super) fn gaps(&mut self, now: ClockReading) -> Step {
+        let each = self.given.is_some() || self.marked != IdState::Never;
         let mut frames = Frames::default();
         let mut gaps = self.feeds.take_gaps().into_iter().peekable();
         while let Some((gap, cursor)) = gaps.next() {
@@ -97,21 +97,21 @@ impl Stream {
     }
 
     /// `frames` and where the client stands after them.
-    pub(super) fn mark(&self, mut frames: Frames) -> Frames {
+    pub(super) fn position(&self, mut frames: Frames) -> Frames {
         if let Some(cursor) = self.feeds.cursor() {
-            frames.mark(cursor);
+            frames.position(cursor);
         }
         frames
     }
 
     /// Sends blocks that say where the client stands after them.
-    pub(super) fn emit_marked(&mut self, frames: Frames, now: Now) -> Step {
-        self.marked = Marked::At(now.mono);
+    pub(super) fn emit_marked(&mut self, frames: Frames, now: ClockReading) -> Step {
+        self.marked = IdState::At(now.monotonic);
         self.emit(frames, now)
     }
 
-    pub(super) fn emit(&mut self, frames: Frames, now: Now) -> Step {
-        self.last_sent = now.mono;
+    pub(super) fn emit(&mut self, frames: Frames, now: ClockReading) -> Step {
+        self.last_sent = now.monotonic;
         Step::Emit(frames.into_bytes())
     }
 }

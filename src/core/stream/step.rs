@@ -1,13 +1,13 @@
 //! How a stream is told to behave, and what it says to do.
 
 use crate::core::channel::Channel;
-use crate::core::log::{SegmentRef, Start};
+use crate::core::log::{SegmentId, StartFrom};
 use crate::core::sse::{Cursor, EventType};
-use crate::core::time::Mono;
+use crate::core::time::Instant;
 
 /// How streams behave; times in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct StreamConfig {
     /// After so long without other bytes a comment is sent.
     pub heartbeat_millis: u64,
     /// The base of the reconnection time.
@@ -25,20 +25,20 @@ pub struct Settings {
 pub struct Subscription {
     /// The channels, 1 to [`MAX_CHANNELS`](crate::core::sse::MAX_CHANNELS), each with the place to
     /// start at; the cursor has their order.
-    pub channels: Vec<(Channel, Start)>,
+    pub channels: Vec<(Channel, StartFrom)>,
     /// The last event ID that the client gave, if it is a cursor over these channels.
     pub given: Option<Cursor>,
     /// The types of the events to deliver.
-    pub types: Types,
+    pub types: EventFilter,
     /// Whether to go on after what is in the log now.
     pub live: bool,
     /// When the client's token ceases to be good, if it has one that does.
-    pub expires: Option<Mono>,
+    pub expires: Option<Instant>,
 }
 
 /// Which types of events are delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Types {
+pub enum EventFilter {
     /// All of them.
     #[default]
     All,
@@ -46,7 +46,7 @@ pub enum Types {
     Only(Vec<String>),
 }
 
-impl Types {
+impl EventFilter {
     /// Whether events of this type are delivered.
     #[must_use]
     pub fn include(&self, event_type: Option<EventType<'_>>) -> bool {
@@ -66,13 +66,13 @@ pub enum Step {
     /// Send these bytes (whole blocks), then ask again.
     Emit(Vec<u8>),
     /// Read the head; one that was read later than at this time will do. Then
-    /// [`Feeds::head_read`](super::Feeds::head_read); until then, ask on.
-    ReadHead(usize, Mono),
+    /// [`MergedReader::head_read`](super::MergedReader::head_read); until then, ask on.
+    ReadHead(usize, Instant),
     /// Read these segments, all at once if possible. Then
-    /// [`Feeds::segments_read`](super::Feeds::segments_read); until then, ask on.
-    ReadSegments(usize, Vec<SegmentRef>),
+    /// [`MergedReader::segments_read`](super::MergedReader::segments_read); until then, ask on.
+    ReadSegments(usize, Vec<SegmentId>),
     /// Ask again at this time, or when something was read.
-    Wait(Mono),
+    Wait(Instant),
     /// There is nothing more to do.
     End,
 }

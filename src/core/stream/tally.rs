@@ -1,17 +1,17 @@
 //! What a stream has done, for those who count.
 
 use crate::core::log::GapReason;
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
 /// What a stream has done since it was last asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct StreamStats {
     /// Events that were given out.
     pub events: u64,
     /// Those of them that were there before the subscriber had caught up for the first time.
     pub replayed: u64,
     /// When the oldest of the others was appended.
-    pub oldest: Option<Millis>,
+    pub oldest: Option<Timestamp>,
     /// Heartbeats.
     pub heartbeats: u64,
     /// Why there are gaps, each for itself.
@@ -26,12 +26,12 @@ pub(super) struct Events {
     /// How many there are.
     pub(super) count: u64,
     /// When the first was appended.
-    pub(super) oldest: Option<Millis>,
+    pub(super) oldest: Option<Timestamp>,
 }
 
 impl Events {
     /// Counts one more.
-    pub(super) fn add(&mut self, time: Millis) {
+    pub(super) fn add(&mut self, time: Timestamp) {
         self.count = self.count.saturating_add(1);
         self.oldest.get_or_insert(time);
     }
@@ -45,7 +45,7 @@ impl Events {
     }
 }
 
-impl Tally {
+impl StreamStats {
     /// Counts events, `live` if the subscriber had caught up before.
     pub(super) fn give(&mut self, events: Events, live: bool) {
         self.events = self.events.saturating_add(events.count);

@@ -16,12 +16,12 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::*;
-use crate::core::log::{Batch, Head, NewEvent, Retention, SegmentRef, Start, append};
+use crate::core::log::{Batch, Head, NewEvent, Retention, SegmentId, StartFrom, append};
 use crate::core::sse::Epoch;
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 use proptest::prelude::*;
 
-const SETTINGS: Settings = Settings {
+const CONFIG: StreamConfig = StreamConfig {
     heartbeat_millis: 15_000,
     retry_millis: 2_000,
     max_age_millis: 300_000,
@@ -29,15 +29,15 @@ const SETTINGS: Settings = Settings {
     poll_millis: (5, 500),
 };
 
-fn after(last_event_id: &str) -> Start {
-    Start::after(last_event_id, 1).remove(0)
+fn after(last_event_id: &str) -> StartFrom {
+    StartFrom::after(last_event_id, 1).remove(0)
 }
 
-fn subscription(start: Start, live: bool) -> Subscription {
+fn subscription(start: StartFrom, live: bool) -> Subscription {
     Subscription {
         channels: vec![("demo".parse().unwrap(), start)],
         given: None,
-        types: Types::All,
+        types: EventFilter::All,
         live,
         expires: None,
     }
@@ -47,11 +47,11 @@ fn subscription(start: Start, live: bool) -> Subscription {
 struct World {
     now: u64,
     head: Option<Head>,
-    segments: HashMap<SegmentRef, Bytes>,
+    segments: HashMap<SegmentId, Bytes>,
     retention: Retention,
     failing: bool,
     /// Segments whose next read fails.
-    fails_once: HashSet<SegmentRef>,
+    fails_once: HashSet<SegmentId>,
     head_reads: u64,
 }
 
@@ -85,7 +85,14 @@ impl World {
             .head
             .take()
             .unwrap_or_else(|| Head::new(Epoch::from_random(7)));
-        let plan = append(&head, &[batch], self.now, Millis(self.now), &self.retention).unwrap();
+        let plan = append(
+            &head,
+            &[batch],
+            self.now,
+            Timestamp(self.now),
+            &self.retention,
+        )
+        .unwrap();
         assert!(plan.answers.iter().all(Result::is_ok));
         let change = plan.change.unwrap();
         self.segments.extend(change.seal);
@@ -115,19 +122,19 @@ impl World {
         });
     }
 
-    fn now(&self) -> Now {
-        Now {
-            mono: Mono(self.now),
-            wall: Millis(self.now),
+    fn now(&self) -> ClockReading {
+        ClockReading {
+            monotonic: Instant(self.now),
+            wall: Timestamp(self.now),
         }
     }
 
-    fn open_with(&self, settings: Settings, start: Start, live: bool) -> Stream {
-        Stream::new(subscription(start, live), settings, 42, Mono(self.now))
+    fn open_with(&self, settings: StreamConfig, start: StartFrom, live: bool) -> EventStream {
+        EventStream::new(subscription(start, live), settings, 42, Instant(self.now))
     }
 
-    fn open(&self, start: Start) -> Stream {
-        self.open_with(SETTINGS, start, true)
+    fn open(&self, start: StartFrom) -> EventStream {
+        self.open_with(CONFIG, start, true)
     }
 
     fn head_as_read(&self) -> Result<Option<Rc<Head>>, String> {
@@ -138,7 +145,7 @@ impl World {
     }
 
     /// The next chunk that the stream sends no later than `until`; `None` if it ends or waits.
-    fn chunk(&mut self, stream: &mut Stream, until: u64) -> Option<String> {
+    fn chunk(&mut self, stream: &mut EventStream, until: u64) -> Option<String> {
         loop {
             match stream.next(self.now()) {
                 Step::Emit(bytes) => return Some(String::from_utf8(bytes).unwrap()),
@@ -156,7 +163,7 @@ impl World {
                     let head = self.head_as_read();
                     stream
                         .feeds()
-                        .head_read(place, Mono(self.now), head, Mono(self.now));
+                        .head_read(place, Instant(self.now), head, Instant(self.now));
                 }
                 Step::ReadSegments(place, names) => {
                     let mut read = |name| match self.failing || self.fails_once.remove(name) {
@@ -166,14 +173,14 @@ impl World {
                     let values = names.iter().map(&mut read).collect();
                     stream
                         .feeds()
-                        .segments_read(place, &names, values, Mono(self.now));
+                        .segments_read(place, &names, values, Instant(self.now));
                 }
             }
         }
     }
 
     /// Everything the stream sends in so many milliseconds.
-    fn sent(&mut self, stream: &mut Stream, millis: u64) -> String {
+    fn sent(&mut self, stream: &mut EventStream, millis: u64) -> String {
         let until = self.now + millis;
         let mut sent = String::new();
         while let Some(chunk) = self.chunk(stream, until) {

@@ -4,13 +4,13 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use super::{ConfigError, flag, not_empty, text};
-use crate::core::access::{Algorithm, Gate, Issuer, Keys, Secret};
+use crate::core::access::{Algorithm, Authenticator, Issuer, Keys, Secret};
 
 /// Which tokens are good, and where a request may carry them beside the header `authorization`.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub struct AuthConfig {
     /// Which tokens are good.
-    pub gate: Gate,
+    pub gate: Authenticator,
     /// The name of the cookie.
     pub cookie: String,
     /// Whether they may stand in the query.
@@ -18,20 +18,20 @@ pub struct Door {
 }
 
 thread_local! {
-    static PUBLISHERS: OnceCell<Rc<Door>> = const { OnceCell::new() };
-    static SUBSCRIBERS: OnceCell<Option<Rc<Door>>> = const { OnceCell::new() };
+    static PUBLISHERS: OnceCell<Rc<AuthConfig>> = const { OnceCell::new() };
+    static SUBSCRIBERS: OnceCell<Option<Rc<AuthConfig>>> = const { OnceCell::new() };
 }
 
 /// The door for publishers.
 ///
 /// # Errors
 /// Names the first variable that is missing or not accepted.
-pub async fn publishers() -> Result<Rc<Door>, ConfigError> {
+pub async fn publishers() -> Result<Rc<AuthConfig>, ConfigError> {
     if let Some(door) = PUBLISHERS.with(|cell| cell.get().cloned()) {
         return Ok(door);
     }
-    let door = Rc::new(Door {
-        gate: Gate {
+    let door = Rc::new(AuthConfig {
+        gate: Authenticator {
             publish_token: publish_token().await?,
             subscribe_token: None,
             issuer: issuer().await?,
@@ -46,7 +46,7 @@ pub async fn publishers() -> Result<Rc<Door>, ConfigError> {
 ///
 /// # Errors
 /// Names the first variable that is missing or not accepted.
-pub async fn subscribers() -> Result<Option<Rc<Door>>, ConfigError> {
+pub async fn subscribers() -> Result<Option<Rc<AuthConfig>>, ConfigError> {
     if let Some(door) = SUBSCRIBERS.with(|cell| cell.get().cloned()) {
         return Ok(door);
     }
@@ -72,8 +72,8 @@ pub async fn subscribers() -> Result<Option<Rc<Door>>, ConfigError> {
             )));
         }
     };
-    let door = Some(Rc::new(Door {
-        gate: Gate {
+    let door = Some(Rc::new(AuthConfig {
+        gate: Authenticator {
             publish_token: publish_token().await?,
             subscribe_token,
             issuer,

@@ -4,7 +4,7 @@ mod model;
 
 use model::Model;
 
-use runnel::core::log::{Batch, NewEvent, Repeat, Retention};
+use runnel::core::log::{Batch, NewEvent, IdempotencyKey, Retention};
 
 /// Bytes of data that an event may have: around what makes a segment, and what fits no other.
 const DATA_BYTES: [usize; 8] = [0, 1, 40, 900, 5_000, 8_190, 16_370, 40_000];
@@ -105,7 +105,7 @@ impl Commands<'_> {
             }
         };
         let events = (0..(shape / 8 % 8).max(least)).map(event).collect();
-        let repeat = (repeat >= 128).then_some(Repeat {
+        let repeat = (repeat >= 128).then_some(IdempotencyKey {
             key: [repeat % 8; 16],
             content: [repeat / 8 % 4; 16],
         });

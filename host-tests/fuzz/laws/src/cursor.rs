@@ -1,10 +1,10 @@
 //! Last event IDs.
 
-use runnel::core::log::Start;
-use runnel::core::sse::{Cursor, Epoch, EventId, MAX_CURSOR_BYTES, Mark, Seq};
+use runnel::core::log::StartFrom;
+use runnel::core::sse::{Cursor, Epoch, EventId, MAX_CURSOR_BYTES, Position, Seq};
 
 /// Law: of event ids and cursors, text and value are each other's inverse. The input is taken as a
-/// text, and as marks of 16 bytes each.
+/// text, and as positions of 16 bytes each.
 ///
 /// # Panics
 /// When the law is broken.
@@ -12,7 +12,7 @@ pub fn cursor(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         from_text(text);
     }
-    let marks = data.chunks_exact(16).map(|bytes| {
+    let positions = data.chunks_exact(16).map(|bytes| {
         let (epoch, seq) = bytes.split_at(8);
         let number = |bytes: &[u8]| {
             bytes
@@ -20,21 +20,21 @@ pub fn cursor(data: &[u8]) {
                 .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
         };
         match number(epoch) {
-            u64::MAX => Mark::Unbegun,
-            epoch => Mark::After(EventId {
+            u64::MAX => Position::Beginning,
+            epoch => Position::After(EventId {
                 epoch: Epoch::from_random(epoch),
                 seq: Seq(number(seq)),
             }),
         }
     });
-    from_marks(marks.collect());
+    from_marks(positions.collect());
 }
 
 fn from_text(text: &str) {
     let id = text.parse::<EventId>().ok();
     if let Some(id) = id {
         assert_eq!(id.to_string(), text);
-        assert_eq!(text.parse(), Ok(Cursor::from(Mark::After(id))));
+        assert_eq!(text.parse(), Ok(Cursor::from(Position::After(id))));
     }
     let channels = match text.parse::<Cursor>() {
         Ok(cursor) => {
@@ -42,29 +42,29 @@ fn from_text(text: &str) {
             assert!(text.len() <= MAX_CURSOR_BYTES);
             let needs_no_preflight = |b: u8| b.is_ascii_alphanumeric() || b"._~-".contains(&b);
             assert!(text.bytes().all(needs_no_preflight), "{text:?}");
-            let starts = cursor.marks().iter().copied().map(Start::After);
-            let channels = cursor.marks().len();
-            assert_eq!(Start::after(text, channels), starts.collect::<Vec<_>>());
+            let starts = cursor.positions().iter().copied().map(StartFrom::After);
+            let channels = cursor.positions().len();
+            assert_eq!(StartFrom::after(text, channels), starts.collect::<Vec<_>>());
             channels
         }
         Err(_) => 0,
     };
-    let other = Start::after(text, channels + 1);
+    let other = StartFrom::after(text, channels + 1);
     assert_eq!(other.len(), channels + 1);
     for start in other {
-        let Start::Unreadable(told) = start else {
+        let StartFrom::Unreadable(told) = start else {
             panic!("{start:?}");
         };
         assert!(text.starts_with(&told) && told.len() <= MAX_CURSOR_BYTES);
     }
 }
 
-fn from_marks(marks: Vec<Mark>) {
-    for mark in &marks {
-        let cursor = Cursor::from(*mark);
+fn from_marks(positions: Vec<Position>) {
+    for position in &positions {
+        let cursor = Cursor::from(*position);
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
     }
-    if let Ok(cursor) = Cursor::new(marks) {
+    if let Ok(cursor) = Cursor::new(positions) {
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
     }
 }

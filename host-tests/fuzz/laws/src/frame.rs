@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use eventsource_stream::{Event, Eventsource};
 use futures::{StreamExt, executor::block_on, stream};
 
-use runnel::core::sse::{Epoch, EventId, EventType, Frames, Mark, Seq};
+use runnel::core::sse::{Epoch, EventId, EventType, Frames, Position, Seq};
 
 /// Law: an event arrives as it was sent, however the network cuts the stream, but for line ends,
 /// which become LF; and no text adds, ends or changes another block.
@@ -71,12 +71,12 @@ fn id(seq: u64) -> EventId {
 fn wire(event_type: Option<EventType<'_>>, data: &str) -> Vec<u8> {
     let mut frames = Frames::default();
     frames.retry(2_000, None);
-    frames.event(&Mark::After(id(1)).into(), event_type, data, None);
+    frames.event(&Position::After(id(1)).into(), event_type, data, None);
     frames.comment(data);
     if let Ok(name) = EventType::parse("runnel.end") {
         frames.signal(name, None, data);
     }
-    frames.event(&Mark::After(id(2)).into(), None, "last", None);
+    frames.event(&Position::After(id(2)).into(), None, "last", None);
     let bytes = frames.len();
     let wire = frames.into_bytes();
     assert_eq!(wire.len(), bytes);

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use runnel::core::log::{
-    Batch, Head, Location, NewEvent, Retention, Run, SegmentRef, Start, append, purge, segment,
+    Batch, Head, Location, NewEvent, Retention, RecordBatch, SegmentId, StartFrom, append, purge, segment,
 };
-use runnel::core::sse::{Epoch, Mark, Seq};
-use runnel::core::time::Millis;
+use runnel::core::sse::{Epoch, Position, Seq};
+use runnel::core::time::Timestamp;
 
 /// Law: any bytes are a head or refused. A head that was read is written back to the same value, its
 /// directory has no holes, and its readers and writers can go on from it, whatever its records are.
@@ -42,18 +42,18 @@ pub fn segment(data: &[u8]) {
     // A segment begins with its name, after two bytes for kind and version.
     let name = postcard::take_from_bytes::<(Epoch, Seq)>(data.get(2..).unwrap_or_default());
     let Ok(((epoch, first), _)) = name else {
-        let any = SegmentRef {
+        let any = SegmentId {
             epoch: Epoch::from_random(0),
             first: Seq(0),
         };
         assert!(segment::decode("seg!fuzz", any, &bytes).is_err());
         return;
     };
-    let asked = SegmentRef { epoch, first };
+    let asked = SegmentId { epoch, first };
     let Ok(run) = segment::decode("seg!fuzz", asked, &bytes) else {
         return;
     };
-    let other = SegmentRef {
+    let other = SegmentId {
         first: Seq(first.0 ^ 1),
         ..asked
     };
@@ -82,7 +82,7 @@ pub(crate) fn stored(head: &Head) -> Head {
 
 /// Reads what can be read of the records, and returns whether that was as many as there should be
 /// and all of the bytes.
-fn check_records(run: &Run) -> bool {
+fn check_records(run: &RecordBatch) -> bool {
     let mut records = run.records();
     let mut count = 0;
     while let Some(record) = records.next() {
@@ -106,16 +106,16 @@ fn check_reading(head: &Head) {
     let last = head.before(head.next());
     assert_eq!(last.to_string().parse(), Ok(last));
     let starts = [
-        Start::Earliest,
-        Start::Live(Millis(0)),
-        Start::Live(now),
-        Start::Last(1),
-        Start::Last(u64::MAX),
-        Start::After(Mark::After(head.before(head.first()))),
-        Start::After(Mark::After(head.before(head.inline.first))),
-        Start::After(Mark::After(head.before(head.next()))),
-        Start::After(Mark::After(head.before(Seq(u64::MAX)))),
-        Start::Unreadable("?".to_owned()),
+        StartFrom::Earliest,
+        StartFrom::Live(Timestamp(0)),
+        StartFrom::Live(now),
+        StartFrom::Last(1),
+        StartFrom::Last(u64::MAX),
+        StartFrom::After(Position::After(head.before(head.first()))),
+        StartFrom::After(Position::After(head.before(head.inline.first))),
+        StartFrom::After(Position::After(head.before(head.next()))),
+        StartFrom::After(Position::After(head.before(Seq(u64::MAX)))),
+        StartFrom::Unreadable("?".to_owned()),
     ];
     for start in starts {
         let next = start.position(head, now).next;

@@ -27,9 +27,9 @@ fn any_of_several_keys_will_do_unless_the_token_names_one() {
     assert!(with_kid(json!("a"), &secrets[0]).is_ok());
     assert!(with_kid(json!("b"), &secrets[1]).is_ok());
     assert!(with_kid(json!(null), &secrets[1]).is_ok());
-    assert_eq!(with_kid(json!("a"), &secrets[1]), Err(Refusal::Signature));
-    assert_eq!(with_kid(json!("c"), &secrets[0]), Err(Refusal::Signature));
-    assert_eq!(with_kid(json!(1), &secrets[0]), Err(Refusal::Malformed));
+    assert_eq!(with_kid(json!("a"), &secrets[1]), Err(AuthError::Signature));
+    assert_eq!(with_kid(json!("c"), &secrets[0]), Err(AuthError::Signature));
+    assert_eq!(with_kid(json!(1), &secrets[0]), Err(AuthError::Malformed));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_token_is_tried_with_no_more_than_two_keys() {
     assert_eq!(with(&[other(2, "b"), own("a"), other(3, "c")]), Ok(()));
     assert_eq!(
         with(&[other(2, "b"), other(3, "c"), own("a")]),
-        Err(Refusal::Signature)
+        Err(AuthError::Signature)
     );
 }
 

@@ -2,11 +2,11 @@
 
 use super::*;
 
-fn hs256(token: &str) -> Result<Credential, Refusal> {
+fn hs256(token: &str) -> Result<Principal, AuthError> {
     admit(token, issuer(Algorithm::Hs256, SECRET), NOW)
 }
 
-fn seconds(now: Millis) -> u64 {
+fn seconds(now: Timestamp) -> u64 {
     now.0 / 1_000
 }
 
@@ -19,11 +19,11 @@ fn a_token_signed_by_each_algorithm_is_good_with_its_key_in_pem_and_in_a_set() {
     ] {
         for keys in [pem, SET, &pem.replace('\n', "\\n")] {
             let credential = admit(token, of_tests(algorithm, keys), NOW).unwrap();
-            assert!(credential.allows(Right::Publish, &channel("orders/1")));
-            assert!(!credential.allows(Right::Publish, &channel("orders")));
-            assert!(credential.allows(Right::Subscribe, &channel("stock")));
+            assert!(credential.allows(Permission::Publish, &channel("orders/1")));
+            assert!(!credential.allows(Permission::Publish, &channel("orders")));
+            assert!(credential.allows(Permission::Subscribe, &channel("stock")));
             assert_eq!(credential.identity(), Some("sub:alice"));
-            assert_eq!(credential.expires(), Some(Millis(4_102_444_805_000)));
+            assert_eq!(credential.expires(), Some(Timestamp(4_102_444_805_000)));
         }
     }
     let claims = json!({"exp": 4_102_444_800_u64, "aud": "runnel", "iss": "tests"});
@@ -58,38 +58,38 @@ fn a_token_is_good_from_nbf_to_exp_with_five_seconds_more_on_either_side() {
     for exp in [json!(now + 60), json!(now - 4), json!(now as f64 - 4.5)] {
         assert!(at(json!({"exp": exp})).is_ok(), "{exp}");
     }
-    assert_eq!(at(json!({"exp": now - 5})), Err(Refusal::Expired));
-    assert_eq!(at(json!({"exp": 0})), Err(Refusal::Expired));
+    assert_eq!(at(json!({"exp": now - 5})), Err(AuthError::Expired));
+    assert_eq!(at(json!({"exp": 0})), Err(AuthError::Expired));
     for nbf in [json!(now), json!(now + 5), json!(0), json!(null)] {
         assert!(at(json!({"exp": now + 60, "nbf": nbf})).is_ok(), "{nbf}");
     }
     let early = at(json!({"exp": now + 60, "nbf": now + 6}));
-    assert_eq!(early, Err(Refusal::NotYet));
+    assert_eq!(early, Err(AuthError::NotYet));
     let expires = at(json!({"exp": now + 60})).unwrap().expires();
-    assert_eq!(expires, Some(Millis(NOW.0 + 65_000)));
+    assert_eq!(expires, Some(Timestamp(NOW.0 + 65_000)));
 }
 
 #[test]
 fn the_time_is_the_one_that_is_given() {
     let at = |claims: Value, now: u64| {
         let issuer = issuer(Algorithm::Hs256, SECRET);
-        admit(&token(&claims), issuer, Millis(now * 1_000)).map(drop)
+        admit(&token(&claims), issuer, Timestamp(now * 1_000)).map(drop)
     };
     assert_eq!(at(json!({"exp": 1_100, "nbf": 900}), 1_000), Ok(()));
-    assert_eq!(at(json!({"exp": 1_100}), 1_105), Err(Refusal::Expired));
+    assert_eq!(at(json!({"exp": 1_100}), 1_105), Err(AuthError::Expired));
     assert_eq!(
         at(json!({"exp": 1_100, "nbf": 1_006}), 1_000),
-        Err(Refusal::NotYet)
+        Err(AuthError::NotYet)
     );
     assert_eq!(at(json!({"exp": 1}), 0), Ok(()));
     // After 32 bits of seconds, and in the last second that there is.
     for exp in [4_294_967_296_u64, 253_402_300_799] {
         assert_eq!(at(json!({ "exp": exp }), exp - 1), Ok(()), "{exp}");
-        assert_eq!(at(json!({ "exp": exp }), exp + 5), Err(Refusal::Expired));
+        assert_eq!(at(json!({ "exp": exp }), exp + 5), Err(AuthError::Expired));
     }
     assert_eq!(
         at(json!({"exp": 253_402_300_800_u64}), 0),
-        Err(Refusal::Claims)
+        Err(AuthError::Claims)
     );
 }
 
@@ -97,25 +97,28 @@ fn the_time_is_the_one_that_is_given() {
 fn parts_of_a_second_count() {
     let issuer = issuer(Algorithm::Hs256, SECRET);
     let half = token(&json!({"exp": 1_000.5, "nbf": 900.5}));
-    let at = |now| admit(&half, issuer.clone(), Millis(now)).map(drop);
-    assert_eq!(at(895_499), Err(Refusal::NotYet));
+    let at = |now| admit(&half, issuer.clone(), Timestamp(now)).map(drop);
+    assert_eq!(at(895_499), Err(AuthError::NotYet));
     assert_eq!(at(895_500), Ok(()));
     assert_eq!(at(1_005_499), Ok(()));
-    assert_eq!(at(1_005_500), Err(Refusal::Expired));
+    assert_eq!(at(1_005_500), Err(AuthError::Expired));
 }
 
 #[test]
 fn a_token_that_was_good_is_good_until_it_expires() {
     let gate = gate(Some(issuer(Algorithm::Hs256, SECRET)));
     let token = token(&json!({"exp": seconds(NOW) + 60}));
-    let admit = |now| gate.admit(token.as_bytes(), Place::Cookie, Millis(now));
+    let admit = |now| gate.admit(token.as_bytes(), TokenSource::Cookie, Timestamp(now));
     for now in [NOW.0, NOW.0 + 1, NOW.0 + 64_999] {
         assert!(admit(now).is_ok());
     }
-    assert_eq!(admit(NOW.0 + 65_000), Err(Refusal::Expired));
+    assert_eq!(admit(NOW.0 + 65_000), Err(AuthError::Expired));
     let mut other = token.clone();
     other.replace_range(token.len() - 9..=token.len() - 9, "~");
-    assert!(gate.admit(other.as_bytes(), Place::Cookie, NOW).is_err());
+    assert!(
+        gate.admit(other.as_bytes(), TokenSource::Cookie, NOW)
+            .is_err()
+    );
 }
 
 #[test]
@@ -133,9 +136,9 @@ fn exp_is_required_and_a_number_of_seconds() {
         json!(u64::MAX),
     ] {
         let refused = hs256(&token(&json!({ "exp": exp })));
-        assert_eq!(refused, Err(Refusal::Claims), "{exp}");
+        assert_eq!(refused, Err(AuthError::Claims), "{exp}");
     }
-    assert_eq!(hs256(&token(&json!({}))), Err(Refusal::Claims));
+    assert_eq!(hs256(&token(&json!({}))), Err(AuthError::Claims));
     for (name, value) in [
         ("nbf", json!("0")),
         ("nbf", json!(-1)),
@@ -152,7 +155,7 @@ fn exp_is_required_and_a_number_of_seconds() {
     ] {
         let mut claims = json!({"exp": 4_102_444_800_u64});
         claims[name] = value;
-        assert_eq!(hs256(&token(&claims)), Err(Refusal::Claims), "{claims}");
+        assert_eq!(hs256(&token(&claims)), Err(AuthError::Claims), "{claims}");
     }
 }
 
@@ -169,23 +172,23 @@ fn audience_and_issuer_have_to_be_those_that_are_configured() {
         assert_eq!(at(json!({ "aud": aud }), Some("a"), None), Ok(()));
         assert_eq!(
             at(json!({ "aud": aud }), Some("c"), None),
-            Err(Refusal::Audience)
+            Err(AuthError::Audience)
         );
         // RFC 7519, 4.1.3: who does not know itself to be meant must not accept.
         assert_eq!(
             at(json!({ "aud": aud }), None, None),
-            Err(Refusal::Audience)
+            Err(AuthError::Audience)
         );
     }
-    assert_eq!(at(json!({}), Some("a"), None), Err(Refusal::Audience));
+    assert_eq!(at(json!({}), Some("a"), None), Err(AuthError::Audience));
     assert_eq!(
         at(json!({"aud": []}), Some("a"), None),
-        Err(Refusal::Audience)
+        Err(AuthError::Audience)
     );
     assert_eq!(at(json!({"iss": "a"}), None, Some("a")), Ok(()));
     assert_eq!(at(json!({"iss": "a"}), None, None), Ok(()));
     for claims in [json!({}), json!({"iss": "b"}), json!({"iss": null})] {
-        assert_eq!(at(claims, None, Some("a")), Err(Refusal::Issuer));
+        assert_eq!(at(claims, None, Some("a")), Err(AuthError::Issuer));
     }
 }
 
@@ -199,7 +202,7 @@ fn a_token_without_the_claim_runnel_is_good_for_nothing() {
         let mut claims = claims;
         claims["exp"] = json!(4_102_444_800_u64);
         let credential = hs256(&token(&claims)).unwrap();
-        for right in [Right::Publish, Right::Subscribe] {
+        for right in [Permission::Publish, Permission::Subscribe] {
             assert!(!credential.allows(right, &channel("a")));
         }
     }
@@ -209,23 +212,23 @@ fn a_token_without_the_claim_runnel_is_good_for_nothing() {
 fn the_algorithm_is_that_of_the_configuration() {
     let claims = json!({"exp": 4_102_444_800_u64}).to_string();
     for (alg, refusal) in [
-        ("none", Refusal::Malformed),
-        ("None", Refusal::Malformed),
-        ("NONE", Refusal::Malformed),
-        ("nOnE", Refusal::Malformed),
-        ("hs256", Refusal::Malformed),
-        ("", Refusal::Malformed),
-        ("HS384", Refusal::Algorithm),
-        ("HS512", Refusal::Algorithm),
-        ("RS256", Refusal::Algorithm),
-        ("PS256", Refusal::Algorithm),
+        ("none", AuthError::Malformed),
+        ("None", AuthError::Malformed),
+        ("NONE", AuthError::Malformed),
+        ("nOnE", AuthError::Malformed),
+        ("hs256", AuthError::Malformed),
+        ("", AuthError::Malformed),
+        ("HS384", AuthError::Algorithm),
+        ("HS512", AuthError::Algorithm),
+        ("RS256", AuthError::Algorithm),
+        ("PS256", AuthError::Algorithm),
     ] {
         let header = json!({ "alg": alg }).to_string();
         let whole = signed(&header, &claims, SECRET.as_bytes());
         assert_eq!(hs256(&whole), Err(refusal), "{alg}");
         let (unsigned, _) = whole.rsplit_once('.').unwrap();
         assert_eq!(hs256(&format!("{unsigned}.")), Err(refusal), "{alg}");
-        assert_eq!(hs256(unsigned), Err(Refusal::Malformed));
+        assert_eq!(hs256(unsigned), Err(AuthError::Malformed));
     }
     for header in [
         "{}",
@@ -234,7 +237,7 @@ fn the_algorithm_is_that_of_the_configuration() {
         r#"["HS256"]"#,
     ] {
         let whole = signed(header, &claims, SECRET.as_bytes());
-        assert_eq!(hs256(&whole), Err(Refusal::Malformed), "{header}");
+        assert_eq!(hs256(&whole), Err(AuthError::Malformed), "{header}");
     }
 }
 
@@ -250,7 +253,7 @@ fn a_public_key_does_not_do_for_a_secret() {
             }
         }
         // And the other way about.
-        assert_eq!(hs256(of_algorithm), Err(Refusal::Algorithm));
+        assert_eq!(hs256(of_algorithm), Err(AuthError::Algorithm));
     }
 }
 
@@ -262,12 +265,16 @@ fn extensions_that_have_to_be_understood_are_refused_and_keys_that_come_along_ig
         hs256(&signed(&header, &claims, secret.as_bytes())).map(drop)
     };
     for crit in ["[\"exp\"]", "[]", "null"] {
-        assert_eq!(with("crit", crit, SECRET), Err(Refusal::Critical), "{crit}");
+        assert_eq!(
+            with("crit", crit, SECRET),
+            Err(AuthError::Critical),
+            "{crit}"
+        );
     }
     for crit in ["\"b64\"", "{}", "[null]"] {
         assert_eq!(
             with("crit", crit, SECRET),
-            Err(Refusal::Malformed),
+            Err(AuthError::Malformed),
             "{crit}"
         );
     }
@@ -279,7 +286,7 @@ fn extensions_that_have_to_be_understood_are_refused_and_keys_that_come_along_ig
         ("x5u", "\"https://evil.example/keys\""),
         ("x5c", "[\"AAAA\"]"),
     ] {
-        assert_eq!(with(name, value, theirs), Err(Refusal::Signature));
+        assert_eq!(with(name, value, theirs), Err(AuthError::Signature));
         assert_eq!(with(name, value, SECRET), Ok(()));
     }
 }
@@ -294,7 +301,7 @@ fn what_is_given_twice_or_without_a_name_is_refused() {
         r#"{"exp":4102444800,"runnel":{"publish":[],"publish":["*"]}}"#,
     ] {
         let refused = hs256(&signed(header, claims, SECRET.as_bytes()));
-        assert_eq!(refused, Err(Refusal::Claims), "{claims}");
+        assert_eq!(refused, Err(AuthError::Claims), "{claims}");
     }
     // Nor are claims without their names: the members in the order in which some structure has them.
     for claims in [
@@ -303,11 +310,11 @@ fn what_is_given_twice_or_without_a_name_is_refused() {
         "[4102444800,null,null,null,null]",
     ] {
         let refused = hs256(&signed(header, claims, SECRET.as_bytes()));
-        assert_eq!(refused, Err(Refusal::Claims), "{claims}");
+        assert_eq!(refused, Err(AuthError::Claims), "{claims}");
     }
     let header = r#"{"alg":"none","alg":"HS256"}"#;
     let refused = hs256(&signed(header, r#"{"exp":4102444800}"#, SECRET.as_bytes()));
-    assert_eq!(refused, Err(Refusal::Malformed));
+    assert_eq!(refused, Err(AuthError::Malformed));
 }
 
 #[test]
@@ -335,7 +342,7 @@ fn a_token_has_three_parts_in_strict_base64() {
         assert!(hs256(&bad).is_err(), "{bad}");
     }
     let long = token(&json!({"exp": 4_102_444_800_u64, "sub": "x".repeat(MAX_TOKEN_BYTES)}));
-    assert_eq!(hs256(&long), Err(Refusal::Malformed));
+    assert_eq!(hs256(&long), Err(AuthError::Malformed));
 }
 
 proptest! {

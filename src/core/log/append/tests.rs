@@ -28,7 +28,7 @@ fn empty() -> Head {
 
 /// Appends one batch and returns the next head; what was sealed is dropped.
 fn appended(head: &Head, batch: Batch, now: u64, retention: &Retention) -> Head {
-    let plan = append(head, &[batch], now, Millis(now), retention).unwrap();
+    let plan = append(head, &[batch], now, Timestamp(now), retention).unwrap();
     assert!(plan.answers.iter().all(Result::is_ok), "{:?}", plan.answers);
     plan.change.unwrap().head
 }
@@ -43,7 +43,7 @@ fn data(head: &Head) -> Vec<(u64, String)> {
 #[test]
 fn each_batch_of_a_group_gets_its_own_ids_in_order() {
     let group = [batch(&["a"]), batch(&["b", "c"]), batch(&["d"])];
-    let plan = append(&empty(), &group, 7, Millis(5), &KEEP_ALL).unwrap();
+    let plan = append(&empty(), &group, 7, Timestamp(5), &KEEP_ALL).unwrap();
     let answers: Vec<_> = plan.answers.iter().map(|answer| answer.unwrap()).collect();
     assert_eq!(
         answers
@@ -65,7 +65,7 @@ fn each_batch_of_a_group_gets_its_own_ids_in_order() {
         ]
     );
     assert_eq!(head.committed(7).unwrap().first, Seq(1));
-    assert_eq!((head.newest, head.next()), (Millis(5), Seq(5)));
+    assert_eq!((head.newest, head.next()), (Timestamp(5), Seq(5)));
 }
 
 #[test]
@@ -74,16 +74,23 @@ fn closing_is_one_step_with_the_last_events_and_nothing_follows() {
         close: true,
         ..batch(&["last"])
     };
-    let plan = append(&empty(), &[last, batch(&["late"])], 7, Millis(5), &KEEP_ALL).unwrap();
+    let plan = append(
+        &empty(),
+        &[last, batch(&["late"])],
+        7,
+        Timestamp(5),
+        &KEEP_ALL,
+    )
+    .unwrap();
     assert!(plan.answers[0].is_ok());
-    assert_eq!(plan.answers[1], Err(Refused::Closed));
+    assert_eq!(plan.answers[1], Err(AppendError::Closed));
     let head = plan.change.unwrap().head;
     assert!(head.closed);
     assert_eq!(data(&head).len(), 1);
-    let plan = append(&head, &[batch(&["later"])], 8, Millis(6), &KEEP_ALL).unwrap();
+    let plan = append(&head, &[batch(&["later"])], 8, Timestamp(6), &KEEP_ALL).unwrap();
     assert_eq!(
         (plan.answers, plan.change),
-        (vec![Err(Refused::Closed)], None)
+        (vec![Err(AppendError::Closed)], None)
     );
 }
 
@@ -99,18 +106,18 @@ fn a_channel_can_be_closed_without_an_event() {
         &KEEP_ALL,
     );
     assert!(head.closed);
-    assert_eq!((head.next(), head.newest), (Seq(1), Millis(0)));
+    assert_eq!((head.next(), head.newest), (Seq(1), Timestamp(0)));
     let again = Batch {
         close: true,
         ..Batch::default()
     };
-    let plan = append(&head, &[again], 7, Millis(6), &KEEP_ALL).unwrap();
+    let plan = append(&head, &[again], 7, Timestamp(6), &KEEP_ALL).unwrap();
     assert!(plan.answers[0].is_ok_and(|answer| answer.repeated) && plan.change.is_none());
 }
 
 #[test]
 fn a_repeat_is_answered_as_the_first_was_and_appends_nothing() {
-    let repeat = Some(Repeat {
+    let repeat = Some(IdempotencyKey {
         key: [1; 16],
         content: [2; 16],
     });
@@ -120,7 +127,7 @@ fn a_repeat_is_answered_as_the_first_was_and_appends_nothing() {
         ..batch(&["a", "b"])
     };
     let group = [keyed(), keyed()];
-    let plan = append(&empty(), &group, 7, Millis(5), &KEEP_ALL).unwrap();
+    let plan = append(&empty(), &group, 7, Timestamp(5), &KEEP_ALL).unwrap();
     let (first, second) = (plan.answers[0].unwrap(), plan.answers[1].unwrap());
     assert_eq!(
         second,
@@ -132,27 +139,27 @@ fn a_repeat_is_answered_as_the_first_was_and_appends_nothing() {
     let head = plan.change.unwrap().head;
     assert_eq!(head.next(), Seq(3));
 
-    let again = append(&head, &[keyed()], 8, Millis(6), &KEEP_ALL).unwrap();
+    let again = append(&head, &[keyed()], 8, Timestamp(6), &KEEP_ALL).unwrap();
     assert_eq!((again.answers, again.change), (vec![Ok(second)], None));
 
     let other = Batch {
-        repeat: Some(Repeat {
+        repeat: Some(IdempotencyKey {
             key: [1; 16],
             content: [3; 16],
         }),
         ..batch(&["c"])
     };
-    let plan = append(&head, &[other], 9, Millis(6), &KEEP_ALL).unwrap();
+    let plan = append(&head, &[other], 9, Timestamp(6), &KEEP_ALL).unwrap();
     assert_eq!(
         (plan.answers, plan.change),
-        (vec![Err(Refused::KeyReused)], None)
+        (vec![Err(AppendError::KeyReused)], None)
     );
 }
 
 #[test]
 fn idempotency_keys_are_forgotten_by_age_and_by_number() {
     let keyed = |key: u8| Batch {
-        repeat: Some(Repeat {
+        repeat: Some(IdempotencyKey {
             key: [key; 16],
             content: [0; 16],
         }),
@@ -163,7 +170,7 @@ fn idempotency_keys_are_forgotten_by_age_and_by_number() {
         head = appended(&head, keyed(head.next().0 as u8), 2, &KEEP_ALL);
     }
     assert!(
-        append(&head, &[keyed(0)], 9, Millis(3), &KEEP_ALL)
+        append(&head, &[keyed(0)], 9, Timestamp(3), &KEEP_ALL)
             .unwrap()
             .change
             .is_none()
@@ -171,13 +178,13 @@ fn idempotency_keys_are_forgotten_by_age_and_by_number() {
     let more = appended(&head, keyed(200), 3, &KEEP_ALL);
     assert_eq!(more.remembered.len(), IDEMPOTENCY_KEYS);
     assert!(
-        append(&more, &[keyed(0)], 9, Millis(3), &KEEP_ALL)
+        append(&more, &[keyed(0)], 9, Timestamp(3), &KEEP_ALL)
             .unwrap()
             .change
             .is_some()
     );
 
-    let later = Millis(1 + IDEMPOTENCY_MILLIS);
+    let later = Timestamp(1 + IDEMPOTENCY_MILLIS);
     assert!(
         append(&head, &[keyed(0)], 9, later, &KEEP_ALL)
             .unwrap()
@@ -191,7 +198,7 @@ fn what_is_sealed_was_committed_before() {
     let small = "x".repeat(7_000);
     let mut head = empty();
     for now in 1..=3 {
-        let plan = append(&head, &[batch(&[&small])], now, Millis(now), &KEEP_ALL).unwrap();
+        let plan = append(&head, &[batch(&[&small])], now, Timestamp(now), &KEEP_ALL).unwrap();
         let change = plan.change.unwrap();
         assert!(
             change.seal.is_empty(),
@@ -199,7 +206,7 @@ fn what_is_sealed_was_committed_before() {
         );
         head = change.head;
     }
-    let plan = append(&head, &[batch(&["y"])], 4, Millis(4), &KEEP_ALL)
+    let plan = append(&head, &[batch(&["y"])], 4, Timestamp(4), &KEEP_ALL)
         .unwrap()
         .change
         .unwrap();
@@ -207,11 +214,11 @@ fn what_is_sealed_was_committed_before() {
     let run = segment::decode("seg", *name, bytes).unwrap();
     assert_eq!((run.first, run.count), (Seq(1), 2));
     let bytes = run.records.len() as u64;
-    let sealed = Sealed {
+    let sealed = SegmentMeta {
         first: Seq(1),
         count: 2,
         bytes,
-        newest: Millis(2),
+        newest: Timestamp(2),
     };
     assert_eq!(plan.head.segments, [sealed]);
     assert_eq!(plan.head.inline.first, Seq(3));
@@ -224,7 +231,7 @@ fn large_batches_share_the_write_that_seals_them() {
     let mut head = empty();
     let mut writes = 0;
     for now in 1..=100 {
-        let plan = append(&head, &[batch(&lines)], now, Millis(now), &KEEP_ALL).unwrap();
+        let plan = append(&head, &[batch(&lines)], now, Timestamp(now), &KEEP_ALL).unwrap();
         let change = plan.change.unwrap();
         writes += u32::from(!change.seal.is_empty());
         head = change.head;
@@ -269,7 +276,7 @@ fn retention_by_age_drops_segments_whose_newest_record_is_too_old() {
         head = appended(&head, batch(&[&large]), second * 1_000 + 1, &retention);
     }
     let oldest = head.segments[0];
-    assert!(oldest.newest >= Millis(29_000), "{oldest:?}");
+    assert!(oldest.newest >= Timestamp(29_000), "{oldest:?}");
     assert!(head.next().since(head.first()) >= 10);
 }
 
@@ -283,7 +290,7 @@ fn dropped_segments_are_deleted_together_half_a_minute_later() {
     let mut head = empty();
     let mut deleted = vec![];
     for second in 1..=200 {
-        let now = Millis(second * 1_000);
+        let now = Timestamp(second * 1_000);
         let change = append(&head, &[batch(&[&large])], second, now, &retention)
             .unwrap()
             .change
@@ -310,18 +317,18 @@ fn dropped_segments_are_deleted_together_half_a_minute_later() {
 
 #[test]
 fn little_trash_is_deleted_after_a_minute_and_much_of_it_at_once() {
-    let trashed = |since| Trashed {
-        segment: SegmentRef {
+    let trashed = |since| PendingDelete {
+        segment: SegmentId {
             epoch: Epoch::from_random(1),
             first: Seq(since),
         },
-        since: Millis(since),
+        since: Timestamp(since),
     };
     let few: Vec<_> = (0..3).map(trashed).collect();
-    assert_eq!(due(&few, Millis(2 * TRASH_MILLIS - 1)), 0);
-    assert_eq!(due(&few, Millis(2 * TRASH_MILLIS)), 3);
+    assert_eq!(due(&few, Timestamp(2 * TRASH_MILLIS - 1)), 0);
+    assert_eq!(due(&few, Timestamp(2 * TRASH_MILLIS)), 3);
     let many: Vec<_> = (0..300).map(trashed).collect();
-    assert_eq!(due(&many, Millis(300)), 300 - MAX_TRASH);
+    assert_eq!(due(&many, Timestamp(300)), 300 - MAX_TRASH);
 }
 
 #[test]
@@ -331,7 +338,7 @@ fn a_purge_begins_a_new_log_and_trashes_the_old() {
     for now in 1..=3 {
         head = appended(&head, batch(&[&large]), now, &KEEP_ALL);
     }
-    let purged = purge(&head, Epoch::from_random(2), 99, Millis(9)).unwrap();
+    let purged = purge(&head, Epoch::from_random(2), 99, Timestamp(9)).unwrap();
     assert_eq!(
         (purged.first(), purged.next(), purged.closed),
         (Seq(1), Seq(1), false)
@@ -365,7 +372,7 @@ fn the_largest_head_stays_under_100_kilobytes() {
         let mut digest = [0; 16];
         digest[..8].copy_from_slice(&key.to_le_bytes());
         Batch {
-            repeat: Some(Repeat {
+            repeat: Some(IdempotencyKey {
                 key: digest,
                 content: [255; 16],
             }),
@@ -384,7 +391,7 @@ fn the_largest_head_stays_under_100_kilobytes() {
             &head,
             &[keyed(step, &half)],
             u64::MAX - step,
-            Millis(now(step)),
+            Timestamp(now(step)),
             &retention,
         );
         head = plan.unwrap().change.unwrap().head;
@@ -394,7 +401,7 @@ fn the_largest_head_stays_under_100_kilobytes() {
         &head,
         &[keyed(9_999, &largest)],
         u64::MAX,
-        Millis(now(9_999)),
+        Timestamp(now(9_999)),
         &retention,
     )
     .unwrap();

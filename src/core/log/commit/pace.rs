@@ -1,6 +1,6 @@
 //! How long a commit waits between its attempts.
 
-use crate::core::time::Mono;
+use crate::core::time::Instant;
 
 /// The first and the longest wait before a lost swap is tried again.
 const BACKOFF_MILLIS: (u64, u64) = (1, 32);
@@ -17,12 +17,12 @@ const REMEMBERED_ATTEMPTS: u64 = 8;
 
 /// The pace of a commit's attempts.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RetryBackoff {
     attempts: u32,
     /// Each wait is so many times as long.
     pub(super) restraint: u64,
     /// When the head was last asked for.
-    asked: Mono,
+    asked: Instant,
     /// How long the last attempt took, from asking for the head to the outcome of its swap; at first
     /// and at least 1 ms.
     pub(super) attempt_millis: u64,
@@ -30,8 +30,8 @@ pub(super) struct Pace {
     pub(super) rest_millis: u64,
 }
 
-impl Pace {
-    pub(super) const fn new(now: Mono) -> Self {
+impl RetryBackoff {
+    pub(super) const fn new(now: Instant) -> Self {
         Self {
             attempts: 0,
             restraint: 1,
@@ -42,12 +42,12 @@ impl Pace {
     }
 
     /// The head is asked for.
-    pub(super) const fn asked(&mut self, now: Mono) {
+    pub(super) const fn asked(&mut self, now: Instant) {
         self.asked = now;
     }
 
     /// The outcome of a swap is there.
-    pub(super) fn answered(&mut self, now: Mono) {
+    pub(super) fn answered(&mut self, now: Instant) {
         self.attempt_millis = now.since(self.asked).max(1);
     }
 

@@ -1,10 +1,10 @@
 use super::super::{Batch, NewEvent};
 use super::*;
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
-const NOW: Now = Now {
-    mono: Mono(1_000),
-    wall: Millis(1_800_000_000_000),
+const NOW: ClockReading = ClockReading {
+    monotonic: Instant(1_000),
+    wall: Timestamp(1_800_000_000_000),
 };
 
 const RETENTION: Retention = Retention {
@@ -25,18 +25,24 @@ fn commit() -> Commit {
         ..Batch::default()
     };
     let channel = "demo".parse().unwrap();
-    Commit::new(channel, Work::Append(vec![batch]), RETENTION, 7, NOW.mono)
+    Commit::new(
+        channel,
+        Request::Append(vec![batch]),
+        RETENTION,
+        7,
+        NOW.monotonic,
+    )
 }
 
-fn read(head: &Head) -> Event {
-    Event::Read(Ok(Some(head.encode().unwrap().into())))
+fn read(head: &Head) -> Completion {
+    Completion::Read(Ok(Some(head.encode().unwrap().into())))
 }
 
 /// An append to a channel that has `head`, up to its swap; with the value it would put in place.
 fn swapping(head: &Head) -> (Commit, Bytes) {
     let mut commit = commit();
     match commit.step(read(head), NOW) {
-        Task::Swap(value) => (commit, value.into()),
+        Action::Swap(value) => (commit, value.into()),
         task => panic!("{task:?}"),
     }
 }
@@ -44,32 +50,32 @@ fn swapping(head: &Head) -> (Commit, Bytes) {
 #[test]
 fn a_swap_that_took_place_is_not_lost_whatever_the_store_says() {
     let (mut commit, value) = swapping(&Head::new(Epoch::from_random(1)));
-    let lost = commit.step(Event::Swapped(Err(SwapError::Lost)), NOW);
-    assert!(matches!(lost, Task::Sleep(_)), "{lost:?}");
-    assert_eq!(commit.step(Event::Slept, NOW), Task::Read);
-    let done = commit.step(Event::Read(Ok(Some(value))), NOW);
-    assert!(matches!(done, Task::Done(_)), "{done:?}");
+    let lost = commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
+    assert!(matches!(lost, Action::Sleep(_)), "{lost:?}");
+    assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
+    let done = commit.step(Completion::Read(Ok(Some(value))), NOW);
+    assert!(matches!(done, Action::Done(_)), "{done:?}");
     assert_eq!(commit.contention().lost_swaps, 0);
 }
 
 /// Loses the swap that is under way to `commits` of others, after `millis`: how long it waits then,
 /// whether it looks at the head before that, and what it does after that.
-fn lose(commit: &mut Commit, head: &mut Head, commits: u64, millis: u64) -> (u64, bool, Task) {
-    let now = Now {
-        mono: NOW.mono.after(millis),
+fn lose(commit: &mut Commit, head: &mut Head, commits: u64, millis: u64) -> (u64, bool, Action) {
+    let now = ClockReading {
+        monotonic: NOW.monotonic.after(millis),
         ..NOW
     };
-    let mut task = commit.step(Event::Swapped(Err(SwapError::Lost)), now);
-    let looks = task == Task::Read;
+    let mut task = commit.step(Completion::Swapped(Err(SwapError::Lost)), now);
+    let looks = task == Action::Read;
     head.commits += commits;
     if looks {
         task = commit.step(read(head), now);
         head.commits += 1_000;
     }
-    let Task::Sleep(waits) = task else {
+    let Action::Sleep(waits) = task else {
         panic!("{task:?}")
     };
-    assert_eq!(commit.step(Event::Slept, NOW), Task::Read);
+    assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
     (waits, looks, commit.step(read(head), NOW))
 }
 
@@ -79,7 +85,7 @@ fn a_swap_that_another_was_faster_than_is_lost_and_planned_again() {
     let (mut commit, _) = swapping(&head);
     let (waits, looks, again) = lose(&mut commit, &mut head, 1, 1);
     assert_eq!((waits, looks), (1, false));
-    assert!(matches!(again, Task::Swap(_)), "{again:?}");
+    assert!(matches!(again, Action::Swap(_)), "{again:?}");
     assert_eq!(commit.contention().lost_swaps, 1);
 }
 
@@ -91,7 +97,7 @@ fn before_a_wait_in_which_a_head_may_forget_what_became_of_a_swap_is_found_out()
     for lost in 1..40 {
         let (waits, looks, again) = lose(&mut commit, &mut head, RECENT_COMMITS, 2);
         assert_eq!(looks, waits > 16, "{waits}");
-        assert!(matches!(again, Task::Swap(_)), "{again:?}");
+        assert!(matches!(again, Action::Swap(_)), "{again:?}");
         assert_eq!(commit.contention().lost_swaps, lost);
         looked.push(looks);
     }
@@ -104,13 +110,16 @@ fn a_look_at_a_store_that_fails_changes_nothing() {
     let (commit, _) = swapping(&head);
     let mut commit = commit.with_restraint(1_000);
     let failed = || SwapError::Store("down".to_owned());
-    assert_eq!(commit.step(Event::Swapped(Err(failed())), NOW), Task::Read);
-    let waits = commit.step(Event::Read(Err("down".to_owned())), NOW);
-    assert_eq!(waits, Task::Sleep(1_000));
-    assert_eq!(commit.step(Event::Slept, NOW), Task::Read);
+    assert_eq!(
+        commit.step(Completion::Swapped(Err(failed())), NOW),
+        Action::Read
+    );
+    let waits = commit.step(Completion::Read(Err("down".to_owned())), NOW);
+    assert_eq!(waits, Action::Sleep(1_000));
+    assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
     head.commits += 1;
     let again = commit.step(read(&head), NOW);
-    assert!(matches!(again, Task::Swap(_)), "{again:?}");
+    assert!(matches!(again, Action::Swap(_)), "{again:?}");
 }
 
 #[test]
@@ -130,15 +139,15 @@ fn a_swap_that_is_lost_to_nobody_is_tried_again_after_a_while() {
     let mut head = Head::new(Epoch::from_random(1));
     let (mut commit, value) = swapping(&head);
     let (_, _, again) = lose(&mut commit, &mut head, 0, 1);
-    assert_eq!(again, Task::Swap(value.into()));
+    assert_eq!(again, Action::Swap(value.into()));
     assert_eq!(commit.contention().lost_swaps, 0);
 }
 
 #[test]
 fn an_instance_without_swaps_says_at_once_that_nothing_was_appended() {
     let (mut commit, _) = swapping(&Head::new(Epoch::from_random(1)));
-    let failed = commit.step(Event::Swapped(Err(SwapError::Spent)), NOW);
-    assert_eq!(failed, Task::Failed(Failure::Contended));
+    let failed = commit.step(Completion::Swapped(Err(SwapError::Spent)), NOW);
+    assert_eq!(failed, Action::Failed(CommitError::Contended));
 }
 
 #[test]
@@ -146,13 +155,13 @@ fn an_instance_without_swaps_does_not_deny_what_it_tried_before() {
     let head = Head::new(Epoch::from_random(1));
     let (mut commit, _) = swapping(&head);
     let failed = SwapError::Store("no answer".to_owned());
-    commit.step(Event::Swapped(Err(failed)), NOW);
-    commit.step(Event::Slept, NOW);
+    commit.step(Completion::Swapped(Err(failed)), NOW);
+    commit.step(Completion::Slept, NOW);
     let again = commit.step(read(&head), NOW);
-    assert!(matches!(again, Task::Swap(_)), "{again:?}");
-    let failed = commit.step(Event::Swapped(Err(SwapError::Spent)), NOW);
+    assert!(matches!(again, Action::Swap(_)), "{again:?}");
+    let failed = commit.step(Completion::Swapped(Err(SwapError::Spent)), NOW);
     assert!(
-        matches!(failed, Task::Failed(Failure::Unknown(_))),
+        matches!(failed, Action::Failed(CommitError::Unknown(_))),
         "{failed:?}"
     );
 }
@@ -175,14 +184,14 @@ fn a_segment_stored_for_a_swap_that_a_purge_was_faster_than_is_deleted() {
     }
     let mut commit = commit();
     let stored = match commit.step(read(&head), NOW) {
-        Task::Write(values) => values.into_iter().map(|(key, _)| key).collect::<Vec<_>>(),
+        Action::Write(values) => values.into_iter().map(|(key, _)| key).collect::<Vec<_>>(),
         task => panic!("{task:?}"),
     };
     assert_eq!(stored.len(), 1);
-    let swap = commit.step(Event::Stored(Ok(())), NOW);
-    assert!(matches!(swap, Task::Swap(_)), "{swap:?}");
-    commit.step(Event::Swapped(Err(SwapError::Lost)), NOW);
+    let swap = commit.step(Completion::Stored(Ok(())), NOW);
+    assert!(matches!(swap, Action::Swap(_)), "{swap:?}");
+    commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
     let purged = purge(&head, Epoch::from_random(2), 9, NOW.wall).unwrap();
-    assert_eq!(commit.step(read(&purged), NOW), Task::Delete(stored));
-    assert_eq!(commit.step(Event::Stored(Ok(())), NOW), Task::Read);
+    assert_eq!(commit.step(read(&purged), NOW), Action::Delete(stored));
+    assert_eq!(commit.step(Completion::Stored(Ok(())), NOW), Action::Read);
 }

@@ -2,16 +2,16 @@
 
 use bytes::Bytes;
 
-use super::{Feed, Missing, Phase, Turn};
-use crate::core::log::{FormatError, Location, Now, Record};
+use super::{ChannelReader, Missing, Phase, Turn};
+use crate::core::log::{ClockReading, FormatError, Location, Record};
 use crate::core::sse::EventId;
 use crate::core::stream::CHUNK_BYTES;
 use crate::core::stream::replay::Delivered;
 use crate::core::stream::shared::{EncodedRun, SharedFrames};
 use crate::core::stream::tally::Events;
-use crate::core::time::Mono;
+use crate::core::time::Instant;
 
-impl Feed {
+impl ChannelReader {
     /// Shares encoded events with other streams.
     pub(in crate::core::stream) fn share(&mut self, shared: SharedFrames) {
         self.shared = Some(shared);
@@ -32,7 +32,7 @@ impl Feed {
     /// `None` if there are none.
     pub(in crate::core::stream) fn deliver(
         &mut self,
-        now: Mono,
+        now: Instant,
         take: impl FnMut(EventId, &Record<'_>) -> bool,
     ) -> Option<Delivered> {
         let Phase::Following(last) = self.phase else {
@@ -55,7 +55,7 @@ impl Feed {
     }
 
     /// Gives out the next events as another stream has encoded them, if one has.
-    pub(in crate::core::stream) fn deliver_shared(&mut self, now: Mono) -> Option<EncodedRun> {
+    pub(in crate::core::stream) fn deliver_shared(&mut self, now: Instant) -> Option<EncodedRun> {
         let Phase::Following(last) = self.phase else {
             return None;
         };
@@ -96,7 +96,7 @@ impl Feed {
         }
     }
 
-    fn has_delivered(&mut self, reached: EventId, now: Mono) {
+    fn has_delivered(&mut self, reached: EventId, now: Instant) {
         self.follow_after(reached);
         self.delivered = true;
         self.pace.delivered(now);
@@ -104,11 +104,11 @@ impl Feed {
 
     /// Begins to read what follows on the chunk that was read, so that it is there when the client
     /// has taken that.
-    pub(super) fn read_ahead(&mut self, now: Now) -> Option<Turn> {
+    pub(super) fn read_ahead(&mut self, now: ClockReading) -> Option<Turn> {
         let (Phase::Following(last), Some(head)) = (self.phase, self.head.clone()) else {
             return None;
         };
-        let waits = self.reading.is_some() || self.trouble.is_waiting(now.mono);
+        let waits = self.reading.is_some() || self.trouble.is_waiting(now.monotonic);
         let doubts = self.missing != Missing::No || self.head_read.is_none();
         let has_enough = self.replay.bytes() > CHUNK_BYTES;
         if !self.reads_ahead || waits || doubts || has_enough || head.epoch != last.epoch {

@@ -4,17 +4,17 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{Feed, Missing, Origin, STALE_MILLIS};
-use crate::core::log::{FormatError, Head, SegmentRef, segment, segment_key};
-use crate::core::time::Mono;
+use super::{ChannelReader, Missing, Origin, STALE_MILLIS};
+use crate::core::log::{FormatError, Head, SegmentId, segment, segment_key};
+use crate::core::time::Instant;
 
-impl Feed {
+impl ChannelReader {
     /// Takes the head that was read at `at`, `None` if there is none, or what the store said.
     pub(in crate::core::stream) fn head_read(
         &mut self,
-        at: Mono,
+        at: Instant,
         result: Result<Option<Rc<Head>>, String>,
-        now: Mono,
+        now: Instant,
     ) {
         self.reading = None;
         match result {
@@ -30,7 +30,7 @@ impl Feed {
         }
     }
 
-    fn store_failed(&mut self, now: Mono) {
+    fn store_failed(&mut self, now: Instant) {
         // What is missing while the store fails says nothing.
         self.missing = Missing::No;
         self.pace.poll_at(self.trouble.again(now));
@@ -38,7 +38,7 @@ impl Feed {
 
     /// Whether the store answers with less than it did before. It may, for a while, if it has
     /// replicas; if it goes on, the log was lost.
-    fn is_outdated(&mut self, head: Option<&Head>, now: Mono) -> bool {
+    fn is_outdated(&mut self, head: Option<&Head>, now: Instant) -> bool {
         let commits = |head: Option<&Head>| head.map_or(0, |head| head.commits);
         if commits(head) >= commits(self.head.as_deref()) {
             self.outdated = None;
@@ -52,9 +52,9 @@ impl Feed {
     /// Takes what was read for [`Turn::ReadSegments`], in its order.
     pub(in crate::core::stream) fn segments_read(
         &mut self,
-        asked: &[SegmentRef],
+        asked: &[SegmentId],
         results: Vec<Result<Option<Bytes>, String>>,
-        now: Mono,
+        now: Instant,
     ) {
         self.reading = None;
         for (name, result) in asked.iter().zip(results) {
@@ -87,7 +87,7 @@ impl Feed {
 
     /// A record that the head promises cannot be had: retention may have dropped it since, or the
     /// store's answer was stale. A newer head may know better.
-    pub(super) fn record_missing(&mut self, now: Mono) {
+    pub(super) fn record_missing(&mut self, now: Instant) {
         self.missing = match self.missing {
             Missing::No => Missing::Since(now),
             Missing::Since(since) if now.since(since) >= STALE_MILLIS => Missing::ForGood,

@@ -7,12 +7,12 @@ fn expired(id: &str) -> String {
     format!("event: runnel.expired\ndata: {{\"reason\":\"token\"}}\n{id}\n")
 }
 
-fn open(world: &World, start: Start, millis: u64) -> Stream {
+fn open(world: &World, start: StartFrom, millis: u64) -> EventStream {
     let subscription = Subscription {
-        expires: Some(Mono(world.now + millis)),
+        expires: Some(Instant(world.now + millis)),
         ..subscription(start, true)
     };
-    Stream::new(subscription, SETTINGS, 42, Mono(world.now))
+    EventStream::new(subscription, CONFIG, 42, Instant(world.now))
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn what_is_published_after_the_token_has_expired_is_not_delivered() {
 #[test]
 fn a_replay_is_cut_where_it_is_when_the_token_expires() {
     let mut world = World::with_events(2_000, 200);
-    let mut stream = open(&world, Start::Earliest, 1_000);
+    let mut stream = open(&world, StartFrom::Earliest, 1_000);
     let first = world.chunk(&mut stream, 0).unwrap() + &world.chunk(&mut stream, 0).unwrap();
     let had = *seqs(&first).last().unwrap();
     assert!(had < 2_000);
@@ -54,7 +54,7 @@ fn a_replay_is_cut_where_it_is_when_the_token_expires() {
 fn a_stream_that_stands_nowhere_says_so_without_an_id() {
     let mut world = World::new();
     world.failing = true;
-    let mut stream = open(&world, Start::Earliest, 1_000);
+    let mut stream = open(&world, StartFrom::Earliest, 1_000);
     world.chunk(&mut stream, 0).unwrap();
     assert_eq!(world.sent(&mut stream, 1_000), expired(""));
 }
@@ -62,7 +62,7 @@ fn a_stream_that_stands_nowhere_says_so_without_an_id() {
 #[test]
 fn a_token_that_outlives_the_stream_changes_nothing() {
     let mut world = World::new();
-    let mut stream = open(&world, Start::Earliest, 300_001);
+    let mut stream = open(&world, StartFrom::Earliest, 300_001);
     let sent = world.sent(&mut stream, 300_000);
     assert!(sent.ends_with(": this stream has reached its age; reconnect to resume\n\n"));
 }
@@ -70,7 +70,7 @@ fn a_token_that_outlives_the_stream_changes_nothing() {
 #[test]
 fn a_token_that_has_expired_already_gets_the_signal_and_nothing_else() {
     let mut world = World::with_events(3, 10);
-    let mut stream = open(&world, Start::Earliest, 0);
+    let mut stream = open(&world, StartFrom::Earliest, 0);
     world.chunk(&mut stream, 0).unwrap();
     assert_eq!(world.sent(&mut stream, 1_000), expired(""));
     assert_eq!(world.head_reads, 0);

@@ -43,7 +43,7 @@ fn a_cursor_ahead_of_the_log_is_first_given_the_benefit_of_the_doubt() {
 #[test]
 fn a_slow_client_that_retention_overtook_is_told_and_goes_on() {
     let mut world = World::with_events(300, 200);
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     world.chunk(&mut stream, 0);
     let first = world.chunk(&mut stream, u64::MAX).unwrap();
     let last = *seqs(&first).last().unwrap();
@@ -67,11 +67,11 @@ fn a_slow_client_that_retention_overtook_is_told_and_goes_on() {
 fn a_segment_that_is_lost_for_good_is_skipped_with_a_gap() {
     let mut world = World::with_events(300, 200);
     let lost = world.head.as_ref().unwrap().segments[1];
-    world.segments.remove(&SegmentRef {
+    world.segments.remove(&SegmentId {
         epoch: Epoch::from_random(7),
         first: lost.first,
     });
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     let sent = world.sent(&mut stream, 5_000);
     let expected: Vec<_> = (1..lost.first.0).chain(lost.next().0..=300).collect();
     assert_eq!(seqs(&sent), expected);
@@ -87,12 +87,12 @@ fn a_segment_that_is_lost_for_good_is_skipped_with_a_gap() {
 fn a_corrupt_segment_is_reported_and_skipped_with_a_gap() {
     let mut world = World::with_events(300, 200);
     let broken = world.head.as_ref().unwrap().segments[0];
-    let name = SegmentRef {
+    let name = SegmentId {
         epoch: Epoch::from_random(7),
         first: broken.first,
     };
     world.segments.insert(name, Bytes::from_static(b"nonsense"));
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     let sent = world.sent(&mut stream, 5_000);
     assert_eq!(seqs(&sent), (broken.next().0..=300).collect::<Vec<_>>());
     assert!(
@@ -112,7 +112,7 @@ fn corrupt_records_in_the_head_are_skipped_with_a_gap() {
     let mut records = head.inline.records.to_vec();
     records[40..].fill(0xff);
     head.inline.records = records.into();
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     let sent = world.sent(&mut stream, 3_000);
     let delivered = seqs(&sent);
     assert!(
@@ -132,7 +132,7 @@ fn corrupt_records_in_the_head_are_skipped_with_a_gap() {
 #[test]
 fn a_purge_in_mid_stream_is_a_gap_and_the_new_log_follows() {
     let mut world = World::with_events(2, 10);
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     world.sent(&mut stream, 50);
     let mut purged = Head::new(Epoch::from_random(8));
     purged.commits = 3;
@@ -155,7 +155,7 @@ fn a_purge_in_mid_stream_is_a_gap_and_the_new_log_follows() {
 #[test]
 fn a_log_that_is_lost_in_mid_stream_is_waited_for() {
     let mut world = World::with_events(2, 10);
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     world.sent(&mut stream, 50);
     world.head = None;
     assert_eq!(world.sent(&mut stream, 20_000), ":\n\n");
@@ -167,7 +167,7 @@ fn an_older_answer_of_the_store_is_no_news() {
     let mut world = World::with_events(3, 10);
     let old = world.head.clone();
     world.publish("4");
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     assert_eq!(seqs(&world.sent(&mut stream, 50)), [1, 2, 3, 4]);
     let new = std::mem::replace(&mut world.head, old);
     assert_eq!(world.sent(&mut stream, 500), "");

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn opens_with_a_reconnection_time_and_a_comment_before_anything_is_read() {
     let world = World::new();
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     let Step::Emit(bytes) = stream.next(world.now()) else {
         panic!("bytes first")
     };
@@ -23,7 +23,7 @@ fn opens_with_a_reconnection_time_and_a_comment_before_anything_is_read() {
 #[test]
 fn replays_in_chunks_and_goes_on_live() {
     let mut world = World::with_events(1_000, 200);
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     world.chunk(&mut stream, 0);
     let mut chunks = vec![];
     let until = world.now + 50;
@@ -41,7 +41,7 @@ fn replays_in_chunks_and_goes_on_live() {
 fn a_live_stream_misses_nothing_from_its_first_byte_on() {
     let mut world = World::with_events(3, 10);
     world.now += 1;
-    let mut stream = world.open(Start::Live(Millis(world.now)));
+    let mut stream = world.open(StartFrom::Live(Timestamp(world.now)));
     world.chunk(&mut stream, 0).unwrap();
     // Published after the client saw the stream open, before the stream first read the log.
     world.publish("early");
@@ -52,9 +52,9 @@ fn a_live_stream_misses_nothing_from_its_first_byte_on() {
 #[test]
 fn a_stream_that_is_older_than_its_channel_gets_everything() {
     for start in [
-        Start::Live(Millis(1_000_000)),
-        Start::Last(1),
-        Start::Earliest,
+        StartFrom::Live(Timestamp(1_000_000)),
+        StartFrom::Last(1),
+        StartFrom::Earliest,
     ] {
         let mut world = World::new();
         let mut stream = world.open(start);
@@ -68,7 +68,7 @@ fn a_stream_that_is_older_than_its_channel_gets_everything() {
 #[test]
 fn heartbeats_come_only_when_nothing_else_was_sent() {
     let mut world = World::new();
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     world.sent(&mut stream, 10_000);
     world.publish("a");
     assert_eq!(seqs(&world.sent(&mut stream, 1_000)), [1]);
@@ -82,8 +82,8 @@ fn ends_by_itself_between_80_and_100_percent_of_its_age() {
     let mut ends = vec![];
     for seed in 0..50 {
         let mut world = World::new();
-        let subscription = subscription(Start::Earliest, true);
-        let mut stream = Stream::new(subscription, SETTINGS, seed, Mono(world.now));
+        let subscription = subscription(StartFrom::Earliest, true);
+        let mut stream = EventStream::new(subscription, CONFIG, seed, Instant(world.now));
         let opened = world.now;
         let sent = world.sent(&mut stream, 400_000);
         assert!(
@@ -114,28 +114,28 @@ fn a_closed_channel_ends_the_stream_when_everything_was_sent() {
 #[test]
 fn a_stream_has_nothing_to_say_after_the_end_or_when_it_does_not_wait() {
     let mut world = World::with_events(2, 10);
-    let finished = |world: &World, start: &Start, live| {
-        let mut stream = world.open_with(SETTINGS, start.clone(), live);
+    let finished = |world: &World, start: &StartFrom, live| {
+        let mut stream = world.open_with(CONFIG, start.clone(), live);
         assert!(!stream.is_finished(world.now()), "before anything was read");
         let head = world.head.clone().map(Rc::new);
-        let now = Mono(world.now);
+        let now = Instant(world.now);
         stream.feeds().head_read(0, now, Ok(head), now);
         stream.is_finished(world.now())
     };
     let last = after("000007-2");
     assert!(!finished(&world, &last, true));
     assert!(finished(&world, &last, false));
-    assert!(!finished(&world, &Start::Earliest, false));
+    assert!(!finished(&world, &StartFrom::Earliest, false));
     world.close();
     assert!(finished(&world, &last, true));
     assert!(!finished(&world, &after("000007-1"), true));
     assert!(!finished(&world, &after("garbage"), true));
     assert!(
-        !finished(&world, &Start::Live(Millis(world.now + 1)), true),
+        !finished(&world, &StartFrom::Live(Timestamp(world.now + 1)), true),
         "it is told of the end first"
     );
     let nothing = World::new();
-    assert!(finished(&nothing, &Start::Earliest, false));
+    assert!(finished(&nothing, &StartFrom::Earliest, false));
     assert!(finished(&nothing, &after("0"), false));
     assert!(!finished(&nothing, &last, false));
     assert!(!finished(&nothing, &last, true));
@@ -144,7 +144,7 @@ fn a_stream_has_nothing_to_say_after_the_end_or_when_it_does_not_wait() {
 #[test]
 fn a_replay_without_waiting_ends_at_the_newest_event() {
     let mut world = World::with_events(500, 200);
-    let mut stream = world.open_with(SETTINGS, Start::Last(300), false);
+    let mut stream = world.open_with(CONFIG, StartFrom::Last(300), false);
     let opened = world.now;
     assert_eq!(
         seqs(&world.sent(&mut stream, 9_000)),
@@ -156,7 +156,7 @@ fn a_replay_without_waiting_ends_at_the_newest_event() {
 #[test]
 fn a_replay_without_waiting_of_a_lost_log_says_so() {
     let mut world = World::new();
-    let mut stream = world.open_with(SETTINGS, after("000009-4"), false);
+    let mut stream = world.open_with(CONFIG, after("000009-4"), false);
     assert!(world.sent(&mut stream, 9_000).ends_with(
         "event: runnel.gap\ndata: {\"channel\":\"demo\",\"reason\":\"reset\",\"requested\":\"000009-4\",\"resumed_from\":null}\nid: 0\n\n"
     ));

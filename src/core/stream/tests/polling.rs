@@ -25,7 +25,7 @@ fn answer_while(
             Step::ReadHead(place, _) => {
                 let head = world.head_as_read();
                 poll.feeds()
-                    .head_read(place, Mono(world.now), head, Mono(world.now));
+                    .head_read(place, Instant(world.now), head, Instant(world.now));
             }
             Step::ReadSegments(place, names) => {
                 let values = names
@@ -33,19 +33,19 @@ fn answer_while(
                     .map(|name| Ok(world.segments.get(name).cloned()));
                 let values = values.collect();
                 poll.feeds()
-                    .segments_read(place, &names, values, Mono(world.now));
+                    .segments_read(place, &names, values, Instant(world.now));
             }
         }
     }
 }
 
-fn poll(world: &World, start: Start, limit: usize, known: Option<&str>, wait: u64) -> LongPoll {
-    let until = Mono(world.now + wait);
+fn poll(world: &World, start: StartFrom, limit: usize, known: Option<&str>, wait: u64) -> LongPoll {
+    let until = Instant(world.now + wait);
     let known = known.map(str::to_owned).into_iter().collect();
-    let now = Mono(world.now);
+    let now = Instant(world.now);
     LongPoll::new(
         subscription(start, true),
-        SETTINGS,
+        CONFIG,
         limit,
         known,
         until,
@@ -59,11 +59,11 @@ fn a_request_does_not_outlast_its_token() {
     let mut world = World::with_events(3, 10);
     let opened = world.now;
     let subscription = Subscription {
-        expires: Some(Mono(opened + 1_500)),
+        expires: Some(Instant(opened + 1_500)),
         ..subscription(after("000007-3"), true)
     };
-    let (until, now) = (Mono(opened + 20_000), Mono(opened));
-    let poll = LongPoll::new(subscription, SETTINGS, 9, vec![], until, 42, now);
+    let (until, now) = (Instant(opened + 20_000), Instant(opened));
+    let poll = LongPoll::new(subscription, CONFIG, 9, vec![], until, 42, now);
     let page = answer(&mut world, poll).unwrap();
     assert_eq!((ids(&page).len(), world.now), (0, opened + 1_500));
 }
@@ -93,7 +93,7 @@ fn what_is_there_is_answered_at_once() {
 #[test]
 fn pages_follow_each_other_without_a_gap_through_segments_and_head() {
     let mut world = World::with_events(500, 300);
-    let mut start = Start::Earliest;
+    let mut start = StartFrom::Earliest;
     let mut seen = vec![];
     loop {
         let request = poll(&world, start, 64, None, 0);
@@ -116,7 +116,7 @@ fn pages_follow_each_other_without_a_gap_through_segments_and_head() {
 #[test]
 fn a_page_is_bounded_in_bytes() {
     let mut world = World::with_events(100, 10_000);
-    let request = poll(&world, Start::Earliest, 1_000, None, 0);
+    let request = poll(&world, StartFrom::Earliest, 1_000, None, 0);
     let page = answer(&mut world, request).unwrap();
     assert_eq!((page.events.len(), page.more), (27, true));
 }
@@ -146,13 +146,13 @@ fn it_waits_for_news_and_no_longer_than_it_was_told() {
 fn an_answer_that_the_client_has_is_not_repeated_before_there_is_more() {
     let mut world = World::with_events(3, 10);
     let opened = world.now;
-    let request = poll(&world, Start::Last(2), 100, Some("000007-3"), 5_000);
+    let request = poll(&world, StartFrom::Last(2), 100, Some("000007-3"), 5_000);
     let page = answer(&mut world, request).unwrap();
     assert_eq!(
         (page.cursor.to_string().as_str(), world.now),
         ("000007-3", opened + 5_000)
     );
-    let request = poll(&world, Start::Last(2), 100, Some("000007-2"), 5_000);
+    let request = poll(&world, StartFrom::Last(2), 100, Some("000007-2"), 5_000);
     let page = answer(&mut world, request).unwrap();
     assert_eq!((ids(&page).len(), world.now), (2, opened + 5_000));
 }
@@ -175,7 +175,7 @@ fn the_end_of_a_closed_channel_is_answered_at_once() {
     let mut world = World::with_events(1, 10);
     world.close();
     let opened = world.now;
-    for start in [Start::Earliest, after("000007-1")] {
+    for start in [StartFrom::Earliest, after("000007-1")] {
         let request = poll(&world, start, 100, None, 20_000);
         let page = answer(&mut world, request).unwrap();
         assert!(page.closed && !page.more);
@@ -186,7 +186,7 @@ fn the_end_of_a_closed_channel_is_answered_at_once() {
 #[test]
 fn a_channel_that_does_not_exist_is_waited_for() {
     let mut world = World::new();
-    let request = poll(&world, Start::Earliest, 100, None, 1_000);
+    let request = poll(&world, StartFrom::Earliest, 100, None, 1_000);
     let page = answer(&mut world, request).unwrap();
     assert_eq!(
         (page.cursor.to_string().as_str(), page.closed),
@@ -202,14 +202,14 @@ fn a_store_that_fails_is_given_some_time_and_then_there_is_no_answer() {
     let mut world = World::with_events(1, 10);
     world.failing = true;
     let opened = world.now;
-    let request = poll(&world, Start::Earliest, 100, None, 0);
+    let request = poll(&world, StartFrom::Earliest, 100, None, 0);
     assert_eq!(answer(&mut world, request), None);
     assert!(
         (5_000..6_000).contains(&(world.now - opened)),
         "{}",
         world.now - opened
     );
-    let request = poll(&world, Start::Earliest, 100, None, 0);
+    let request = poll(&world, StartFrom::Earliest, 100, None, 0);
     let back = world.now + 2_000;
     let page = answer_while(&mut world, request, |world| {
         world.failing = world.now < back;

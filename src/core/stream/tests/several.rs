@@ -1,7 +1,7 @@
 //! Streams over several channels, and streams that choose by type.
 
 use super::*;
-use crate::core::sse::{Cursor, Mark};
+use crate::core::sse::{Cursor, Position};
 
 /// Several channels, `a`, `b`, `c` and so on, and one clock.
 struct Channels {
@@ -31,7 +31,7 @@ impl Channels {
         });
     }
 
-    fn subscription(&self, starts: Vec<Start>, types: Types) -> Subscription {
+    fn subscription(&self, starts: Vec<StartFrom>, types: EventFilter) -> Subscription {
         let names = (b'a'..).map(|letter| char::from(letter).to_string().parse().unwrap());
         Subscription {
             channels: names.zip(starts).collect(),
@@ -42,32 +42,32 @@ impl Channels {
         }
     }
 
-    fn open(&self, starts: Vec<Start>, types: Types) -> Stream {
-        Stream::new(
+    fn open(&self, starts: Vec<StartFrom>, types: EventFilter) -> EventStream {
+        EventStream::new(
             self.subscription(starts, types),
-            SETTINGS,
+            CONFIG,
             42,
-            Mono(self.now),
+            Instant(self.now),
         )
     }
 
-    fn resume(&self, last_event_id: &str) -> Stream {
-        let starts = Start::after(last_event_id, self.worlds.len());
+    fn resume(&self, last_event_id: &str) -> EventStream {
+        let starts = StartFrom::after(last_event_id, self.worlds.len());
         let subscription = Subscription {
             given: last_event_id.parse().ok(),
-            ..self.subscription(starts, Types::All)
+            ..self.subscription(starts, EventFilter::All)
         };
-        Stream::new(subscription, SETTINGS, 42, Mono(self.now))
+        EventStream::new(subscription, CONFIG, 42, Instant(self.now))
     }
 
     /// Everything that is sent in so many milliseconds.
-    fn sent(&mut self, stream: &mut Stream, millis: u64) -> Vec<Block> {
+    fn sent(&mut self, stream: &mut EventStream, millis: u64) -> Vec<Block> {
         let until = self.now + millis;
         let mut sent = String::new();
         loop {
-            let now = Now {
-                mono: Mono(self.now),
-                wall: Millis(self.now),
+            let now = ClockReading {
+                monotonic: Instant(self.now),
+                wall: Timestamp(self.now),
             };
             match stream.next(now) {
                 Step::Emit(bytes) => sent.push_str(&String::from_utf8(bytes).unwrap()),
@@ -81,7 +81,7 @@ impl Channels {
                     let head = self.worlds[place].head_as_read();
                     stream
                         .feeds()
-                        .head_read(place, Mono(self.now), head, Mono(self.now));
+                        .head_read(place, Instant(self.now), head, Instant(self.now));
                 }
                 Step::ReadSegments(place, names) => {
                     let segments = &self.worlds[place].segments;
@@ -89,7 +89,7 @@ impl Channels {
                     let values = values.collect();
                     stream
                         .feeds()
-                        .segments_read(place, &names, values, Mono(self.now));
+                        .segments_read(place, &names, values, Instant(self.now));
                 }
             }
         }
@@ -133,7 +133,7 @@ fn every_event_says_by_its_id_which_channel_it_is_of() {
     let mut channels = Channels::new(2);
     channels.publish(0, None, "a1");
     channels.publish(1, None, "b1");
-    let mut stream = channels.open(vec![Start::Earliest; 2], Types::All);
+    let mut stream = channels.open(vec![StartFrom::Earliest; 2], EventFilter::All);
     let first = channels.sent(&mut stream, 100);
     channels.publish(1, None, "b2");
     let mut blocks = channels.sent(&mut stream, 1_000);
@@ -153,7 +153,7 @@ fn channels_take_turns_so_that_a_long_replay_keeps_no_other_waiting() {
         channels.publish(1, None, &long);
     }
     channels.publish(2, None, "short");
-    let mut stream = channels.open(vec![Start::Earliest; 3], Types::All);
+    let mut stream = channels.open(vec![StartFrom::Earliest; 3], EventFilter::All);
     let blocks = channels.sent(&mut stream, 1_000);
     let short = data(&blocks)
         .iter()
@@ -175,7 +175,7 @@ fn nothing_is_given_out_before_it_is_known_where_each_channel_starts() {
     channels.publish(0, None, "a1");
     channels.publish(1, None, "b1");
     channels.worlds[1].failing = true;
-    let mut stream = channels.open(vec![Start::Earliest; 2], Types::All);
+    let mut stream = channels.open(vec![StartFrom::Earliest; 2], EventFilter::All);
     assert_eq!(data(&channels.sent(&mut stream, 5_000)), Vec::<&str>::new());
     channels.worlds[1].failing = false;
     assert_eq!(data(&channels.sent(&mut stream, 9_000)), ["a1", "b1"]);
@@ -185,7 +185,10 @@ fn nothing_is_given_out_before_it_is_known_where_each_channel_starts() {
 fn a_channel_that_has_not_begun_is_resumed_from_its_first_event() {
     let mut channels = Channels::new(2);
     channels.publish(0, None, "a1");
-    let mut stream = channels.open(vec![Start::Live(Millis(1_000_001)); 2], Types::All);
+    let mut stream = channels.open(
+        vec![StartFrom::Live(Timestamp(1_000_001)); 2],
+        EventFilter::All,
+    );
     let blocks = channels.sent(&mut stream, 1_000);
     let last = last_id(&blocks);
     assert_eq!(data(&blocks), Vec::<&str>::new());
@@ -201,8 +204,8 @@ fn a_gap_names_its_channel_and_the_others_go_on() {
     channels.publish(0, None, "a1");
     channels.publish(1, None, "b1");
     let cursor = |a: &str, b: &str| {
-        let marks = [a, b].map(|id| Mark::After(id.parse().unwrap()));
-        Cursor::new(marks.to_vec()).unwrap().to_string()
+        let positions = [a, b].map(|id| Position::After(id.parse().unwrap()));
+        Cursor::new(positions.to_vec()).unwrap().to_string()
     };
     let mut stream = channels.resume(&cursor("000007-0", "000008-5"));
     let blocks = channels.sent(&mut stream, 1_000);
@@ -231,7 +234,7 @@ fn it_ends_when_all_channels_are_closed() {
     let mut channels = Channels::new(2);
     channels.publish(0, None, "a1");
     channels.publish(1, None, "b1");
-    let mut stream = channels.open(vec![Start::Earliest; 2], Types::All);
+    let mut stream = channels.open(vec![StartFrom::Earliest; 2], EventFilter::All);
     channels.worlds[0].close();
     assert_eq!(data(&channels.sent(&mut stream, 1_000)), ["a1", "b1"]);
     channels.publish(1, None, "b2");
@@ -240,14 +243,14 @@ fn it_ends_when_all_channels_are_closed() {
     assert_eq!(data(&blocks), ["b2", r#"{"reason":"closed"}"#]);
     assert_eq!(blocks[1].event_type.as_deref(), Some("runnel.end"));
     let mut again = channels.resume(&last_id(&blocks));
-    let now = Mono(channels.now);
+    let now = Instant(channels.now);
     for place in 0..2 {
         let head = channels.worlds[place].head.clone().map(Rc::new);
         again.feeds().head_read(place, now, Ok(head), now);
     }
-    let now = Now {
-        mono: now,
-        wall: Millis(channels.now),
+    let now = ClockReading {
+        monotonic: now,
+        wall: Timestamp(channels.now),
     };
     assert!(again.is_finished(now));
 }
@@ -263,15 +266,15 @@ fn what_is_filtered_out_moves_the_cursor_silently() {
     ] {
         channels.publish(0, event_type, data);
     }
-    let prices = || Types::Only(vec!["price".to_owned()]);
-    let mut stream = channels.open(vec![Start::Earliest], prices());
+    let prices = || EventFilter::Only(vec!["price".to_owned()]);
+    let mut stream = channels.open(vec![StartFrom::Earliest], prices());
     let blocks = channels.sent(&mut stream, 2_000);
     assert_eq!(data(&blocks), ["1"]);
     assert_eq!(last_id(&blocks), "000007-4", "told within a second");
-    let untyped = Types::Only(vec!["message".to_owned(), "none".to_owned()]);
-    let mut stream = channels.open(vec![Start::Earliest], untyped);
+    let untyped = EventFilter::Only(vec!["message".to_owned(), "none".to_owned()]);
+    let mut stream = channels.open(vec![StartFrom::Earliest], untyped);
     assert_eq!(data(&channels.sent(&mut stream, 2_000)), ["2", "3"]);
-    let mut stream = channels.open(Start::after("000007-1", 1), prices());
+    let mut stream = channels.open(StartFrom::after("000007-1", 1), prices());
     assert_eq!(last_id(&channels.sent(&mut stream, 2_000)), "000007-4");
 }
 
@@ -280,8 +283,8 @@ fn a_stream_that_gets_only_what_is_filtered_out_stays_within_retention() {
     let mut channels = Channels::new(1);
     channels.worlds[0].retention.events = 20;
     channels.publish(0, None, "first");
-    let prices = Types::Only(vec!["price".to_owned()]);
-    let mut stream = channels.open(vec![Start::Earliest], prices);
+    let prices = EventFilter::Only(vec!["price".to_owned()]);
+    let mut stream = channels.open(vec![StartFrom::Earliest], prices);
     let mut blocks = vec![];
     for _ in 0..50 {
         channels.publish(0, None, &"x".repeat(2_000));
@@ -302,8 +305,8 @@ fn a_live_stream_is_told_where_it_stands_before_any_event() {
     let mut channels = Channels::new(1);
     channels.publish(0, None, "before");
     channels.now += 10;
-    let live = || vec![Start::Live(Millis(1_000_005))];
-    let mut stream = channels.open(live(), Types::All);
+    let live = || vec![StartFrom::Live(Timestamp(1_000_005))];
+    let mut stream = channels.open(live(), EventFilter::All);
     let blocks = channels.sent(&mut stream, 40);
     assert_eq!(
         (last_id(&blocks).as_str(), data(&blocks).len()),
@@ -316,7 +319,7 @@ fn a_live_stream_is_told_where_it_stands_before_any_event() {
         ["while the client was away"]
     );
     let mut nothing = Channels::new(1);
-    let mut stream = nothing.open(live(), Types::All);
+    let mut stream = nothing.open(live(), EventFilter::All);
     assert_eq!(last_id(&nothing.sent(&mut stream, 100)), "0");
 }
 
@@ -341,7 +344,7 @@ proptest! {
         published in prop::collection::vec((0_usize..3, prop::bool::weighted(0.2), 0_u64..800), 1..60),
     ) {
         let mut channels = Channels::new(3);
-        let mut stream = channels.open(vec![Start::Earliest; 3], Types::All);
+        let mut stream = channels.open(vec![StartFrom::Earliest; 3], EventFilter::All);
         let mut blocks = vec![];
         let mut counts = [0_u64; 3];
         for (place, cut, millis) in published {

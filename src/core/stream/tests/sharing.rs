@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::sse::{EventId, Seq};
 
-fn sharing(world: &World, frames: &SharedFrames, start: Start) -> Stream {
+fn sharing(world: &World, frames: &SharedFrames, start: StartFrom) -> EventStream {
     world.open(start).sharing(frames.clone())
 }
 
@@ -16,21 +16,22 @@ fn events(sent: &str) -> &str {
 fn a_second_stream_is_served_without_a_segment_being_read() {
     let mut world = World::with_events(300, 1_000);
     let frames = SharedFrames::new(1 << 20);
-    let first = world.open(Start::Earliest);
+    let first = world.open(StartFrom::Earliest);
     let alone = world.sent(&mut { first }, 100);
-    let mut first = sharing(&world, &frames, Start::Earliest);
+    let mut first = sharing(&world, &frames, StartFrom::Earliest);
     let shared = world.sent(&mut first, 100);
     assert_eq!(seqs(&shared), (1..=300).collect::<Vec<_>>());
     assert_eq!(events(&shared), events(&alone));
     // The log is all there is to read; its segments are gone, and nobody needs them.
     world.segments.clear();
-    let mut second = sharing(&world, &frames, Start::Earliest);
+    let mut second = sharing(&world, &frames, StartFrom::Earliest);
     assert_eq!(events(&world.sent(&mut second, 100)), events(&alone));
     let filtered = Subscription {
-        types: Types::Only(vec!["message".to_owned()]),
-        ..subscription(Start::Earliest, true)
+        types: EventFilter::Only(vec!["message".to_owned()]),
+        ..subscription(StartFrom::Earliest, true)
     };
-    let mut filtered = Stream::new(filtered, SETTINGS, 1, Mono(world.now)).sharing(frames.clone());
+    let mut filtered =
+        EventStream::new(filtered, CONFIG, 1, Instant(world.now)).sharing(frames.clone());
     let sent = world.sent(&mut filtered, 100);
     assert!(
         seqs(&sent).is_empty(),
@@ -42,11 +43,11 @@ fn a_second_stream_is_served_without_a_segment_being_read() {
 fn what_was_purged_or_dropped_is_not_sent_although_it_is_still_shared() {
     let mut world = World::with_events(100, 1_000);
     let frames = SharedFrames::new(1 << 20);
-    let mut first = sharing(&world, &frames, Start::Earliest);
+    let mut first = sharing(&world, &frames, StartFrom::Earliest);
     assert_eq!(seqs(&world.sent(&mut first, 100)).len(), 100);
     world.retention.events = 20;
     world.publish("one more");
-    let mut late = sharing(&world, &frames, Start::Earliest);
+    let mut late = sharing(&world, &frames, StartFrom::Earliest);
     let sent = seqs(&world.sent(&mut late, 100));
     assert_eq!(sent.last(), Some(&101));
     assert!(sent.len() < 50, "{}", sent.len());
@@ -64,7 +65,7 @@ fn live_streams_send_what_the_first_to_look_has_encoded() {
     world.now += 10;
     let frames = SharedFrames::new(1 << 20);
     let mut streams: Vec<_> = (0..3)
-        .map(|_| sharing(&world, &frames, Start::Last(1)))
+        .map(|_| sharing(&world, &frames, StartFrom::Last(1)))
         .collect();
     for stream in &mut streams {
         world.sent(stream, 0);

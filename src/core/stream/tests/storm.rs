@@ -15,12 +15,12 @@ fn retry(sent: &str) -> u64 {
 }
 
 /// What each of the clients' streams says first.
-fn openings(world: &World) -> impl Iterator<Item = (Stream, String)> {
+fn openings(world: &World) -> impl Iterator<Item = (EventStream, String)> {
     let now = world.now();
     (0..CLIENTS).map(move |client| {
         let seed = fastrand::Rng::with_seed(client).u64(..);
-        let subscription = subscription(Start::Earliest, true);
-        let mut stream = Stream::new(subscription, SETTINGS, seed, now.mono);
+        let subscription = subscription(StartFrom::Earliest, true);
+        let mut stream = EventStream::new(subscription, CONFIG, seed, now.monotonic);
         match stream.next(now) {
             Step::Emit(bytes) => (stream, String::from_utf8(bytes).unwrap()),
             step => panic!("{step:?}"),
@@ -73,7 +73,7 @@ fn clients_of_a_store_that_is_away_stay_away_longer_and_come_back_apart() {
             world.failing = true;
             let sent = world.sent(&mut stream, 60_000);
             assert!(sent.contains(": the store does not answer"), "{sent}");
-            SETTINGS.patience_millis + retry(&sent)
+            CONFIG.patience_millis + retry(&sent)
         })
         .collect();
     assert!(arrivals.iter().all(|at| *at >= 30_000 + 16_000));
@@ -85,7 +85,7 @@ fn clients_of_a_store_that_is_away_stay_away_longer_and_come_back_apart() {
 fn clients_whose_streams_reach_their_age_together_come_back_apart() {
     let world = World::with_events(1, 10);
     let arrivals: Vec<_> = openings(&world)
-        .map(|(stream, sent)| stream.ends.since(world.now().mono) + retry(&sent))
+        .map(|(stream, sent)| stream.ends.since(world.now().monotonic) + retry(&sent))
         .collect();
     let share = curve("planned ends", &arrivals);
     assert!(share <= 0.01, "{share}");

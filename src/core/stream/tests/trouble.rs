@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_failing_store_costs_no_stream_until_patience_ends() {
     let mut world = World::with_events(2, 10);
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     world.sent(&mut stream, 50);
     world.failing = true;
     let reads = world.head_reads;
@@ -37,13 +37,13 @@ fn a_failing_store_costs_no_stream_until_patience_ends() {
 fn a_segment_that_fails_once_among_others_is_read_again() {
     let mut world = World::with_events(600, 200);
     let segments = world.head.as_ref().unwrap().segments.clone();
-    let name = |sealed: &crate::core::log::Sealed| SegmentRef {
+    let name = |sealed: &crate::core::log::SegmentMeta| SegmentId {
         epoch: Epoch::from_random(7),
         first: sealed.first,
     };
     for failing in &segments {
         world.fails_once.insert(name(failing));
-        let mut stream = world.open(Start::Earliest);
+        let mut stream = world.open(StartFrom::Earliest);
         let sent = world.sent(&mut stream, 5_000);
         assert_eq!(seqs(&sent), (1..=600).collect::<Vec<_>>());
     }
@@ -53,7 +53,7 @@ fn a_segment_that_fails_once_among_others_is_read_again() {
 fn a_live_stream_gets_no_history_from_the_segment_it_begins_in() {
     let mut world = World::with_events(3, 1_000);
     world.now += 1;
-    let mut stream = world.open(Start::Live(Millis(world.now)));
+    let mut stream = world.open(StartFrom::Live(Timestamp(world.now)));
     world.chunk(&mut stream, 0).unwrap();
     for _ in 0..30 {
         world.publish(&"n".repeat(1_000));
@@ -68,14 +68,14 @@ fn a_live_stream_gets_no_history_from_the_segment_it_begins_in() {
 #[test]
 fn streams_of_a_channel_look_for_news_at_the_same_ticks() {
     let mut world = World::with_events(1, 10);
-    let settings = Settings {
+    let settings = StreamConfig {
         max_age_millis: 10_000_000,
-        ..SETTINGS
+        ..CONFIG
     };
     let mut ticks = vec![];
     for opened in [0, 37, 111] {
         world.now = 1_000_000 + opened;
-        let mut stream = world.open_with(settings, Start::Earliest, true);
+        let mut stream = world.open_with(settings, StartFrom::Earliest, true);
         world.sent(&mut stream, 100_000);
         let step = loop {
             match stream.next(world.now()) {
@@ -92,30 +92,30 @@ fn streams_of_a_channel_look_for_news_at_the_same_ticks() {
 #[test]
 fn a_store_that_never_answers_is_outwaited_with_heartbeats() {
     let world = World::new();
-    let mut stream = world.open(Start::Earliest);
+    let mut stream = world.open(StartFrom::Earliest);
     let mut now = world.now();
     let mut sent = vec![];
     loop {
         match stream.next(now) {
             Step::Emit(bytes) => sent.push(String::from_utf8(bytes).unwrap()),
-            Step::Wait(until) => now.mono = until,
+            Step::Wait(until) => now.monotonic = until,
             Step::End => break,
             Step::ReadHead(..) | Step::ReadSegments(..) => {}
         }
     }
     assert_eq!(sent[1], ":\n\n");
     assert!(sent[2].ends_with(": the store does not answer; reconnect to resume\n\n"));
-    assert_eq!(now.mono.since(Mono(world.now)), 30_000);
+    assert_eq!(now.monotonic.since(Instant(world.now)), 30_000);
 }
 
 #[test]
 fn polls_often_after_activity_and_seldom_when_idle() {
     let mut world = World::with_events(1, 10);
-    let settings = Settings {
+    let settings = StreamConfig {
         max_age_millis: 10_000_000,
-        ..SETTINGS
+        ..CONFIG
     };
-    let mut stream = world.open_with(settings, Start::Earliest, true);
+    let mut stream = world.open_with(settings, StartFrom::Earliest, true);
     world.sent(&mut stream, 250);
     assert!(
         (40..=60).contains(&world.head_reads),
@@ -144,7 +144,7 @@ proptest! {
     ) {
         let mut world = World::new();
         world.retention.events = keep;
-        let mut stream = world.open(Start::Earliest);
+        let mut stream = world.open(StartFrom::Earliest);
         let mut received: Vec<u64> = vec![];
         let mut gaps = 0;
         let mut missed = 0;
@@ -171,9 +171,9 @@ proptest! {
                 7 => {
                     let start = match received.last() {
                         Some(&seq) => after(&format!("000007-{seq}")),
-                        None => Start::Earliest,
+                        None => StartFrom::Earliest,
                     };
-                    stream = Stream::new(subscription(start, true), SETTINGS, seed ^ place as u64, Mono(world.now));
+                    stream = EventStream::new(subscription(start, true), CONFIG, seed ^ place as u64, Instant(world.now));
                 }
                 8 => world.failing = !world.failing,
                 _ => {

@@ -8,7 +8,7 @@ use super::check_problem;
 use runnel::api::format::Format;
 use runnel::core::log::{Batch, Head, MAX_GROUP_BYTES, NewEvent, Retention, append};
 use runnel::core::sse::{Epoch, EventType};
-use runnel::core::time::Millis;
+use runnel::core::time::Timestamp;
 
 /// The default of `max_event_bytes`.
 pub(super) const MAX_EVENT_BYTES: usize = 64 * 1024;
@@ -59,7 +59,7 @@ pub(super) fn check_events(events: &[NewEvent]) {
         seconds: 0,
     };
     let head = Head::new(Epoch::from_random(7));
-    let plan = append(&head, &[batch], 1, Millis(1), &retention).expect("there is no record yet");
+    let plan = append(&head, &[batch], 1, Timestamp(1), &retention).expect("there is no record yet");
     let head = plan.change.expect("a new log takes a batch").head;
     let read: Result<Vec<_>, _> = head.inline.records().collect();
     let read = read.expect("what was appended is read").into_iter();

@@ -12,7 +12,7 @@ use runnel::api::format::{Format, Publication};
 use runnel::api::path::Route;
 use runnel::api::query::Query;
 use runnel::core::channel::{Channel, MAX_CHANNEL_BYTES};
-use runnel::core::log::{SegmentRef, create_key, head_key, segment_key};
+use runnel::core::log::{SegmentId, create_key, head_key, segment_key};
 use runnel::core::sse::{Epoch, Seq};
 
 /// Law: path, query, content type and body of a request are each read or a problem, and what was
@@ -86,7 +86,7 @@ fn check_channel(channel: &Channel) {
             .all(|segment| !["", ".", ".."].contains(&segment))
     );
     assert_eq!(Channel::from_str(name).as_ref(), Ok(channel));
-    let segment = SegmentRef {
+    let segment = SegmentId {
         epoch: Epoch::from_random(u64::MAX),
         first: Seq(u64::MAX),
     };

@@ -7,33 +7,33 @@ use bytes::Bytes;
 use crate::log::stored;
 use runnel::core::log::{
     Append, Appended, Batch, Head, IDEMPOTENCY_KEYS, IDEMPOTENCY_MILLIS, NewEvent, RECENT_COMMITS,
-    Refused, Repeat, Retention, Run, SegmentRef, append, purge, segment,
+    AppendError, IdempotencyKey, Retention, RecordBatch, SegmentId, append, purge, segment,
 };
 use runnel::core::sse::{Epoch, Seq};
-use runnel::core::time::Millis;
+use runnel::core::time::Timestamp;
 
 /// When the first command is carried out: the beginning of 2026.
-const BEGIN: Millis = Millis(1_767_225_600_000);
+const BEGIN: Timestamp = Timestamp(1_767_225_600_000);
 
 /// A log with its store, and what it should be.
 pub(super) struct Model {
     head: Head,
     /// The segments in the store.
     store: BTreeMap<(Epoch, Seq), Bytes>,
-    now: Millis,
+    now: Timestamp,
     commits: u64,
     /// Every event of this epoch and when it was appended; the first has seq 1.
-    events: Vec<(Millis, NewEvent)>,
+    events: Vec<(Timestamp, NewEvent)>,
     closed: bool,
-    remembered: BTreeMap<[u8; 16], Remembered>,
+    remembered: BTreeMap<[u8; 16], IdempotencyEntry>,
 }
 
 #[derive(Clone, Copy)]
-struct Remembered {
+struct IdempotencyEntry {
     content: [u8; 16],
     first: Seq,
     count: u64,
-    time: Millis,
+    time: Timestamp,
 }
 
 impl Default for Model {
@@ -53,7 +53,7 @@ impl Default for Model {
 impl Model {
     /// Lets time pass, or the clock go back.
     pub(super) fn pass(&mut self, millis: i64) {
-        self.now = Millis(self.now.0.saturating_add_signed(millis).max(BEGIN.0));
+        self.now = Timestamp(self.now.0.saturating_add_signed(millis).max(BEGIN.0));
     }
 
     /// Commits a group and holds the answers and the next head against what they should be.
@@ -73,15 +73,15 @@ impl Model {
                 (Some(known), Some(repeat)) if known.content == repeat.content => {
                     Ok((known.first, known.count, true))
                 }
-                (Some(_), _) => Err(Refused::KeyReused),
+                (Some(_), _) => Err(AppendError::KeyReused),
                 _ if self.closed && batch.events.is_empty() => Ok((old_next, 0, true)),
-                _ if self.closed => Err(Refused::Closed),
+                _ if self.closed => Err(AppendError::Closed),
                 _ => {
                     changed = true;
                     let (first, count) = (self.next(), batch.events.len() as u64);
-                    if let Some(Repeat { key, content }) = batch.repeat {
+                    if let Some(IdempotencyKey { key, content }) = batch.repeat {
                         let time = self.now;
-                        let new = Remembered {
+                        let new = IdempotencyEntry {
                             content,
                             first,
                             count,
@@ -158,7 +158,7 @@ impl Model {
     }
 
     /// Stores segments. One that is there already has the same bytes, whoever wrote it.
-    fn put(&mut self, sealed: Vec<(SegmentRef, Bytes)>) {
+    fn put(&mut self, sealed: Vec<(SegmentId, Bytes)>) {
         for (name, bytes) in sealed {
             let before = self.store.insert((name.epoch, name.first), bytes.clone());
             match before {
@@ -195,7 +195,7 @@ impl Model {
         }
         let (to_seal, _) = segment::cut(&self.head.inline).expect("what was written is read");
         for &(epoch, first) in self.store.keys() {
-            let name = SegmentRef { epoch, first };
+            let name = SegmentId { epoch, first };
             let due = epoch == self.head.epoch && to_seal.iter().any(|run| run.first == first);
             let known = self
                 .head
@@ -214,7 +214,7 @@ impl Model {
         let head = &self.head;
         let (first, kept) = (head.first(), head.next().since(head.first()));
         let oldest = self.now.minus_seconds(retention.seconds);
-        let too_old = |time: Millis| retention.seconds > 0 && time < oldest;
+        let too_old = |time: Timestamp| retention.seconds > 0 && time < oldest;
         let is_covered = |events, bytes| events >= retention.events || bytes >= retention.bytes;
         if first > old_first {
             let dropped = usize::try_from(first.minus(2).0).expect("few events");
@@ -227,14 +227,14 @@ impl Model {
         }
     }
 
-    fn sealed(&self, first: Seq) -> Run {
+    fn sealed(&self, first: Seq) -> RecordBatch {
         let name = self.head.segment(first);
         let bytes = &self.store[&(name.epoch, first)];
         segment::decode("seg!fuzz", name, bytes).expect("what is sealed can be read")
     }
 
     /// Every record is the event of its seq. Returns the newest's time.
-    fn check_run(&self, run: &Run) -> Option<Millis> {
+    fn check_run(&self, run: &RecordBatch) -> Option<Timestamp> {
         let mut records = run.records();
         let mut newest = None;
         let mut seq = run.first;
@@ -256,7 +256,7 @@ impl Model {
     }
 }
 
-fn refers(head: &Head, name: SegmentRef) -> bool {
+fn refers(head: &Head, name: SegmentId) -> bool {
     let sealed = |first| head.segments.iter().any(|sealed| sealed.first == first);
     name.epoch == head.epoch && sealed(name.first)
 }

@@ -1,8 +1,8 @@
 //! Known mistakes that a test can switch on, to show that the simulation catches them.
 
-/// A mistake in the protocol of [`super::Commit`].
+/// A mutant in the protocol of [`super::Commit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mistake {
+pub(crate) enum Mutant {
     /// Takes every failed swap for one that did not happen.
     ForgetsItsNonce,
     /// Creates a missing head without asking for a ticket.
@@ -13,17 +13,17 @@ pub(crate) enum Mistake {
 
 #[cfg(test)]
 thread_local! {
-    pub(crate) static MADE: std::cell::Cell<Option<Mistake>> = const { std::cell::Cell::new(None) };
+    pub(crate) static ACTIVE: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
 }
 
-/// Whether the mistake is to be made: never outside tests.
+/// Whether the mutant is to be made: never outside tests.
 #[cfg(test)]
-pub(super) fn is_made(mistake: Mistake) -> bool {
-    MADE.get() == Some(mistake)
+pub(super) fn is_active(mutant: Mutant) -> bool {
+    ACTIVE.get() == Some(mutant)
 }
 
-/// Whether the mistake is to be made: never outside tests.
+/// Whether the mutant is to be made: never outside tests.
 #[cfg(not(test))]
-pub(super) const fn is_made(_: Mistake) -> bool {
+pub(super) const fn is_active(_: Mutant) -> bool {
     false
 }

@@ -6,7 +6,7 @@ use std::hash::Hash;
 
 /// Values that never change, under their keys, as many as have room: the oldest are forgotten first.
 #[derive(Debug)]
-pub struct Recent<K, V> {
+pub struct BoundedCache<K, V> {
     by_key: HashMap<K, Kept<V>>,
     /// The oldest first.
     order: VecDeque<K>,
@@ -20,7 +20,7 @@ struct Kept<V> {
     value: V,
 }
 
-impl<K: Clone + Eq + Hash, V> Recent<K, V> {
+impl<K: Clone + Eq + Hash, V> BoundedCache<K, V> {
     /// Has room for so many bytes.
     #[must_use]
     pub fn new(limit_bytes: usize) -> Self {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten_when_there_are_too_many_bytes() {
-        let mut recent = Recent::new(300);
+        let mut recent = BoundedCache::new(300);
         for key in 0..100 {
             recent.keep(key, key, 100);
         }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_already_is_not_kept_twice() {
-        let mut recent = Recent::new(1_000);
+        let mut recent = BoundedCache::new(1_000);
         recent.keep("a", 1, 100);
         recent.keep("a", 2, 200);
         assert_eq!(recent.get("a"), Some(&1));

@@ -1,6 +1,6 @@
 //! Who creates a head that does not exist.
 
-use crate::core::time::Millis;
+use crate::core::time::Timestamp;
 
 /// How long a turn at creating a missing head is: 3 s of wall-clock time.
 const TURN_MILLIS: u64 = 3_000;
@@ -16,7 +16,7 @@ const OVERTIME_MILLIS: u64 = 1_000;
 /// it was not the first there either, it waits until that creator's time is surely over. A creator
 /// that dies holds the others up for a turn, and nothing else.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Claim {
+pub(super) struct CreationLease {
     pub(super) turn: u64,
     /// The counter of the turn, once incremented.
     count: Option<i64>,
@@ -25,7 +25,7 @@ pub(super) struct Claim {
 }
 
 /// What a claim calls for.
-pub(super) enum Turn {
+pub(super) enum LeaseAction {
     /// Increment the counter of this turn.
     Count(u64),
     /// Wait and see.
@@ -35,12 +35,12 @@ pub(super) enum Turn {
 }
 
 /// The turn that it is.
-pub(super) const fn turn(now: Millis) -> u64 {
+pub(super) const fn turn(now: Timestamp) -> u64 {
     now.0 / TURN_MILLIS
 }
 
-impl Claim {
-    pub(super) const fn new(now: Millis) -> Self {
+impl CreationLease {
+    pub(super) const fn new(now: Timestamp) -> Self {
         Self {
             turn: turn(now),
             count: None,
@@ -48,16 +48,16 @@ impl Claim {
         }
     }
 
-    pub(super) fn next(&mut self, now: Millis) -> Turn {
+    pub(super) fn next(&mut self, now: Timestamp) -> LeaseAction {
         if self.turn != turn(now) {
             *self = Self::new(now);
         }
         match (self.count, self.count_before) {
-            (None, _) => Turn::Count(self.turn),
-            (Some(1), None) => Turn::Count(self.turn.saturating_sub(1)),
-            (Some(1), Some(1)) => Turn::Create,
-            (Some(1), Some(_)) if now.0 % TURN_MILLIS >= OVERTIME_MILLIS => Turn::Create,
-            _ => Turn::Wait,
+            (None, _) => LeaseAction::Count(self.turn),
+            (Some(1), None) => LeaseAction::Count(self.turn.saturating_sub(1)),
+            (Some(1), Some(1)) => LeaseAction::Create,
+            (Some(1), Some(_)) if now.0 % TURN_MILLIS >= OVERTIME_MILLIS => LeaseAction::Create,
+            _ => LeaseAction::Wait,
         }
     }
 
