@@ -2,9 +2,11 @@
 
 use std::process::{Command, Stdio};
 
+use anyhow::{Result, bail, ensure};
+
 use crate::expected::{has_lines, is_same_json};
 use crate::markdown::{Block, Page, pages};
-use crate::session::{Output, Session};
+use crate::session::Session;
 
 /// What to do with a block.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ enum Treatment<'a> {
     Show,
 }
 
-fn treatment(block: &Block) -> Result<Treatment<'_>, String> {
+fn treatment(block: &Block) -> Result<Treatment<'_>> {
     let mut words = block.info.split(' ');
     let language = words.next().unwrap_or_default();
     let (word, rest) = (words.next(), words.next());
@@ -44,7 +46,7 @@ fn treatment(block: &Block) -> Result<Treatment<'_>, String> {
             None => Treatment::Show,
         },
         ("text" | "json" | "toml" | "yaml", None, _) => Treatment::Show,
-        _ => return Err(format!("the info string {:?} is unknown", block.info)),
+        _ => bail!("the info string {:?} is unknown", block.info),
     })
 }
 
@@ -90,7 +92,7 @@ impl Reader {
         self.session.as_mut().unwrap()
     }
 
-    async fn read(&mut self, block: &Block) -> Result<(), String> {
+    async fn read(&mut self, block: &Block) -> Result<()> {
         match treatment(block)? {
             Treatment::Run {
                 needs: Some(program),
@@ -99,8 +101,7 @@ impl Reader {
                 self.output = None;
             }
             Treatment::Run { .. } => {
-                let output: Output = self.session().await.run(&block.text).await;
-                self.output = Some(output?);
+                self.output = Some(self.session().await.run(&block.text).await?);
                 self.ran += 1;
             }
             Treatment::Stream => {
@@ -120,9 +121,14 @@ impl Reader {
                     return Ok(());
                 };
                 let is_met = if is_json { is_same_json } else { has_lines };
-                if !is_met(output, &block.text) {
-                    return Err(format!("expected:\n{}\nprinted:\n{output}", block.text));
-                }
+                ensure!(
+                    is_met(output, &block.text),
+                    "expected:
+{}
+printed:
+{output}",
+                    block.text
+                );
             }
             Treatment::Received => self.session().await.receive_lines(&block.text).await?,
             Treatment::Save { name } => self.session().await.save(name, &block.text),
@@ -165,9 +171,9 @@ fn a_block_that_is_not_understood_fails() {
         assert!(treatment(&block(info, "")).is_err(), "{info}");
     }
     let stream = block("sh", "curl -N http://x\n");
-    assert_eq!(treatment(&stream), Ok(Treatment::Stream));
+    assert_eq!(treatment(&stream).unwrap(), Treatment::Stream);
     let save = block("js", "// a.mjs\nlet b;\n");
-    assert_eq!(treatment(&save), Ok(Treatment::Save { name: "a.mjs" }));
+    assert_eq!(treatment(&save).unwrap(), Treatment::Save { name: "a.mjs" });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

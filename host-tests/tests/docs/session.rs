@@ -5,8 +5,10 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::expected::{SAMPLE_EPOCH, has_lines, last_epoch};
@@ -28,11 +30,10 @@ const CURL_CONFIG: &str = "fail-with-body\nmax-time = 50\nsilent\nshow-error\nno
 /// A `curl -N` in the background. Dropping it ends curl.
 struct Stream {
     received: Arc<Mutex<String>>,
+    /// Runs until curl exits.
+    receiving: JoinHandle<()>,
     _process: Process,
 }
-
-/// What a block printed, or why it failed.
-pub(crate) type Output = Result<String, String>;
 
 pub(crate) struct Session {
     host: Host,
@@ -63,18 +64,16 @@ impl Session {
     }
 
     /// Runs a block to its end and returns its standard output.
-    pub(crate) async fn run(&mut self, block: &str) -> Output {
+    pub(crate) async fn run(&mut self, block: &str) -> Result<String> {
         let mut command = Command::new("sh");
         command.arg("-e").arg("-c").arg(self.adapt(block));
         self.settle(&mut command);
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(BLOCK_TIMEOUT, command.output()).await;
-        let output = output.map_err(|_| "it does not end".to_owned())?.unwrap();
+        let output = output.context("it does not end")??;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("{}: {text}{errors}", output.status));
-        }
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}: {text}{errors}", output.status);
         if let Some(epoch) = last_epoch(&text) {
             self.epoch = Some(epoch.to_owned());
         }
@@ -82,14 +81,14 @@ impl Session {
     }
 
     /// Starts a block, one `curl -N`, in the background and waits for its first line.
-    pub(crate) async fn stream(&mut self, block: &str) -> Result<(), String> {
+    pub(crate) async fn stream(&mut self, block: &str) -> Result<()> {
         let mut command = leashed("sh");
         command.arg("-c").arg(format!("exec {}", self.adapt(block)));
         self.settle(&mut command);
         let (process, mut lines) = Process::start(command);
         let received = Arc::new(Mutex::new(String::new()));
         let into = received.clone();
-        tokio::spawn(async move {
+        let receiving = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 let mut text = into.lock().unwrap();
                 text.push_str(&line);
@@ -98,6 +97,7 @@ impl Session {
         });
         self.streams.push(Stream {
             received,
+            receiving,
             _process: process,
         });
         self.receive("retry: ", |text, start| text.starts_with(start))
@@ -105,21 +105,23 @@ impl Session {
     }
 
     /// Waits until the last stream has received these lines.
-    pub(crate) async fn receive_lines(&self, expected: &str) -> Result<(), String> {
+    pub(crate) async fn receive_lines(&self, expected: &str) -> Result<()> {
         self.receive(expected, has_lines).await
     }
 
-    async fn receive(&self, expected: &str, is_met: fn(&str, &str) -> bool) -> Result<(), String> {
-        let stream = self.streams.last().ok_or("there is no `curl -N` before")?;
+    async fn receive(&self, expected: &str, is_met: fn(&str, &str) -> bool) -> Result<()> {
+        let stream = self
+            .streams
+            .last()
+            .context("there is no `curl -N` before")?;
         let until = Instant::now() + STREAM_TIMEOUT;
         loop {
+            let is_over = stream.receiving.is_finished() || Instant::now() > until;
             let received = stream.received.lock().unwrap().clone();
             if is_met(&received, expected) {
                 return Ok(());
             }
-            if Instant::now() > until {
-                return Err(format!("expected:\n{expected}\nreceived:\n{received}"));
-            }
+            ensure!(!is_over, "expected:\n{expected}\nreceived:\n{received}");
             sleep(Duration::from_millis(20)).await;
         }
     }
