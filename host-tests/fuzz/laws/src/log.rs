@@ -3,8 +3,7 @@
 use bytes::Bytes;
 
 use runnel::core::log::{
-    Batch, Head, Location, NewEvent, RecordBatch, Retention, SegmentId, StartFrom, append, purge,
-    segment,
+    Batch, Head, Location, NewEvent, Retention, RecordBatch, SegmentId, StartFrom, append, purge, segment,
 };
 use runnel::core::sse::{Epoch, Position, Seq};
 use runnel::core::time::Timestamp;
@@ -119,7 +118,7 @@ fn check_reading(head: &Head) {
         StartFrom::Unreadable("?".to_owned()),
     ];
     for start in starts {
-        let next = start.position(head, now).next;
+        let next = start.resolve(head, now).next;
         assert!(head.first() <= next && next <= head.next(), "{start:?}");
         match head.locate(next, 1 << 16) {
             Location::Segments(segments) => {
