@@ -11,8 +11,7 @@ pub mod environment;
 pub mod limit;
 pub mod log;
 pub mod metrics;
-#[cfg(test)]
-mod simulation;
+pub mod parking;
 pub mod sse;
 pub mod store;
 pub mod stream;
