@@ -44,14 +44,14 @@ async fn admit<B>(
     door: &config::AuthConfig,
     request: &http::Request<B>,
 ) -> Result<Principal, Problem> {
-    let (token, place) =
+    let (token, source) =
         credentials::of(request, &door.cookie, door.in_query)?.ok_or_else(|| {
             Problem::no_token("the header `authorization: Bearer TOKEN` or in a cookie")
         })?;
     let now = clock::now().wall;
-    let credential = door.gate.admit(&token, place, now);
+    let credential = door.gate.authenticate(&token, source, now);
     let credential = credential.map_err(Problem::unauthorized)?;
-    if place == TokenSource::Cookie && !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if source == TokenSource::Cookie && !matches!(*request.method(), Method::GET | Method::HEAD) {
         let origins = config::origins().await.map_err(Problem::config)?;
         if !cors::is_trusted(&origins, request) {
             return Err(Problem::origin());

@@ -55,7 +55,7 @@ pub(super) fn of<B>(
     in_query: bool,
 ) -> Result<Option<(Vec<u8>, TokenSource)>, Problem> {
     if let Some(token) = in_header(request)? {
-        return Ok(Some((token, TokenSource::Header)));
+        return Ok(Some((token, TokenSource::AuthorizationHeader)));
     }
     let headers = request.headers().get_all(COOKIE).iter();
     let cookies = headers.flat_map(|header| header.as_bytes().split(|&byte| byte == b';'));
@@ -149,7 +149,7 @@ mod tests {
         for value in [&b"Bearer a"[..], b"bearer  a ", b"BEARER a"] {
             let headers = [("authorization", value), ("cookie", b"t=b")];
             let found = found("/x?access_token=c", &headers);
-            assert_eq!(found, token("a", TokenSource::Header));
+            assert_eq!(found, token("a", TokenSource::AuthorizationHeader));
         }
         for value in [&b""[..], b"Basic a", b"a", b"Bearer,a", b"Bearer\ta"] {
             let headers = [("authorization", value), ("cookie", b"t=b")];

@@ -30,7 +30,7 @@ pub(super) async fn scrape(request: &Request) -> Result<Response, Problem> {
     if let Some(secret) = config::metrics_token().await.map_err(Problem::config)? {
         let given = credentials::in_header(request)?
             .ok_or_else(|| Problem::no_token("the header `authorization: Bearer TOKEN`"))?;
-        if !secret.is(&given) {
+        if !secret.matches(&given) {
             return Err(Problem::unauthorized("the token does not read the metrics"));
         }
     }
