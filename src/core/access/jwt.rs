@@ -1,4 +1,4 @@
-//! JSON Web Tokens (RFC 7519), signed, in compact serialization (RFC 7515).
+//! JSON Web Tokens (RFC 7519), signed, in compact serialisation (RFC 7515).
 //!
 //! `jsonwebtoken` parses them and checks signature, `aud` and `iss`. The checks around it add the
 //! strictness that RFC 8725 asks for. `exp` and `nbf` are compared here, since the library would read a
@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::token_cache::TokenCache;
 use super::{AuthError, Keys, Permissions, Principal, verifier};
-use crate::core::time::Timestamp;
+use crate::core::time::{Timestamp, whole_millis};
 
 /// The longest JWT, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
@@ -181,6 +181,5 @@ fn numeric_date(seconds: f64) -> Result<Timestamp, AuthError> {
 }
 
 fn plus_leeway(time: Timestamp) -> Timestamp {
-    let leeway = u64::try_from(LEEWAY.as_millis()).unwrap_or(u64::MAX);
-    Timestamp(time.0.saturating_add(leeway))
+    Timestamp(time.0.saturating_add(whole_millis(LEEWAY)))
 }

@@ -24,8 +24,8 @@ pub(super) const fn max_attempts(algorithm: Algorithm) -> usize {
     }
 }
 
-/// Keys that cannot be used. The texts continue a sentence whose subject is the configuration variable, and
-/// never quote a key.
+/// Keys that cannot be used. The texts continue a sentence whose subject is the configuration
+/// variable, and never quote a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum KeyError {
     /// No key is for this algorithm.

@@ -85,7 +85,7 @@ pub enum AuthError {
     /// The token is none of the shared tokens and cannot be a JWT, or no JWTs are accepted.
     #[error("the token is not the publish token, nor any other that is accepted here")]
     Unknown,
-    /// The token is not a JWS in compact serialization (RFC 7515, 7.1) or too long, or its header cannot
+    /// The token is not a JWS in compact serialisation (RFC 7515, 7.1) or too long, or its header cannot
     /// be read or names an unknown algorithm, such as `none`.
     #[error(
         "the token is not a signed JWT: three parts separated by dots, each in base64url without \

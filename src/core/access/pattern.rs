@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::core::channel::{Channel, ChannelError};
 
-/// A pattern of channel names: `*` includes every channel, `orders/*` every channel whose name begins with
-/// `orders/`, and any other pattern the channel of that name.
+/// A pattern of channel names: `*` includes every channel, `orders/*` every channel whose name
+/// begins with `orders/`, and any other pattern the channel of that name.
 ///
 /// ```
 /// # use runnel::core::access::Pattern;

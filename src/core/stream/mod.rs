@@ -22,11 +22,13 @@ pub use signal::GapSignal;
 pub use step::{EventFilter, Step, StreamConfig, Subscription};
 pub use tally::StreamStats;
 
+use std::time::Duration;
+
 use self::feeds::Found;
 use self::tally::Events;
 use crate::core::log::ClockReading;
 use crate::core::metrics::EndReason;
-use crate::core::sse::{Cursor, Frames, reconnection_millis};
+use crate::core::sse::{Cursor, Frames, reconnection_time};
 use crate::core::time::Instant;
 
 /// A replayed chunk ends with the event that takes it to this many bytes: 64 KiB.
@@ -171,7 +173,8 @@ impl EventStream {
             .patience_ends()
             .is_some_and(|end| now.monotonic >= end)
         {
-            let retry = reconnection_millis(self.settings.retry_millis, 3, self.random.u64(..));
+            let base = Duration::from_millis(self.settings.retry_millis);
+            let retry = reconnection_time(base, 3, self.random.u64(..));
             return self.end(
                 EndReason::Store,
                 now,

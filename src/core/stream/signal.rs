@@ -1,11 +1,13 @@
 //! What a stream says beside events: its first and last bytes, gaps, positions, and the end.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{EventStream, IdState, Phase, Step};
 use crate::core::log::{ClockReading, Gap};
 use crate::core::metrics::EndReason;
-use crate::core::sse::{Cursor, EventType, Frames, reconnection_millis};
+use crate::core::sse::{Cursor, EventType, Frames, reconnection_time};
 
 /// The data of a `runnel.gap` signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,7 +24,8 @@ impl EventStream {
     /// with the first block that has none.
     pub(super) fn open(&mut self, now: ClockReading) -> Step {
         let mut frames = Frames::default();
-        let retry = reconnection_millis(self.settings.retry_millis, 0, self.random.u64(..));
+        let base = Duration::from_millis(self.settings.retry_millis);
+        let retry = reconnection_time(base, 0, self.random.u64(..));
         frames.retry(retry, self.given.as_ref());
         frames.comment("runnel");
         match self.given {
@@ -35,15 +38,15 @@ impl EventStream {
         &mut self,
         reason: EndReason,
         now: ClockReading,
-        retry: Option<u64>,
+        retry: Option<Duration>,
         words: &str,
     ) -> Step {
         self.phase = Phase::Ended(reason);
         let mut frames = Frames::default();
         let moved = self.mark_due(now.monotonic).and(self.feeds.cursor());
         match (retry, moved) {
-            (Some(millis), _) => frames.retry(millis, moved),
-            (None, Some(cursor)) => frames.position(cursor),
+            (Some(time), _) => frames.retry(time, moved),
+            (None, Some(cursor)) => frames.id_only(cursor),
             (None, None) => {}
         }
         frames.comment(words);
@@ -99,7 +102,7 @@ impl EventStream {
     /// `frames` and where the client stands after them.
     pub(super) fn position(&self, mut frames: Frames) -> Frames {
         if let Some(cursor) = self.feeds.cursor() {
-            frames.position(cursor);
+            frames.id_only(cursor);
         }
         frames
     }
@@ -118,6 +121,6 @@ impl EventStream {
 
 fn signal(frames: &mut Frames, name: &str, cursor: Option<&Cursor>, data: &str) {
     if let Ok(name) = EventType::parse(name) {
-        frames.signal(name, cursor, data);
+        frames.control_event(name, cursor, data);
     }
 }
