@@ -40,7 +40,7 @@ use crate::platform::metrics::{self as metrics_of_instance, Activity};
 /// its own routes.
 pub async fn respond(mut request: Request) -> Response {
     credentials::take_from_query(&mut request);
-    let trace = trace::take_up(&mut request);
+    let trace = trace::begin(&mut request);
     let mut response = match path::is_shared(request.uri().path()) {
         true => across_origins(request, trace).await,
         false => of_console(request)
@@ -48,7 +48,7 @@ pub async fn respond(mut request: Request) -> Response {
             .unwrap_or_else(Problem::into_response),
     };
     body::state_length(&mut response);
-    trace::give_back(trace, &mut response);
+    trace::add_to(trace, &mut response);
     response
 }
 
