@@ -45,16 +45,16 @@ async fn admit<B>(
     request: &http::Request<B>,
 ) -> Result<Principal, Problem> {
     let (token, source) =
-        credentials::of(request, &door.cookie, door.in_query)?.ok_or_else(|| {
-            Problem::no_token("the header `authorization: Bearer TOKEN` or in a cookie")
+        credentials::token(request, &door.cookie, door.in_query)?.ok_or_else(|| {
+            Problem::missing_token("the header `authorization: Bearer TOKEN` or in a cookie")
         })?;
     let now = clock::now().wall;
     let credential = door.gate.authenticate(&token, source, now);
-    let credential = credential.map_err(Problem::unauthorized)?;
+    let credential = credential.map_err(Problem::invalid_token)?;
     if source == TokenSource::Cookie && !matches!(*request.method(), Method::GET | Method::HEAD) {
         let origins = config::origins().await.map_err(Problem::config)?;
         if !cors::is_trusted(&origins, request) {
-            return Err(Problem::origin());
+            return Err(Problem::untrusted_origin());
         }
     }
     Ok(credential)

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
@@ -140,7 +141,7 @@ pub(super) async fn append(
     let answer = committer::append(channel, batch, retention).await;
     answer
         .map_err(|failure| failed(channel, &failure))?
-        .map_err(Problem::refused)
+        .map_err(Problem::append)
 }
 
 /// Reports a commit that was given up, to the operator and to the publisher.
@@ -256,7 +257,9 @@ async fn read(parts: &Parts, body: RequestBody, config: &PublishConfig) -> Resul
     let read = pin!(Limited::new(body, limit).collect());
     let timeout = pin!(clock::sleep_millis(config.body_timeout_millis));
     let Either::Left((read, _)) = select(read, timeout).await else {
-        return Err(Problem::body_timeout(config.body_timeout_millis));
+        return Err(Problem::body_timeout(Duration::from_millis(
+            config.body_timeout_millis,
+        )));
     };
     match read {
         Ok(collected) => Ok(collected.to_bytes()),

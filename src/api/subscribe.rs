@@ -18,7 +18,7 @@ use super::{accept, auth, limits, link, long_poll, trace};
 use crate::core::access::Permission;
 use crate::core::channel::Channel;
 use crate::core::log::StartFrom;
-use crate::core::metrics::ProblemKind;
+use crate::core::problem::ProblemKind;
 use crate::core::sse::{Cursor, EventType, Frames, reconnection_time};
 use crate::core::stream::{EventFilter, EventStream, Step, StreamConfig, Subscription};
 use crate::core::time::{Instant, Timestamp};

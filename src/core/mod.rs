@@ -9,6 +9,7 @@ pub mod channel;
 pub mod limit;
 pub mod log;
 pub mod metrics;
+pub mod problem;
 #[cfg(test)]
 mod simulation;
 pub mod sse;

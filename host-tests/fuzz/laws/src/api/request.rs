@@ -43,7 +43,7 @@ pub fn request(input: &[u8]) {
 }
 
 fn check_path(path: &str) {
-    let route = match Route::of(path) {
+    let route = match Route::parse(path) {
         Ok(route) => route,
         Err(problem) => return check_problem(problem),
     };
@@ -61,7 +61,7 @@ fn check_path(path: &str) {
             assert_eq!(format!("{closes}/close"), named.as_str());
             ("/channels/", named)
         }
-        Route::Description => return assert_eq!(path, "/openapi.json"),
+        Route::OpenApi => return assert_eq!(path, "/openapi.json"),
         Route::Health => return assert_eq!(path, "/health"),
         Route::Live => return assert_eq!(path, "/health/live"),
         Route::Metrics => return assert_eq!(path, "/metrics"),
@@ -74,7 +74,7 @@ fn check_path(path: &str) {
     let plain = format!("{start}{channel}");
     // A slash that was encoded does not make the route another one.
     if name == channel.as_str() || !channel.as_str().ends_with("/close") {
-        assert_eq!(Route::of(&plain).ok(), Some(route));
+        assert_eq!(Route::parse(&plain).ok(), Some(route));
     }
 }
 
