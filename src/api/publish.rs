@@ -98,10 +98,10 @@ async fn accept_events(
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query(), &[])?;
     let close = query.flag("close")?.unwrap_or(false);
-    let format = Format::of(&parts.headers)?;
+    let format = Format::from_headers(&parts.headers)?;
     let key = idempotency_key(&parts.headers)?;
     let body = read(&parts, body, &config).await?;
-    let mut publication = format.read(&body, query.get("event"), config.max_event_bytes)?;
+    let mut publication = format.parse(&body, query.get("event"), config.max_event_bytes)?;
     check_count(publication.events.len(), config.max_batch_events)?;
     let repeat = repeat(key, &publication, &parts, &body)?;
     if config.trace_events {

@@ -129,7 +129,7 @@ fn check_query(text: Option<&str>) -> Option<Query> {
 
 fn check_format(content_type: &[u8]) -> Option<Format> {
     let value = HeaderValue::from_bytes(content_type).ok()?;
-    let of = |value| Format::of(&HeaderMap::from_iter([(CONTENT_TYPE, value)]));
+    let of = |value| Format::from_headers(&HeaderMap::from_iter([(CONTENT_TYPE, value)]));
     let shouted = HeaderValue::from_bytes(&content_type.to_ascii_uppercase()).ok()?;
     let shouted = of(shouted).ok();
     match of(value) {
@@ -146,7 +146,7 @@ fn check_format(content_type: &[u8]) -> Option<Format> {
 }
 
 fn check_body(format: Format, body: &[u8], event_type: Option<&str>) {
-    let Publication { events, key } = match format.clone().read(body, event_type, MAX_EVENT_BYTES) {
+    let Publication { events, key } = match format.clone().parse(body, event_type, MAX_EVENT_BYTES) {
         Ok(publication) => publication,
         Err(problem) => return check_problem(problem),
     };
