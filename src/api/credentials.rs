@@ -79,7 +79,7 @@ pub(super) fn token<B>(
     let first = tokens.next();
     match &first {
         Some((token, _)) if tokens.any(|(other, _)| other != *token) => Err(
-            Problem::invalid_token("cookies and query have different tokens; send only one"),
+            Problem::invalid_token("the cookies or the query have different tokens; send only one"),
         ),
         _ => Ok(first),
     }
