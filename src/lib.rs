@@ -20,4 +20,3 @@
 //pub mod api;
 pub mod core;
 //pub mod platform;
-

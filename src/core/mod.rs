@@ -12,6 +12,7 @@ pub mod limit;
 pub mod log;
 pub mod metrics;
 pub mod parking;
+pub mod problem;
 pub mod sse;
 pub mod store;
 pub mod stream;

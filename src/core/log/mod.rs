@@ -78,10 +78,8 @@ pub trait Log: Clone + 'static {
     ///
     /// # Errors
     /// If the store fails, or has something else under the log's key.
-    fn state(
-        &self,
-        channel: &Channel,
-    ) -> impl Future<Output = Result<Option<LogState>, ReadError>>;
+    fn state(&self, channel: &Channel)
+    -> impl Future<Output = Result<Option<LogState>, ReadError>>;
 
     /// Creates a reader of one channel.
     fn reader(&self, channel: &Channel, options: ReaderOptions) -> Self::Reader;

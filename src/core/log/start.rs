@@ -109,3 +109,134 @@ impl StartFrom {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::kv::{Head, append};
+    use super::super::{Batch, NewEvent, Retention};
+    use super::*;
+    use crate::core::sse::Epoch;
+    use crate::core::stream::ResumePoint;
+
+    const NOW: Timestamp = Timestamp(1_000);
+
+    /// A log of events appended at these times, one commit each; each of 6 000 bytes, so that two
+    /// make a segment. Keeps the newest `events`.
+    fn log(times: &[u64], events: u64) -> Head {
+        let retention = Retention {
+            events,
+            bytes: u64::MAX,
+            max_age: None,
+        };
+        let mut head = Head::new(Epoch::from_random(7));
+        for &time in times {
+            let event = NewEvent {
+                event_type: None,
+                data: "x".repeat(6_000),
+                trace: None,
+            };
+            let batch = Batch {
+                events: vec![event],
+                ..Batch::default()
+            };
+            head = append(&head, &[batch], time, Timestamp(time), &retention)
+                .unwrap()
+                .change
+                .unwrap()
+                .head;
+        }
+        head
+    }
+
+    fn after(last_event_id: &str) -> StartFrom {
+        ResumePoint::parse(last_event_id, 1).start_from(0)
+    }
+
+    fn resolve(head: &Head, start: &StartFrom) -> Resolved {
+        start.resolve(&head.state(), |since| head.first_between(since, NOW))
+    }
+
+    fn starts(head: &Head, start: &StartFrom) -> u64 {
+        let position = resolve(head, start);
+        assert_eq!(position.gap, None);
+        position.next.0
+    }
+
+    fn gap(head: &Head, last_event_id: &str) -> (u64, GapReason, String, String) {
+        let position = resolve(head, &after(last_event_id));
+        let gap = position.gap.unwrap();
+        (
+            position.next.0,
+            gap.reason,
+            gap.requested,
+            gap.resumed_from.unwrap(),
+        )
+    }
+
+    #[test]
+    fn starts_at_the_oldest_the_newest_and_after_a_cursor() {
+        let head = log(&[1, 2, 3, 4, 5], 100);
+        assert_eq!(starts(&head, &StartFrom::Earliest), 1);
+        assert_eq!(starts(&head, &StartFrom::Last(2)), 4);
+        assert_eq!(starts(&head, &StartFrom::Last(99)), 1);
+        assert_eq!(starts(&head, &after("000007-0")), 1);
+        assert_eq!(starts(&head, &after("0")), 1);
+        assert_eq!(starts(&head, &after("000007-3")), 4);
+        assert_eq!(starts(&head, &after("000007-5")), 6);
+    }
+
+    #[test]
+    fn starts_live_with_the_first_event_since_the_stream_opened() {
+        let head = log(&[10, 20, 30, 30, 40], 100);
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(41))), 6);
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(40))), 5);
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(25))), 3);
+        // Events 1 and 2 are one segment, which has to be read to look into.
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(15))), 1);
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(500))), 6);
+        assert_eq!(starts(&log(&[], 100), &StartFrom::Live(Timestamp(0))), 1);
+    }
+
+    #[test]
+    fn a_clock_that_runs_ahead_does_not_turn_history_into_news() {
+        let head = log(&[10, 5_000, 5_000], 100);
+        assert_eq!(starts(&head, &StartFrom::Live(Timestamp(900))), 4);
+    }
+
+    #[test]
+    fn a_cursor_that_cannot_be_followed_resumes_at_the_oldest_event_and_says_why() {
+        let head = log(&[1, 2, 3, 4, 5, 6, 7], 3);
+        assert_eq!(head.first(), Seq(5));
+        let expected = |reason, id: &str| (5, reason, id.to_owned(), "000007-5".to_owned());
+        assert_eq!(
+            gap(&head, "000007-1"),
+            expected(GapReason::Evicted, "000007-1")
+        );
+        assert_eq!(gap(&head, "0"), expected(GapReason::Evicted, "0"));
+        assert_eq!(
+            gap(&head, "000007-8"),
+            expected(GapReason::Ahead, "000007-8")
+        );
+        assert_eq!(
+            gap(&head, "000008-6"),
+            expected(GapReason::Reset, "000008-6")
+        );
+        assert_eq!(
+            gap(&head, "garbage\u{0}"),
+            expected(GapReason::Reset, "garbage\u{0}")
+        );
+        assert_eq!(
+            gap(&head, "000007-6~000007-6"),
+            expected(GapReason::Reset, "000007-6~000007-6")
+        );
+        let cursor = Cursor::new(vec![Position::Beginning; 2])
+            .unwrap()
+            .to_string();
+        assert_eq!(gap(&head, &cursor), expected(GapReason::Reset, &cursor));
+        assert_eq!(
+            starts(&head, &after("000007-4")),
+            5,
+            "the one before the oldest can be followed"
+        );
+    }
+}

@@ -18,9 +18,7 @@ use super::shared_frames::{EncodedBatch, SharedFrames};
 use super::stats::EventCount;
 use super::store_backoff::StoreBackoff;
 use crate::core::channel::Channel;
-use crate::core::log::{
-    FormatError, Gap, GapReason, LogState, Page, ReadError, Record, StartFrom,
-};
+use crate::core::log::{FormatError, Gap, GapReason, LogState, Page, ReadError, Record, StartFrom};
 use crate::core::sse::{EventId, Position, Seq};
 use crate::core::time::Instant;
 
@@ -213,9 +211,9 @@ impl ChannelReader {
         }
         let action = match self.phase {
             Phase::Ended(end) => Some(ChannelAction::Ended(end)),
-            Phase::Following(last) if !self.buffer.is_empty() => self
-                .read_ahead(last, now)
-                .or(Some(ChannelAction::Deliver)),
+            Phase::Following(last) if !self.buffer.is_empty() => {
+                self.read_ahead(last, now).or(Some(ChannelAction::Deliver))
+            }
             _ if self.pending != Pending::None => None,
             Phase::Following(last) => self.follow(last, now),
             Phase::Starting => self.resolve_start(now),
@@ -347,9 +345,7 @@ impl ChannelReader {
     fn record_missing(&mut self, resume_at: Seq, now: Instant) {
         self.missing = match self.missing {
             Missing::No => Missing::Since(now),
-            Missing::Since(since)
-                if now.saturating_duration_since(since) >= STALE_READS =>
-            {
+            Missing::Since(since) if now.saturating_duration_since(since) >= STALE_READS => {
                 Missing::Lost { resume_at }
             }
             missing => missing,
@@ -371,7 +367,9 @@ impl ChannelReader {
             return self.without_log(known.as_of, now);
         };
         let gap = self.start.gap(&state);
-        let is_ahead = gap.as_ref().is_some_and(|gap| gap.reason == GapReason::Ahead);
+        let is_ahead = gap
+            .as_ref()
+            .is_some_and(|gap| gap.reason == GapReason::Ahead);
         if is_ahead && !self.is_beyond_doubt(known.as_of) {
             return self.read_news(self.start.clone(), now);
         }
@@ -398,8 +396,7 @@ impl ChannelReader {
             self.start = StartFrom::After(Position::Beginning);
         }
         let requested = self.start.requested();
-        let is_lost =
-            self.start.resumes() && self.start != StartFrom::After(Position::Beginning);
+        let is_lost = self.start.resumes() && self.start != StartFrom::After(Position::Beginning);
         if is_lost && self.live && !self.is_beyond_doubt(as_of) {
             return self.read_news(self.start.clone(), now);
         }

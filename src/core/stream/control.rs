@@ -49,7 +49,7 @@ impl EventStream {
         let moved = self.position_due(now).and(self.reader.cursor());
         match (retry, moved) {
             (Some(retry), _) => frames.retry(retry, moved),
-            (None, Some(cursor)) => frames.position(cursor),
+            (None, Some(cursor)) => frames.id_only(cursor),
             (None, None) => {}
         }
         frames.comment(comment);
@@ -102,7 +102,7 @@ impl EventStream {
     /// Appends the position of the client after `frames`.
     pub(super) fn with_position(&self, mut frames: Frames) -> Frames {
         if let Some(cursor) = self.reader.cursor() {
-            frames.position(cursor);
+            frames.id_only(cursor);
         }
         frames
     }
@@ -121,6 +121,6 @@ impl EventStream {
 
 fn control_event(frames: &mut Frames, name: &str, cursor: Option<&Cursor>, data: &str) {
     if let Ok(name) = EventType::parse(name) {
-        frames.signal(name, cursor, data);
+        frames.control_event(name, cursor, data);
     }
 }

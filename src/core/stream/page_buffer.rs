@@ -43,8 +43,7 @@ impl PageBuffer {
 
     /// Returns whether some of what follows `last` may be skipped.
     pub(super) fn may_skip_after(&self, last: Seq) -> bool {
-        self.skipped
-            .is_some_and(|(until, _)| last.plus(1) < until)
+        self.skipped.is_some_and(|(until, _)| last.plus(1) < until)
     }
 
     /// Adds a batch that follows the others, or overlaps them.

@@ -300,7 +300,10 @@ mod tests {
             Ok(vec![appended(1), Err(AppendError::KeyReused)]),
             UNCONTENDED,
         );
-        assert_eq!(queue.take_outcome(&second), Some(Err(AppendError::KeyReused)));
+        assert_eq!(
+            queue.take_outcome(&second),
+            Some(Err(AppendError::KeyReused))
+        );
         assert_eq!(queue.take_outcome(&first), Some(appended(1)));
         let third = queue.join(batch(3), NOW);
         assert_eq!(queue.try_lead(&third, NOW), None, "others may join again");
@@ -321,7 +324,11 @@ mod tests {
     /// of `attempt_millis` each.
     fn gather_millis(queue: &mut CommitQueue, lost_swaps: u64, attempt_millis: u64) -> u64 {
         let ticket = queue.join(batch(1), NOW);
-        let millis = (0..).find(|&millis| queue.try_lead(&ticket, NOW.saturating_add(Duration::from_millis(millis))).is_some());
+        let millis = (0..).find(|&millis| {
+            queue
+                .try_lead(&ticket, NOW.saturating_add(Duration::from_millis(millis)))
+                .is_some()
+        });
         let contention = Contention {
             lost_swaps,
             attempt: Duration::from_millis(attempt_millis),
@@ -366,9 +373,9 @@ mod tests {
         let leader = queue.try_lead(&joined[0], NOW).unwrap();
         queue.finish(leader.group(), Err(CommitError::Contended), lost(9));
         assert!(
-            joined
-                .iter()
-                .all(|ticket| queue.take_outcome(ticket) == Some(Err(CommitError::Contended.into())))
+            joined.iter().all(
+                |ticket| queue.take_outcome(ticket) == Some(Err(CommitError::Contended.into()))
+            )
         );
     }
 
@@ -381,7 +388,11 @@ mod tests {
         let leader = queue.try_lead(&second, LATER).unwrap();
         assert_eq!(leader.batches.len(), 2);
         queue.leave(&second);
-        queue.finish(leader.group(), Ok(vec![appended(1), appended(2)]), UNCONTENDED);
+        queue.finish(
+            leader.group(),
+            Ok(vec![appended(1), appended(2)]),
+            UNCONTENDED,
+        );
         assert!(queue.groups.is_empty());
         let third = queue.join(batch(3), NOW);
         queue.leave(&third);

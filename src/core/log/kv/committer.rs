@@ -162,10 +162,7 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
     }
 
     /// Returns the values of segments, in the order of their keys; `None` where there is none.
-    pub(super) async fn segments(
-        &self,
-        keys: &[String],
-    ) -> Vec<Result<Option<Bytes>, StoreError>> {
+    pub(super) async fn segments(&self, keys: &[String]) -> Vec<Result<Option<Bytes>, StoreError>> {
         let asked = self.0.env.now();
         while self.0.segments.lookup(keys) == segment_cache::Lookup::InFlight {
             self.await_other_reader(asked).await;
@@ -203,7 +200,11 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         retention: Retention,
     ) -> (GroupOutcome, Contention) {
         let now = self.0.env.now();
-        if let Err(retry_after) = self.0.store.circuit(|circuit| circuit.enter(now)) {
+        if let Err(retry_after) = self
+            .0
+            .store
+            .circuit(|circuit| circuit.enter(now).map_err(Duration::from_millis))
+        {
             let error = CommitError::CircuitOpen(retry_after);
             return (Err(error), Contention::default());
         }
@@ -213,10 +214,10 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
             .add(Counter::SwapConflicts, contention.lost_swaps);
         let (now, random) = (self.0.env.now(), self.0.env.random());
         self.0.store.circuit(|circuit| match &outcome {
-            Err(
-                CommitError::Store(_) | CommitError::Timeout | CommitError::OutcomeUnknown(_),
-            ) => circuit.failed(now, random),
-            _ => circuit.succeeded(),
+            Err(CommitError::Store(_) | CommitError::Timeout | CommitError::OutcomeUnknown(_)) => {
+                circuit.failed(now, random)
+            }
+            _ => circuit.works(),
         });
         (outcome, contention)
     }
@@ -228,14 +229,8 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         retention: Retention,
     ) -> (GroupOutcome, Contention) {
         let Shared { env, store, .. } = &*self.0;
-        let mut commit = Commit::new(
-            channel.clone(),
-            request,
-            retention,
-            env.random(),
-            env.now(),
-        )
-        .with_backoff_factor(store.swap_backoff_factor());
+        let mut commit = Commit::new(channel.clone(), request, retention, env.random(), env.now())
+            .with_backoff_factor(store.swap_backoff_factor());
         let head_key = head_key(channel);
         let mut cas = None;
         let mut action = Action::Read;

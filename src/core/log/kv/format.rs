@@ -44,7 +44,11 @@ pub(super) const fn prefix(kind: Kind) -> [u8; PREFIX_BYTES] {
 }
 
 /// Checks the prefix and returns the bytes after it.
-pub(super) fn strip_prefix<'a>(kind: Kind, key: &str, bytes: &'a [u8]) -> Result<&'a [u8], FormatError> {
+pub(super) fn strip_prefix<'a>(
+    kind: Kind,
+    key: &str,
+    bytes: &'a [u8],
+) -> Result<&'a [u8], FormatError> {
     match bytes {
         [first, version, rest @ ..] if *first == kind as u8 => match *version {
             VERSION => Ok(rest),

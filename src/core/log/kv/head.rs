@@ -153,7 +153,9 @@ impl Head {
     /// Returns the commit with this nonce, if it is among the recent ones.
     #[must_use]
     pub fn recent_commit(&self, nonce: u64) -> Option<&CommitRecord> {
-        self.recent_commits.iter().find(|commit| commit.nonce == nonce)
+        self.recent_commits
+            .iter()
+            .find(|commit| commit.nonce == nonce)
     }
 
     /// Returns the id of a segment of this log.
@@ -197,7 +199,10 @@ impl Head {
             require(segment.count > 0, "no segment is empty")?;
             next = segment.next();
         }
-        require(self.inline.first == next, "inline records follow the segments")?;
+        require(
+            self.inline.first == next,
+            "inline records follow the segments",
+        )?;
         let mut records = self.inline.records();
         let readable = records.by_ref().filter(Result::is_ok).count() as u64;
         require(

@@ -70,3 +70,62 @@ impl Head {
         Location::Segments(segments.copied().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::append;
+    use super::*;
+    use crate::core::log::{Batch, NewEvent, Retention};
+    use crate::core::sse::Epoch;
+
+    /// A log of events appended at these times, one commit each; each of 6 000 bytes, so that two
+    /// make a segment. Keeps the newest `events`.
+    fn log(times: &[u64], events: u64) -> Head {
+        let retention = Retention {
+            events,
+            bytes: u64::MAX,
+            max_age: None,
+        };
+        let mut head = Head::new(Epoch::from_random(7));
+        for &time in times {
+            let event = NewEvent {
+                event_type: None,
+                data: "x".repeat(6_000),
+                trace: None,
+            };
+            let batch = Batch {
+                events: vec![event],
+                ..Batch::default()
+            };
+            head = append(&head, &[batch], time, Timestamp(time), &retention)
+                .unwrap()
+                .change
+                .unwrap()
+                .head;
+        }
+        head
+    }
+
+    #[test]
+    fn every_record_is_located() {
+        let head = log(&[1, 2, 3, 4, 5, 6, 7, 8], 6);
+        let firsts = |seq, bytes| -> Vec<u64> {
+            match head.locate(Seq(seq), bytes) {
+                Location::Segments(segments) => {
+                    segments.iter().map(|segment| segment.first.0).collect()
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((head.first(), head.inline.first), (Seq(3), Seq(7)));
+        assert_eq!(head.locate(Seq(2), 1), Location::Evicted);
+        assert_eq!(firsts(3, 1), [3]);
+        assert_eq!(firsts(4, 24_100), [3, 5]);
+        assert_eq!(firsts(5, u64::MAX), [5]);
+        assert_eq!(
+            head.locate(Seq(7), 1),
+            Location::Inline(head.inline.clone())
+        );
+        assert_eq!(head.locate(Seq(9), 1), Location::Tail);
+    }
+}

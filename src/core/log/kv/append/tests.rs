@@ -1,10 +1,12 @@
-use super::super::retention::{MAX_TRASH, TRASH_MILLIS, TRASH_SEGMENTS, due};
+use super::super::retention::{DELETE_BATCH, DELETE_DELAY, MAX_PENDING_DELETES, due};
 use super::*;
+use crate::core::log::NewEvent;
+use crate::core::time::millis;
 
 const KEEP_ALL: Retention = Retention {
     events: 1_000_000,
     bytes: 1 << 40,
-    seconds: 0,
+    max_age: None,
 };
 
 fn event(data: &str) -> NewEvent {
@@ -29,7 +31,11 @@ fn empty() -> Head {
 /// Appends one batch and returns the next head; what was sealed is dropped.
 fn appended(head: &Head, batch: Batch, now: u64, retention: &Retention) -> Head {
     let plan = append(head, &[batch], now, Timestamp(now), retention).unwrap();
-    assert!(plan.answers.iter().all(Result::is_ok), "{:?}", plan.answers);
+    assert!(
+        plan.outcomes.iter().all(Result::is_ok),
+        "{:?}",
+        plan.outcomes
+    );
     plan.change.unwrap().head
 }
 
@@ -44,7 +50,11 @@ fn data(head: &Head) -> Vec<(u64, String)> {
 fn each_batch_of_a_group_gets_its_own_ids_in_order() {
     let group = [batch(&["a"]), batch(&["b", "c"]), batch(&["d"])];
     let plan = append(&empty(), &group, 7, Timestamp(5), &KEEP_ALL).unwrap();
-    let answers: Vec<_> = plan.answers.iter().map(|answer| answer.unwrap()).collect();
+    let answers: Vec<_> = plan
+        .outcomes
+        .iter()
+        .map(|answer| answer.clone().unwrap())
+        .collect();
     assert_eq!(
         answers
             .iter()
@@ -64,7 +74,7 @@ fn each_batch_of_a_group_gets_its_own_ids_in_order() {
             (4, "d".into())
         ]
     );
-    assert_eq!(head.committed(7).unwrap().first, Seq(1));
+    assert_eq!(head.recent_commit(7).unwrap().first, Seq(1));
     assert_eq!((head.newest, head.next()), (Timestamp(5), Seq(5)));
 }
 
@@ -82,14 +92,14 @@ fn closing_is_one_step_with_the_last_events_and_nothing_follows() {
         &KEEP_ALL,
     )
     .unwrap();
-    assert!(plan.answers[0].is_ok());
-    assert_eq!(plan.answers[1], Err(AppendError::Closed));
+    assert!(plan.outcomes[0].is_ok());
+    assert_eq!(plan.outcomes[1], Err(AppendError::Closed));
     let head = plan.change.unwrap().head;
     assert!(head.closed);
     assert_eq!(data(&head).len(), 1);
     let plan = append(&head, &[batch(&["later"])], 8, Timestamp(6), &KEEP_ALL).unwrap();
     assert_eq!(
-        (plan.answers, plan.change),
+        (plan.outcomes, plan.change),
         (vec![Err(AppendError::Closed)], None)
     );
 }
@@ -112,7 +122,7 @@ fn a_channel_can_be_closed_without_an_event() {
         ..Batch::default()
     };
     let plan = append(&head, &[again], 7, Timestamp(6), &KEEP_ALL).unwrap();
-    assert!(plan.answers[0].is_ok_and(|answer| answer.repeated) && plan.change.is_none());
+    assert!(plan.outcomes[0].is_ok_and(|answer| answer.repeated) && plan.change.is_none());
 }
 
 #[test]
@@ -128,7 +138,7 @@ fn a_repeat_is_answered_as_the_first_was_and_appends_nothing() {
     };
     let group = [keyed(), keyed()];
     let plan = append(&empty(), &group, 7, Timestamp(5), &KEEP_ALL).unwrap();
-    let (first, second) = (plan.answers[0].unwrap(), plan.answers[1].unwrap());
+    let (first, second) = (plan.outcomes[0].unwrap(), plan.outcomes[1].unwrap());
     assert_eq!(
         second,
         Appended {
@@ -143,7 +153,7 @@ fn a_repeat_is_answered_as_the_first_was_and_appends_nothing() {
     assert_eq!((again.answers, again.change), (vec![Ok(second)], None));
 
     let other = Batch {
-        repeat: Some(IdempotencyKey {
+        idempotency_key: Some(IdempotencyKey {
             key: [1; 16],
             content: [3; 16],
         }),
@@ -151,7 +161,7 @@ fn a_repeat_is_answered_as_the_first_was_and_appends_nothing() {
     };
     let plan = append(&head, &[other], 9, Timestamp(6), &KEEP_ALL).unwrap();
     assert_eq!(
-        (plan.answers, plan.change),
+        (plan.outcomes, plan.change),
         (vec![Err(AppendError::KeyReused)], None)
     );
 }
@@ -159,7 +169,7 @@ fn a_repeat_is_answered_as_the_first_was_and_appends_nothing() {
 #[test]
 fn idempotency_keys_are_forgotten_by_age_and_by_number() {
     let keyed = |key: u8| Batch {
-        repeat: Some(IdempotencyKey {
+        idempotency_key: Some(IdempotencyKey {
             key: [key; 16],
             content: [0; 16],
         }),
@@ -176,7 +186,7 @@ fn idempotency_keys_are_forgotten_by_age_and_by_number() {
             .is_none()
     );
     let more = appended(&head, keyed(200), 3, &KEEP_ALL);
-    assert_eq!(more.remembered.len(), IDEMPOTENCY_KEYS);
+    assert_eq!(more.idempotency.len(), IDEMPOTENCY_KEYS);
     assert!(
         append(&more, &[keyed(0)], 9, Timestamp(3), &KEEP_ALL)
             .unwrap()
@@ -184,7 +194,7 @@ fn idempotency_keys_are_forgotten_by_age_and_by_number() {
             .is_some()
     );
 
-    let later = Timestamp(1 + IDEMPOTENCY_MILLIS);
+    let later = Timestamp(1 + millis(IDEMPOTENCY_WINDOW));
     assert!(
         append(&head, &[keyed(0)], 9, later, &KEEP_ALL)
             .unwrap()
@@ -297,19 +307,19 @@ fn dropped_segments_are_deleted_together_half_a_minute_later() {
             .unwrap();
         for name in &change.discard {
             let trashed = head
-                .trash
+                .pending_deletes
                 .iter()
                 .find(|trashed| trashed.segment == *name)
                 .unwrap();
-            assert!(now.0 - trashed.since.0 >= TRASH_MILLIS);
+            assert!(now.0 - trashed.since.0 >= millis(DELETE_DELAY));
         }
-        assert!(change.discard.is_empty() || change.discard.len() >= TRASH_SEGMENTS);
+        assert!(change.discard.is_empty() || change.discard.len() >= DELETE_BATCH);
         deleted.extend(change.discard.iter().map(|name| name.first.0));
         head = change.head;
     }
     assert_eq!(deleted, (1..=deleted.len() as u64).collect::<Vec<_>>());
     assert!(
-        deleted.len() >= 200 - 2 - 30 - TRASH_SEGMENTS,
+        deleted.len() >= 200 - 2 - 30 - DELETE_BATCH,
         "{}",
         deleted.len()
     );
@@ -325,10 +335,10 @@ fn little_trash_is_deleted_after_a_minute_and_much_of_it_at_once() {
         since: Timestamp(since),
     };
     let few: Vec<_> = (0..3).map(trashed).collect();
-    assert_eq!(due(&few, Timestamp(2 * TRASH_MILLIS - 1)), 0);
-    assert_eq!(due(&few, Timestamp(2 * TRASH_MILLIS)), 3);
+    assert_eq!(due(&few, Timestamp(2 * millis(DELETE_DELAY) - 1)), 0);
+    assert_eq!(due(&few, Timestamp(2 * millis(DELETE_DELAY))), 3);
     let many: Vec<_> = (0..300).map(trashed).collect();
-    assert_eq!(due(&many, Timestamp(300)), 300 - MAX_TRASH);
+    assert_eq!(due(&many, Timestamp(300)), 300 - MAX_PENDING_DELETES);
 }
 
 #[test]
@@ -343,7 +353,7 @@ fn a_purge_begins_a_new_log_and_trashes_the_old() {
         (purged.first(), purged.next(), purged.closed),
         (Seq(1), Seq(1), false)
     );
-    let trash = purged.trash.iter().map(|trashed| {
+    let trash = purged.pending_deletes.iter().map(|trashed| {
         (
             trashed.segment.epoch,
             trashed.segment.first.0,
@@ -356,7 +366,7 @@ fn a_purge_begins_a_new_log_and_trashes_the_old() {
         [(epoch, 1, 9), (epoch, 2, 9), (epoch, 3, 9)],
         "the third may be being sealed"
     );
-    assert!(purged.committed(99).is_some());
+    assert!(purged.recent_commit(99).is_some());
     assert_eq!(purged.commits, 4);
 }
 
@@ -366,13 +376,13 @@ fn the_largest_head_stays_under_100_kilobytes() {
     let retention = Retention {
         events: 10_000,
         bytes: 16 << 20,
-        seconds: 0,
+        max_age: None,
     };
     let keyed = |key: u64, data: &str| {
         let mut digest = [0; 16];
         digest[..8].copy_from_slice(&key.to_le_bytes());
         Batch {
-            repeat: Some(IdempotencyKey {
+            idempotency_key: Some(IdempotencyKey {
                 key: digest,
                 content: [255; 16],
             }),

@@ -224,16 +224,11 @@ impl Commit {
     }
 
     fn next(&mut self, completion: Completion, now: ClockReading) -> Action {
-        match (
-            std::mem::replace(&mut self.state, State::Ended),
-            completion,
-        ) {
-            (State::Reading, Completion::Read(Ok(Some(bytes)))) => {
-                match self.settle(&bytes) {
-                    Ok(action) => action,
-                    Err(head) => self.plan_on(&head, now),
-                }
-            }
+        match (std::mem::replace(&mut self.state, State::Ended), completion) {
+            (State::Reading, Completion::Read(Ok(Some(bytes)))) => match self.settle(&bytes) {
+                Ok(action) => action,
+                Err(head) => self.plan_on(&head, now),
+            },
             (State::Reading, Completion::Read(Ok(None))) => self.head_missing(now),
             (State::Reading, Completion::Read(Err(error))) => self.retry_after(error, now),
             (State::Settling, Completion::Read(Ok(Some(bytes)))) => {

@@ -1,5 +1,5 @@
-use super::super::{Batch, NewEvent};
 use super::*;
+use crate::core::log::{Batch, NewEvent};
 use crate::core::time::Timestamp;
 
 const NOW: ClockReading = ClockReading {
@@ -10,7 +10,7 @@ const NOW: ClockReading = ClockReading {
 const RETENTION: Retention = Retention {
     events: 100,
     bytes: 100_000,
-    seconds: 0,
+    max_age: None,
 };
 
 /// An append of one event.
@@ -34,6 +34,13 @@ fn commit() -> Commit {
     )
 }
 
+fn down() -> StoreError {
+    StoreError {
+        call: "get head!demo".to_owned(),
+        message: "down".to_owned(),
+    }
+}
+
 fn read(head: &Head) -> Completion {
     Completion::Read(Ok(Some(head.encode().unwrap().into())))
 }
@@ -48,7 +55,7 @@ fn swapping(head: &Head) -> (Commit, Bytes) {
 }
 
 #[test]
-fn a_swap_that_took_place_is_not_lost_whatever_the_store_says() {
+fn a_swap_that_took_effect_is_committed_whatever_the_store_says() {
     let (mut commit, value) = swapping(&Head::new(Epoch::from_random(1)));
     let lost = commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
     assert!(matches!(lost, Action::Sleep(_)), "{lost:?}");
@@ -58,11 +65,11 @@ fn a_swap_that_took_place_is_not_lost_whatever_the_store_says() {
     assert_eq!(commit.contention().lost_swaps, 0);
 }
 
-/// Loses the swap that is under way to `commits` of others, after `millis`: how long it waits then,
-/// whether it looks at the head before that, and what it does after that.
+/// Loses the swap under way to `commits` of others, after `millis`. Returns the wait in milliseconds,
+/// whether the head is read before it, and the action after it.
 fn lose(commit: &mut Commit, head: &mut Head, commits: u64, millis: u64) -> (u64, bool, Action) {
     let now = ClockReading {
-        monotonic: NOW.monotonic.after(millis),
+        monotonic: NOW.monotonic.saturating_add(Duration::from_millis(millis)),
         ..NOW
     };
     let mut task = commit.step(Completion::Swapped(Err(SwapError::Lost)), now);
@@ -76,11 +83,12 @@ fn lose(commit: &mut Commit, head: &mut Head, commits: u64, millis: u64) -> (u64
         panic!("{task:?}")
     };
     assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
+    let waits = u64::try_from(waits.as_millis()).unwrap();
     (waits, looks, commit.step(read(head), NOW))
 }
 
 #[test]
-fn a_swap_that_another_was_faster_than_is_lost_and_planned_again() {
+fn a_swap_that_was_lost_to_another_writer_is_planned_again() {
     let mut head = Head::new(Epoch::from_random(1));
     let (mut commit, _) = swapping(&head);
     let (waits, looks, again) = lose(&mut commit, &mut head, 1, 1);
@@ -90,7 +98,7 @@ fn a_swap_that_another_was_faster_than_is_lost_and_planned_again() {
 }
 
 #[test]
-fn before_a_wait_in_which_a_head_may_forget_what_became_of_a_swap_is_found_out() {
+fn the_outcome_of_a_swap_is_settled_before_a_wait_in_which_the_head_may_forget_it() {
     let mut head = Head::new(Epoch::from_random(1));
     let (mut commit, _) = swapping(&head);
     let mut looked = vec![];
@@ -105,17 +113,17 @@ fn before_a_wait_in_which_a_head_may_forget_what_became_of_a_swap_is_found_out()
 }
 
 #[test]
-fn a_look_at_a_store_that_fails_changes_nothing() {
+fn a_failed_read_while_settling_changes_nothing() {
     let mut head = Head::new(Epoch::from_random(1));
     let (commit, _) = swapping(&head);
-    let mut commit = commit.with_restraint(1_000);
-    let failed = || SwapError::Store("down".to_owned());
+    let mut commit = commit.with_backoff_factor(1_000);
+    let failed = || SwapError::Store(down());
     assert_eq!(
         commit.step(Completion::Swapped(Err(failed())), NOW),
         Action::Read
     );
-    let waits = commit.step(Completion::Read(Err("down".to_owned())), NOW);
-    assert_eq!(waits, Action::Sleep(1_000));
+    let waits = commit.step(Completion::Read(Err(down())), NOW);
+    assert_eq!(waits, Action::Sleep(Duration::from_secs(1)));
     assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
     head.commits += 1;
     let again = commit.step(read(&head), NOW);
@@ -123,10 +131,10 @@ fn a_look_at_a_store_that_fails_changes_nothing() {
 }
 
 #[test]
-fn who_has_few_swaps_left_waits_longer() {
+fn an_instance_with_few_swaps_left_waits_longer() {
     let mut head = Head::new(Epoch::from_random(1));
     let (commit, _) = swapping(&head);
-    let mut commit = commit.with_restraint(5);
+    let mut commit = commit.with_backoff_factor(5);
     let waits: Vec<_> = (0..20)
         .map(|_| lose(&mut commit, &mut head, 1, 1).0)
         .collect();
@@ -135,7 +143,7 @@ fn who_has_few_swaps_left_waits_longer() {
 }
 
 #[test]
-fn a_swap_that_is_lost_to_nobody_is_tried_again_after_a_while() {
+fn a_swap_that_was_lost_to_nobody_is_tried_again() {
     let mut head = Head::new(Epoch::from_random(1));
     let (mut commit, value) = swapping(&head);
     let (_, _, again) = lose(&mut commit, &mut head, 0, 1);
@@ -144,30 +152,30 @@ fn a_swap_that_is_lost_to_nobody_is_tried_again_after_a_while() {
 }
 
 #[test]
-fn an_instance_without_swaps_says_at_once_that_nothing_was_appended() {
+fn an_instance_without_swaps_fails_at_once_with_nothing_appended() {
     let (mut commit, _) = swapping(&Head::new(Epoch::from_random(1)));
-    let failed = commit.step(Completion::Swapped(Err(SwapError::Spent)), NOW);
+    let failed = commit.step(Completion::Swapped(Err(SwapError::Exhausted)), NOW);
     assert_eq!(failed, Action::Failed(CommitError::Contended));
 }
 
 #[test]
-fn an_instance_without_swaps_does_not_deny_what_it_tried_before() {
+fn an_instance_without_swaps_does_not_deny_a_swap_it_tried_before() {
     let head = Head::new(Epoch::from_random(1));
     let (mut commit, _) = swapping(&head);
-    let failed = SwapError::Store("no answer".to_owned());
+    let failed = SwapError::Store(down());
     commit.step(Completion::Swapped(Err(failed)), NOW);
     commit.step(Completion::Slept, NOW);
     let again = commit.step(read(&head), NOW);
     assert!(matches!(again, Action::Swap(_)), "{again:?}");
-    let failed = commit.step(Completion::Swapped(Err(SwapError::Spent)), NOW);
+    let failed = commit.step(Completion::Swapped(Err(SwapError::Exhausted)), NOW);
     assert!(
-        matches!(failed, Action::Failed(CommitError::Unknown(_))),
+        matches!(failed, Action::Failed(CommitError::OutcomeUnknown(_))),
         "{failed:?}"
     );
 }
 
 #[test]
-fn a_segment_stored_for_a_swap_that_a_purge_was_faster_than_is_deleted() {
+fn a_segment_stored_for_a_swap_that_was_lost_to_a_purge_is_deleted() {
     let mut head = Head::new(Epoch::from_random(1));
     for nonce in 0..2 {
         let large = NewEvent {
@@ -188,10 +196,10 @@ fn a_segment_stored_for_a_swap_that_a_purge_was_faster_than_is_deleted() {
         task => panic!("{task:?}"),
     };
     assert_eq!(stored.len(), 1);
-    let swap = commit.step(Completion::Stored(Ok(())), NOW);
+    let swap = commit.step(Completion::Written(Ok(())), NOW);
     assert!(matches!(swap, Action::Swap(_)), "{swap:?}");
     commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
     let purged = purge(&head, Epoch::from_random(2), 9, NOW.wall).unwrap();
     assert_eq!(commit.step(read(&purged), NOW), Action::Delete(stored));
-    assert_eq!(commit.step(Completion::Stored(Ok(())), NOW), Action::Read);
+    assert_eq!(commit.step(Completion::Written(Ok(())), NOW), Action::Read);
 }

@@ -1,14 +1,13 @@
-//! Stored values of every format version there has been, as files: what is in a store today must be
-//! read by every later Runnel. A change that fails here needs a new version, and a file of its own.
+//! Stored values of every format version, as files: every later Runnel must read what is in a store
+//! today. A change that fails here needs a new format version and new files.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{
-    CommitRecord, Head, IdempotencyEntry, PendingDelete, Record, RecordBatch, SegmentId,
-    SegmentMeta, segment,
-};
+use super::head::{CommitRecord, Head, IdempotencyEntry};
+use super::segment::{self, PendingDelete, SegmentId, SegmentMeta};
+use crate::core::log::{Record, RecordBatch};
 use crate::core::sse::{Epoch, EventType, Seq};
 use crate::core::time::Timestamp;
 
@@ -16,7 +15,7 @@ fn epoch() -> Epoch {
     "3k9x2a".parse().unwrap()
 }
 
-fn run(first: u64) -> RecordBatch {
+fn batch(first: u64) -> RecordBatch {
     let mut records = vec![];
     let price = EventType::parse("price").ok();
     let all = [
@@ -51,7 +50,7 @@ fn run(first: u64) -> RecordBatch {
 
 fn head() -> Head {
     let time = |step: u64| Timestamp(1_767_225_600_000 + step);
-    let sealed = |first, count, bytes, step| SegmentMeta {
+    let meta = |first, count, bytes, step| SegmentMeta {
         first: Seq(first),
         count,
         bytes,
@@ -65,18 +64,18 @@ fn head() -> Head {
         epoch: epoch(),
         closed: true,
         segments: vec![
-            sealed(1_000, 80, 16_300, 0),
-            sealed(1_080, 1, 65_000, 5),
-            sealed(1_081, 300, 16_384, 3),
+            meta(1_000, 80, 16_300, 0),
+            meta(1_080, 1, 65_000, 5),
+            meta(1_081, 300, 16_384, 3),
         ],
-        inline: run(1_381),
+        inline: batch(1_381),
         newest: time(9),
-        trash: vec![PendingDelete {
+        pending_deletes: vec![PendingDelete {
             segment: segment(900),
             since: time(7),
         }],
         commits: 77,
-        recent: VecDeque::from([
+        recent_commits: VecDeque::from([
             CommitRecord {
                 nonce: u64::MAX,
                 epoch: epoch(),
@@ -88,7 +87,7 @@ fn head() -> Head {
                 first: Seq(1_381),
             },
         ]),
-        remembered: VecDeque::from([IdempotencyEntry {
+        idempotency: VecDeque::from([IdempotencyEntry {
             key: *b"sixteen bytes ok",
             content: [7; 16],
             first: Seq(1_381),
@@ -98,11 +97,11 @@ fn head() -> Head {
     }
 }
 
-const HEAD_1: &[u8] = include_bytes!("golden/head-1.bin");
-const SEGMENT_1: &[u8] = include_bytes!("golden/segment-1.bin");
+const HEAD_1: &[u8] = include_bytes!("head-1.bin");
+const SEGMENT_1: &[u8] = include_bytes!("segment-1.bin");
 
 #[test]
-fn a_head_of_version_1_is_read_and_written_as_ever() {
+fn a_head_of_version_1_is_decoded_and_encoded_unchanged() {
     assert_eq!(
         Head::decode("head!golden", &Bytes::from_static(HEAD_1)),
         Ok(head())
@@ -111,12 +110,12 @@ fn a_head_of_version_1_is_read_and_written_as_ever() {
 }
 
 #[test]
-fn a_segment_of_version_1_is_read_and_written_as_ever() {
-    let name = SegmentId {
+fn a_segment_of_version_1_is_decoded_and_encoded_unchanged() {
+    let id = SegmentId {
         epoch: epoch(),
         first: Seq(1_081),
     };
-    let decoded = segment::decode("seg!golden", name, &Bytes::from_static(SEGMENT_1));
-    assert_eq!(decoded, Ok(run(1_081)));
-    assert_eq!(segment::encode(epoch(), &run(1_081)).unwrap(), SEGMENT_1);
+    let decoded = segment::decode("seg!golden", id, &Bytes::from_static(SEGMENT_1));
+    assert_eq!(decoded, Ok(batch(1_081)));
+    assert_eq!(segment::encode(epoch(), &batch(1_081)).unwrap(), SEGMENT_1);
 }

@@ -1,16 +1,16 @@
-//! Which of several keys a token is tried with.
+//! The choice of the keys that a token is verified with.
 
 use super::*;
 
 #[test]
-fn any_of_several_keys_will_do_unless_the_token_names_one() {
+fn a_token_is_verified_with_every_key_unless_it_names_one() {
     let secrets = ["first--", "second-", "third--"].map(|name| name.repeat(5));
     let issuer_of = |keys: &str| issuer(Algorithm::Hs256, keys);
     let claims = json!({"exp": 4_102_444_800_u64}).to_string();
     for secret in &secrets {
         for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":"x"}"#] {
             let token = signed(header, &claims, secret.as_bytes());
-            assert!(admit(&token, issuer_of(&secrets.join("\n")), NOW).is_ok());
+            assert!(authenticate(&token, issuer_of(&secrets.join("\n")), NOW).is_ok());
         }
     }
     let named =
@@ -18,7 +18,7 @@ fn any_of_several_keys_will_do_unless_the_token_names_one() {
     let set = json!({"keys": [named("a", &secrets[0]), named("b", &secrets[1])]}).to_string();
     let with_kid = |kid: Value, secret: &str| {
         let header = json!({"alg": "HS256", "kid": kid}).to_string();
-        admit(
+        authenticate(
             &signed(&header, &claims, secret.as_bytes()),
             issuer_of(&set),
             NOW,
@@ -33,8 +33,8 @@ fn any_of_several_keys_will_do_unless_the_token_names_one() {
 }
 
 #[test]
-fn a_token_is_tried_with_no_more_than_two_keys() {
-    // The n-th multiple of the generator of P-256 is somebody's key; it did not sign anything here.
+fn a_token_is_verified_with_at_most_two_public_keys() {
+    // The n-th multiple of the generator of P-256 is a valid key that has signed none of the tokens.
     let other = |n: u64, kid: &str| {
         let point = p256::ProjectivePoint::GENERATOR * p256::Scalar::from(n);
         let key = p256::PublicKey::from_affine(point.to_affine()).unwrap();
@@ -43,14 +43,14 @@ fn a_token_is_tried_with_no_more_than_two_keys() {
         json!({"kty": "EC", "crv": "P-256", "kid": kid, "x": x, "y": y})
     };
     let own = |kid: &str| {
-        let set: Value = serde_json::from_str(SET).unwrap();
+        let set: Value = serde_json::from_str(KEY_SET).unwrap();
         let mut key = set["keys"][1].clone();
         key["kid"] = json!(kid);
         key
     };
     let with = |keys: &[Value]| {
         let set = json!({ "keys": keys }).to_string();
-        admit(ES256.1, of_tests(Algorithm::Es256, &set), NOW).map(drop)
+        authenticate(ES256.1, named_issuer(Algorithm::Es256, &set), NOW).map(drop)
     };
     assert_eq!(with(&[own("a"), other(2, "b"), other(3, "c")]), Ok(()));
     assert_eq!(with(&[other(2, "b"), own("a"), other(3, "c")]), Ok(()));
@@ -61,20 +61,22 @@ fn a_token_is_tried_with_no_more_than_two_keys() {
 }
 
 #[test]
-fn the_keys_of_a_name_are_tried_before_those_without_one() {
+fn the_key_that_a_token_names_comes_before_the_keys_without_a_kid() {
     let secret = |kid: &str, k: &str| json!({"kty": "oct", "kid": kid, "k": BASE64.encode(k)});
     let keys = json!({"keys": [
-        {"kty": "oct", "k": BASE64.encode("nameless".repeat(4))},
+        {"kty": "oct", "k": BASE64.encode("unnamed-".repeat(4))},
         secret("b", &"of-b----".repeat(4)),
         secret("a", &"of-a----".repeat(4)),
     ]});
     let keys = Keys::parse(Algorithm::Hs256, &keys.to_string()).unwrap();
-    let of = |kid: Option<&str>| {
-        let keys = keys.of(kid).map(|key| key.try_get_as_bytes().unwrap());
+    let candidates = |kid: Option<&str>| {
+        let keys = keys
+            .candidates(kid)
+            .map(|key| key.try_get_as_bytes().unwrap());
         keys.map(|key| String::from_utf8_lossy(&key[..8]).into_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(of(Some("a")), ["of-a----", "nameless"]);
-    assert_eq!(of(Some("c")), ["nameless"]);
-    assert_eq!(of(None), ["nameless", "of-b----", "of-a----"]);
+    assert_eq!(candidates(Some("a")), ["of-a----", "unnamed-"]);
+    assert_eq!(candidates(Some("c")), ["unnamed-"]);
+    assert_eq!(candidates(None), ["unnamed-", "of-b----", "of-a----"]);
 }

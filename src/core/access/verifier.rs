@@ -1,5 +1,6 @@
-//! Verifies signatures for `jsonwebtoken`, which leaves that to a provider. This one can do no more:
-//! nothing here signs, so nothing here needs random numbers.
+//! Verification of signatures for `jsonwebtoken`, which leaves cryptography to a provider.
+//!
+//! This provider only verifies. Nothing signs, so nothing needs random numbers.
 
 use ed25519_dalek::VerifyingKey as Ed25519Key;
 use hmac::{Hmac, Mac as _};
@@ -12,24 +13,24 @@ use rsa::traits::PublicKeyParts as _;
 use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey};
 use sha2::{Digest as _, Sha256};
 
-use super::key::{KeyError, MIN_MODULUS_BITS, MIN_SECRET_BYTES};
+use super::key_error::{KeyError, MIN_MODULUS_BITS, MIN_SECRET_BYTES};
 
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
-    verifier_factory: |algorithm, key| match VerifyingKey::read(*algorithm, key) {
+    verifier_factory: |algorithm, key| match VerifyingKey::new(*algorithm, key) {
         Ok(key) => Ok(Box::new(key)),
         Err(_) => Err(ErrorKind::InvalidKeyFormat.into()),
     },
-    // For making JSON Web Keys, which nothing here does.
+    // Used only to make JSON Web Keys.
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Has `jsonwebtoken` verify with what is here. It keeps the first provider that it is given.
+/// Makes `jsonwebtoken` verify with this provider. Later calls have no effect.
 pub(super) fn install() {
     _ = PROVIDER.install_default();
 }
 
-/// A key that is strong enough, and fits its algorithm.
+/// A key that fits its algorithm and is strong enough for it.
 pub(super) enum VerifyingKey {
     Secret(Hmac<Sha256>),
     Rsa(RsaPublicKey),
@@ -38,18 +39,19 @@ pub(super) enum VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// The key for this algorithm.
+    /// Checks a key and prepares it for verifying.
     ///
     /// # Errors
-    /// It is too short, or (`Unfit`) none for this algorithm.
-    pub(super) fn read(algorithm: Algorithm, key: &DecodingKey) -> Result<Self, KeyError> {
+    /// Returns `ShortSecret` or `ShortModulus` if the key is too short, and `Invalid` if it is malformed,
+    /// weak or for another algorithm.
+    pub(super) fn new(algorithm: Algorithm, key: &DecodingKey) -> Result<Self, KeyError> {
         match (algorithm, key.family(), key.kind()) {
             (Algorithm::HS256, AlgorithmFamily::Hmac, DecodingKeyKind::SecretOrDer(secret)) => {
                 if secret.len() < MIN_SECRET_BYTES {
                     return Err(KeyError::ShortSecret);
                 }
                 let hmac = Hmac::new_from_slice(secret);
-                hmac.map(Self::Secret).map_err(|_| KeyError::Unfit)
+                hmac.map(Self::Secret).map_err(|_| KeyError::Invalid)
             }
             (
                 Algorithm::RS256,
@@ -57,24 +59,25 @@ impl VerifyingKey {
                 DecodingKeyKind::RsaModulusExponent { n, e },
             ) => {
                 let [n, e] = [n, e].map(|number| BigUint::from_bytes_be(number));
-                let key = RsaPublicKey::new(n, e).map_err(|_| KeyError::Unfit)?;
-                match key.n().bits() < MIN_MODULUS_BITS {
-                    true => Err(KeyError::ShortModulus),
-                    false => Ok(Self::Rsa(key)),
+                let key = RsaPublicKey::new(n, e).map_err(|_| KeyError::Invalid)?;
+                if key.n().bits() < MIN_MODULUS_BITS {
+                    return Err(KeyError::ShortModulus);
                 }
+                Ok(Self::Rsa(key))
             }
             (Algorithm::ES256, AlgorithmFamily::Ec, DecodingKeyKind::SecretOrDer(point)) => {
                 let key = P256Key::from_sec1_bytes(point);
-                key.map(Self::P256).map_err(|_| KeyError::Unfit)
+                key.map(Self::P256).map_err(|_| KeyError::Invalid)
             }
             (Algorithm::EdDSA, AlgorithmFamily::Ed, DecodingKeyKind::SecretOrDer(point)) => {
-                match Ed25519Key::try_from(point.as_slice()) {
-                    // With the few weak ones anything verifies.
-                    Ok(key) if !key.is_weak() => Ok(Self::Ed25519(key)),
-                    _ => Err(KeyError::Unfit),
+                let key = Ed25519Key::try_from(point.as_slice()).map_err(|_| KeyError::Invalid)?;
+                // Any signature verifies under the few weak keys.
+                if key.is_weak() {
+                    return Err(KeyError::Invalid);
                 }
+                Ok(Self::Ed25519(key))
             }
-            _ => Err(KeyError::Unfit),
+            _ => Err(KeyError::Invalid),
         }
     }
 }
@@ -82,7 +85,7 @@ impl VerifyingKey {
 impl Verifier<Vec<u8>> for VerifyingKey {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
         match self {
-            // In constant time.
+            // Compares in constant time.
             Self::Secret(hmac) => {
                 let hmac = hmac.clone().chain_update(message);
                 hmac.verify_slice(signature).map_err(|_| Error::new())

@@ -1,20 +1,23 @@
-//! The encoder: events, comments and reconnection times as the bytes of an event stream.
+//! The encoder of event streams.
 //!
-//! The grammar (WHATWG HTML 9.2.5), of which the encoder writes the part in capitals' right column:
+//! The grammar (WHATWG HTML 9.2.5); the right column is the subset this encoder emits.
 //!
 //! ```text
 //! stream  = [ bom ] *event                   no BOM
-//! event   = *( comment / field ) end-of-line one blank line after each block
+//! event   = *( comment / field ) end-of-line a blank line after each block
 //! comment = colon *any-char end-of-line      `: text`
 //! field   = 1*name-char [ colon [ space ] *any-char ] end-of-line
-//!                                            always `name: value`, with the space, so that a value
-//!                                            that begins with a space keeps it
+//!                                            `name: value`, always with the space: a value that
+//!                                            begins with a space keeps it
 //! end-of-line = ( cr lf / cr / lf )          LF
 //! ```
 
-use super::{Cursor, EventType};
+use std::time::Duration;
 
-/// Whole blocks of an event stream, in the order they were added.
+use super::{Cursor, EventType};
+use crate::core::time::whole_millis;
+
+/// A buffer of complete blocks of an event stream.
 ///
 /// ```
 /// # use runnel::core::sse::{Cursor, EventType, Frames, Position};
@@ -30,7 +33,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// An empty buffer with room for `capacity` bytes.
+    /// Creates an empty buffer with room for `capacity` bytes.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
@@ -38,17 +41,18 @@ impl Frames {
         }
     }
 
-    /// Adds an event; `cursor` is where the client stands when it has it, and becomes its id.
+    /// Adds an event. `cursor` is the client's cursor after the event, and becomes the event's id.
     ///
-    /// `data` may be anything: it is cut at CR LF, CR and LF, the three line ends a client
-    /// recognises, into one `data` line each. The client joins the lines with LF again, so every
-    /// line end arrives as LF and nothing else changes; empty data is still an event.
+    /// `data` can be any text. It is split at CR LF, CR and LF, the three line ends that clients
+    /// recognise, into one `data` line each. Clients join the lines with LF, so every line end
+    /// arrives as LF and nothing else changes. Empty data is still an event.
     ///
-    /// With a `trace`, which has no line ends, the block has a field `traceparent`. A browser ignores
-    /// it (9.2.6: other fields are ignored); clients that read the stream themselves can go on with it.
+    /// `trace`, which must not have line ends, adds a field `traceparent`. Browsers ignore it
+    /// (9.2.6: other fields are ignored); clients with a parser of their own can continue the
+    /// trace.
     ///
-    /// The id comes last: some clients take it as had when they read its line, and would skip the
-    /// event if the connection broke after that.
+    /// The id comes last: some clients record it as soon as they have read its line, and would skip
+    /// the event if the connection broke after that.
     pub fn event(
         &mut self,
         cursor: &Cursor,
@@ -67,9 +71,9 @@ impl Frames {
         self.end_block();
     }
 
-    /// Adds an event of Runnel's own, such as `runnel.gap`. With a `cursor` it also moves the
-    /// client there; without one the client's last event ID stays as it is.
-    pub fn signal(&mut self, name: EventType<'_>, cursor: Option<&Cursor>, data: &str) {
+    /// Adds a control event of Runnel's own, such as `runnel.gap`. With a `cursor`, that becomes
+    /// the client's last event ID; without one, the last event ID is unchanged.
+    pub fn control_event(&mut self, name: EventType<'_>, cursor: Option<&Cursor>, data: &str) {
         self.line(b"event: ", name.as_str().as_bytes());
         self.data(data);
         if let Some(cursor) = cursor {
@@ -78,14 +82,14 @@ impl Frames {
         self.end_block();
     }
 
-    /// Adds a block that only moves the client's last event ID (9.2.6: a block without data
-    /// dispatches nothing).
-    pub fn position(&mut self, cursor: &Cursor) {
+    /// Adds a block that only sets the client's last event ID (9.2.6: a block without data dispatches no
+    /// event).
+    pub fn id_only(&mut self, cursor: &Cursor) {
         self.id(cursor);
         self.end_block();
     }
 
-    /// Adds a comment block, which clients ignore. Line ends in `text` begin further comment lines.
+    /// Adds a comment, which clients ignore, of as many lines as `text` has.
     pub fn comment(&mut self, text: &str) {
         for_each_line(text, |line| {
             let start: &[u8] = if line.is_empty() { b":" } else { b": " };
@@ -94,9 +98,10 @@ impl Frames {
         self.end_block();
     }
 
-    /// Adds a block that sets the client's reconnection time (9.2.6: ASCII digits, milliseconds) and,
-    /// with a `cursor`, its last event ID.
-    pub fn retry(&mut self, millis: u64, cursor: Option<&Cursor>) {
+    /// Adds a block that sets the client's reconnection time (9.2.6: ASCII digits, milliseconds)
+    /// and, with a `cursor`, its last event ID.
+    pub fn retry(&mut self, reconnection_time: Duration, cursor: Option<&Cursor>) {
+        let millis = whole_millis(reconnection_time);
         self.line(b"retry: ", itoa::Buffer::new().format(millis).as_bytes());
         if let Some(cursor) = cursor {
             self.id(cursor);
@@ -104,30 +109,30 @@ impl Frames {
         self.end_block();
     }
 
-    /// Adds blocks that were encoded before.
+    /// Adds blocks that are encoded already.
     pub fn append(&mut self, blocks: &[u8]) {
         self.bytes.extend_from_slice(blocks);
     }
 
-    /// What was added after the first `start` bytes.
+    /// Returns the bytes from index `start` on.
     #[must_use]
     pub fn since(&self, start: usize) -> &[u8] {
         self.bytes.get(start..).unwrap_or_default()
     }
 
-    /// How many bytes have been added.
+    /// Returns the number of bytes.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether nothing has been added.
+    /// Returns whether the buffer is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// The bytes for the wire: nothing, or blocks that each end with a blank line.
+    /// Returns the bytes: complete blocks, each of which ends with a blank line.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -154,7 +159,7 @@ impl Frames {
     }
 }
 
-/// Calls `each` with the lines of `text`: one more than it has line ends, so at least one.
+/// Calls `each` with every line of `text`. There is one line more than there are line ends.
 fn for_each_line(text: &str, mut each: impl FnMut(&[u8])) {
     let mut rest = text.as_bytes();
     while let Some(end) = memchr::memchr2(b'\r', b'\n', rest) {
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_id_type_and_data_each_on_a_line_and_a_blank_line_after() {
+    fn an_event_is_its_type_data_and_id_on_a_line_each_and_a_blank_line() {
         assert_eq!(
             wire(Some("price"), "7"),
             "event: price\ndata: 7\nid: 3k9x2a-17\n\n"
@@ -191,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_data_at_every_kind_of_line_end() {
+    fn data_is_split_at_every_kind_of_line_end() {
         assert_eq!(
             wire(None, "a\nb\rc\r\nd"),
             "data: a\ndata: b\ndata: c\ndata: d\nid: 3k9x2a-17\n\n"
@@ -212,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trailing_line_end_is_one_more_empty_line() {
+    fn a_trailing_line_end_adds_an_empty_line() {
         assert_eq!(wire(None, "a\n"), "data: a\ndata: \nid: 3k9x2a-17\n\n");
     }
 
@@ -233,17 +238,17 @@ mod tests {
     }
 
     #[test]
-    fn writes_comments_reconnection_times_and_signals() {
+    fn comments_reconnection_times_and_control_events_are_encoded() {
         let mut frames = Frames::default();
-        frames.retry(2_345, None);
-        frames.retry(1, Some(&"00000z-1".parse().unwrap()));
+        frames.retry(Duration::from_millis(2_345), None);
+        frames.retry(Duration::from_millis(1), Some(&"00000z-1".parse().unwrap()));
         frames.comment("");
         frames.comment("two\nlines");
         let end = EventType::parse("runnel.end").unwrap();
-        frames.signal(end, None, "{}");
+        frames.control_event(end, None, "{}");
         let cursor = "00000z-1".parse().unwrap();
-        frames.signal(end, Some(&cursor), "{}");
-        frames.position(&cursor);
+        frames.control_event(end, Some(&cursor), "{}");
+        frames.id_only(&cursor);
         assert_eq!(
             String::from_utf8(frames.into_bytes()).unwrap(),
             "retry: 2345\n\nretry: 1\nid: 00000z-1\n\n:\n\n: two\n: lines\n\nevent: runnel.end\ndata: {}\n\n\
@@ -252,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_id_is_written_as_it_is_displayed() {
+    fn an_event_id_is_encoded_as_it_is_displayed() {
         for (random, seq) in [(0, 0), (1, 9), (35, 10), (2_176_782_335, u64::MAX)] {
             let id = EventId {
                 epoch: Epoch::from_random(random),
@@ -275,23 +280,23 @@ mod tests {
         ]
     }
 
-    fn as_a_client_joins_it(data: &str) -> String {
+    fn as_joined_by_a_client(data: &str) -> String {
         data.replace("\r\n", "\n").replace('\r', "\n")
     }
 
     proptest! {
-        /// Law: whatever is published arrives, however the network cuts the stream; only line ends
-        /// become LF. Decoded by a parser that is not ours.
+        /// Property: every event arrives unchanged, except that line ends become LF, into whatever
+        /// chunks the network splits the stream. The decoder is a third party's.
         #[test]
         fn every_event_survives_the_wire_in_any_chunks(
             events in prop::collection::vec(("[a-z:. ü]{1,8}", prop::bool::ANY, texts()), 0..8),
             cuts in prop::collection::vec(1_usize..40, 1..20),
         ) {
             let mut frames = Frames::default();
-            frames.retry(1, None);
-            for (place, (event_type, typed, data)) in events.iter().enumerate() {
+            frames.retry(Duration::from_millis(1), None);
+            for (index, (event_type, typed, data)) in events.iter().enumerate() {
                 frames.comment("");
-                let id = EventId { epoch: Epoch::from_random(7), seq: Seq(place as u64 + 1) };
+                let id = EventId { epoch: Epoch::from_random(7), seq: Seq(index as u64 + 1) };
                 let event_type = typed.then(|| EventType::parse(event_type).unwrap());
                 frames.event(&Position::After(id).into(), event_type, data, None);
             }
@@ -306,12 +311,12 @@ mod tests {
             }
             let decoded: Vec<_> = block_on(stream::iter(chunks).eventsource().collect());
             prop_assert_eq!(decoded.len(), events.len());
-            for (place, (event, (event_type, typed, data))) in decoded.into_iter().zip(&events).enumerate() {
+            for (index, (event, (event_type, typed, data))) in decoded.into_iter().zip(&events).enumerate() {
                 let event = event.unwrap();
                 let expected_type = if *typed { event_type.as_str() } else { "message" };
                 prop_assert_eq!(event.event.as_str(), expected_type);
-                prop_assert_eq!(event.id, format!("000007-{}", place + 1));
-                prop_assert_eq!(event.data, as_a_client_joins_it(data));
+                prop_assert_eq!(event.id, format!("000007-{}", index + 1));
+                prop_assert_eq!(event.data, as_joined_by_a_client(data));
             }
         }
     }
