@@ -20,6 +20,8 @@
 pub mod api;
 pub mod core;
 pub mod platform;
+#[cfg(test)]
+mod simulation;
 
 /// The one entry point; spin.toml says which paths reach it in which component. Natively, where
 /// there is no host to call it, the crate is a library of its parts.

@@ -28,6 +28,7 @@ mod retention;
 pub mod segment;
 mod task;
 
+pub use crate::core::time::ClockReading;
 pub use append::{
     Append, AppendError, Appended, Batch, Change, IDEMPOTENCY_MILLIS, IdempotencyKey,
     MAX_GROUP_BYTES, NewEvent, append, purge,
@@ -43,5 +44,4 @@ pub use key::{create_key, head_key, segment_key};
 pub use position::{Gap, GapReason, Location, Resolved, StartFrom};
 pub use record::{Record, RecordBatch, Records, TRACE};
 pub use retention::Retention;
-pub use crate::core::time::ClockReading;
 pub use task::{Action, CommitError, Completion, Request, SwapError};
