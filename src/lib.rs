@@ -20,3 +20,5 @@
 //pub mod api;
 pub mod core;
 //pub mod platform;
+#[cfg(test)]
+mod simulation;

@@ -4,7 +4,7 @@ mod model;
 
 use model::Model;
 
-use runnel::core::log::{Batch, NewEvent, IdempotencyKey, Retention};
+use runnel::core::log::{Batch, IdempotencyKey, NewEvent, Retention};
 
 /// Bytes of data that an event may have: around what makes a segment, and what fits no other.
 const DATA_BYTES: [usize; 8] = [0, 1, 40, 900, 5_000, 8_190, 16_370, 40_000];

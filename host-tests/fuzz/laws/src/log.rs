@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use runnel::core::log::{
-    Batch, Head, Location, NewEvent, Retention, RecordBatch, SegmentId, StartFrom, append, purge, segment,
+    Batch, Head, Location, NewEvent, RecordBatch, Retention, SegmentId, StartFrom, append, purge,
+    segment,
 };
 use runnel::core::sse::{Epoch, Position, Seq};
 use runnel::core::time::Timestamp;

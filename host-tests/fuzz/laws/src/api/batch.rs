@@ -59,7 +59,8 @@ pub(super) fn check_events(events: &[NewEvent]) {
         seconds: 0,
     };
     let head = Head::new(Epoch::from_random(7));
-    let plan = append(&head, &[batch], 1, Timestamp(1), &retention).expect("there is no record yet");
+    let plan =
+        append(&head, &[batch], 1, Timestamp(1), &retention).expect("there is no record yet");
     let head = plan.change.expect("a new log takes a batch").head;
     let read: Result<Vec<_>, _> = head.inline.records().collect();
     let read = read.expect("what was appended is read").into_iter();

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::log::stored;
 use runnel::core::log::{
-    Append, Appended, Batch, Head, IDEMPOTENCY_KEYS, IDEMPOTENCY_MILLIS, NewEvent, RECENT_COMMITS,
-    AppendError, IdempotencyKey, Retention, RecordBatch, SegmentId, append, purge, segment,
+    Append, AppendError, Appended, Batch, Head, IDEMPOTENCY_KEYS, IDEMPOTENCY_MILLIS,
+    IdempotencyKey, NewEvent, RECENT_COMMITS, RecordBatch, Retention, SegmentId, append, purge,
+    segment,
 };
 use runnel::core::sse::{Epoch, Seq};
 use runnel::core::time::Timestamp;
