@@ -37,7 +37,8 @@ impl Channel {
         self.server.get(&format!("/events/{}{query}", self.name))
     }
 
-    /// Builds an authorized `POST /publish/{channel}` without a body. `query` is empty or starts with `?`.
+    /// Builds an authorized `POST /publish/{channel}` without a body. `query` is empty or starts with
+    /// `?`.
     pub(crate) fn publish(&self, query: &str) -> Request {
         let path = format!("/publish/{}{query}", self.name);
         self.server.request("POST", &path).authorized()

@@ -72,8 +72,8 @@ impl Server {
         self.request("GET", path)
     }
 
-    /// Sends raw bytes and reads the response until the server closes the connection. The request must
-    /// therefore contain `connection: close`.
+    /// Sends raw bytes and reads the response until the server closes the connection. The request
+    /// must therefore contain `connection: close`.
     pub(crate) async fn send_raw(&self, bytes: &[u8]) -> Response {
         let exchange = async {
             let mut connection = TcpStream::connect(&self.authority).await.unwrap();
@@ -228,8 +228,8 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Asserts that the response is a problem (RFC 9457) with this status and type, and that its detail
-    /// contains `about`.
+    /// Asserts that the response is a problem (RFC 9457) with this status and type, and that its
+    /// detail contains `about`.
     #[track_caller]
     pub(crate) fn assert_problem(&self, status: u16, kind: &str, about: &str) {
         assert_eq!(self.status, status, "{self:?}");

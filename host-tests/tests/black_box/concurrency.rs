@@ -86,8 +86,8 @@ async fn concurrent_first_publishes_create_one_log() {
         }
         ids.sort();
         let log = channel.log().await;
-        let kept: Vec<_> = log.iter().map(|(id, _)| id.clone()).collect();
-        assert_eq!(ids, kept);
+        let logged: Vec<_> = log.iter().map(|(id, _)| id.clone()).collect();
+        assert_eq!(ids, logged);
     }
 }
 

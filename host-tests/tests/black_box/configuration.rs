@@ -80,20 +80,23 @@ async fn evicted_events_are_a_gap_for_old_cursors_but_not_for_new_clients() {
         sent.push(channel.publish_text("x".repeat(2_000)).await);
     }
     let state = channel.state().await;
-    let kept = usize::try_from(state["count"].as_u64().unwrap()).unwrap();
-    assert!((20..60).contains(&kept), "{kept} events are retained");
-    let kept = &sent[100 - kept..];
-    assert_eq!(state["first"], kept[0]);
+    let retained = usize::try_from(state["count"].as_u64().unwrap()).unwrap();
+    assert!(
+        (20..60).contains(&retained),
+        "{retained} events are retained"
+    );
+    let retained = &sent[100 - retained..];
+    assert_eq!(state["first"], retained[0]);
 
     let mut stream = channel.resume(&sent[3]).await;
     let (_, gap) = stream.signal("runnel.gap").await;
     assert_eq!(gap["reason"], "evicted");
     assert_eq!(gap["requested"], sent[3]);
-    assert_eq!(gap["resumed_from"], kept[0]);
-    assert_eq!(ids(&stream.events(kept.len()).await), kept);
+    assert_eq!(gap["resumed_from"], retained[0]);
+    assert_eq!(ids(&stream.events(retained.len()).await), retained);
     let log = channel.log().await;
-    assert!(log.iter().map(|(id, _)| id).eq(kept));
-    assert_eq!(split_id(kept.last().unwrap()).1, 100);
+    assert!(log.iter().map(|(id, _)| id).eq(retained));
+    assert_eq!(split_id(retained.last().unwrap()).1, 100);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ const ROUNDS: usize = 20;
 const PUBLISHERS: usize = 3;
 const SUBSCRIBERS: usize = 2;
 
-/// Number of events acknowledged in each round before the host is killed, a random moment later.
+/// Number of events acknowledged in each round. The host is killed a random moment later.
 const EVENTS_PER_ROUND: u64 = 10;
 
 /// Timeout of a request, after which it is retried.
@@ -138,7 +138,7 @@ fn start(state_dir: &Path) -> Host {
 async fn kill_and_restart_repeatedly(
     state_dir: &Path,
     mut host: Host,
-    current_server: &watch::Sender<Server>,
+    host_sender: &watch::Sender<Server>,
     progress: &Progress,
 ) -> Host {
     for round in 0..ROUNDS {
@@ -157,7 +157,7 @@ async fn kill_and_restart_repeatedly(
         sleep(Duration::from_millis(rand::random_range(100..500))).await;
         block_in_place(|| host.kill());
         host = start(state_dir);
-        current_server.send(host.server.clone()).unwrap();
+        host_sender.send(host.server.clone()).unwrap();
     }
     host
 }
@@ -170,7 +170,7 @@ async fn join<T>(task: JoinHandle<T>) -> T {
 }
 
 /// Asserts that two lists of events are equal. The message shows only the first difference.
-fn assert_same(left: &Events, right: &Events, what: &str) {
+fn assert_same(left: &Events, right: &Events, subject: &str) {
     let equal_prefix = left
         .iter()
         .zip(right)
@@ -178,7 +178,7 @@ fn assert_same(left: &Events, right: &Events, what: &str) {
     let equal_prefix = equal_prefix.count();
     assert!(
         left == right,
-        "{what} differ after {equal_prefix} events, of {} and {}: {:?}, {:?}",
+        "{subject} differ after {equal_prefix} events, of {} and {}: {:?}, {:?}",
         left.len(),
         right.len(),
         left.get(equal_prefix),
@@ -193,7 +193,7 @@ async fn a_killed_server_loses_no_acknowledged_event_and_duplicates_none() {
     }
     let directory = tempfile::tempdir().unwrap();
     let host = start(directory.path());
-    let (current_server, host_receiver) = watch::channel(host.server.clone());
+    let (host_sender, host_receiver) = watch::channel(host.server.clone());
     let workload = Workload {
         channel: Channel::on(host.server.clone()).name,
         host: host_receiver,
@@ -207,8 +207,7 @@ async fn a_killed_server_loses_no_acknowledged_event_and_duplicates_none() {
         .collect();
     let channel_creator = tokio::spawn(workload.clone().channel_creator());
     let _host =
-        kill_and_restart_repeatedly(directory.path(), host, &current_server, &workload.progress)
-            .await;
+        kill_and_restart_repeatedly(directory.path(), host, &host_sender, &workload.progress).await;
     workload.progress.stop.store(true, Ordering::Relaxed);
 
     let mut acknowledged = BTreeMap::new();

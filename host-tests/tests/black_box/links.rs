@@ -30,10 +30,15 @@ async fn streams_and_publish_responses_link_to_each_other() {
     }
     let response = channel.events("?last_event_id=earliest&live=false");
     let response = response.send().await.expect_status(200);
-    let [own] = response.links("self")[..] else {
+    let [self_link] = response.links("self")[..] else {
         panic!("{response:?}")
     };
-    let again = channel.server.get(own).send().await.expect_status(200);
+    let again = channel
+        .server
+        .get(self_link)
+        .send()
+        .await
+        .expect_status(200);
     assert!(String::from_utf8_lossy(&again.body).contains(&id));
     assert!(
         response.links("next").is_empty(),

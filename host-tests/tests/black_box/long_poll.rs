@@ -345,9 +345,9 @@ async fn a_head_request_has_no_body_and_does_not_wait() {
     assert!(time < Duration::from_secs(5), "{time:?}");
     assert_eq!(head.header("content-type"), Some("application/json"));
     assert_eq!(head.body, "");
-    let bad = format!("/events/{}?wait=26", channel.name);
-    let bad = channel.server.request("HEAD", &bad).accept_json();
-    bad.send().await.expect_status(400);
+    let too_long = format!("/events/{}?wait=26", channel.name);
+    let too_long = channel.server.request("HEAD", &too_long).accept_json();
+    too_long.send().await.expect_status(400);
     // Without `Accept: application/json`, HEAD describes a stream.
     let stream = channel
         .server

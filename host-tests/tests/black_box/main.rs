@@ -1,5 +1,5 @@
-//! The guarantees that Runnel gives to its HTTP clients. The tests know a base URL and a publish token,
-//! and nothing about the implementation.
+//! The guarantees that Runnel gives to its HTTP clients. The tests know a base URL and a publish
+//! token, and nothing about the implementation.
 //!
 //! By default they start the embedded host on a free port with a temporary state directory:
 //!

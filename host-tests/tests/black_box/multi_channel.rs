@@ -206,9 +206,9 @@ async fn a_stream_ends_when_its_last_channel_is_closed() {
         let again = channels.events("").header("last-event-id", &id);
         assert_eq!(again.send().await.expect_status(204).body, "");
     }
-    let missed = channels.subscribe("&last=1").await.rest().await;
-    assert_eq!(missed.len(), 4, "{missed:?}");
-    assert_eq!(missed[3].event, "runnel.end");
+    let replayed = channels.subscribe("&last=1").await.rest().await;
+    assert_eq!(replayed.len(), 4, "{replayed:?}");
+    assert_eq!(replayed[3].event, "runnel.end");
 }
 
 /// Reads `gaps` gaps and `events` events. Returns the gaps sorted by channel and the data sorted.

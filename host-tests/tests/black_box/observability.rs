@@ -137,7 +137,7 @@ async fn an_invalid_observability_setting_is_reported_with_its_variable() {
     let levels = "accepted are `off`, `error`, `warn`, `info` and `debug`";
     let flag = "accepted are `true` and `false`";
     let seconds = "accepted is a whole number from 0 to 15";
-    for (setting, problem, accepted, affects_streams, affects_console) in [
+    for (setting, problem, accepted, affects_streams, affects_other_paths) in [
         (
             "log_level=loud",
             "log_level is \"loud\"",
@@ -191,7 +191,7 @@ async fn an_invalid_observability_setting_is_reported_with_its_variable() {
         }
         for path in ["/metrics", "/health", "/health/live", "/openapi.json", "/"] {
             let response = fixture.request("GET", path).send().await;
-            if affects_console {
+            if affects_other_paths {
                 assert_reported(response);
             } else {
                 assert_eq!(response.status, 200, "{setting}");

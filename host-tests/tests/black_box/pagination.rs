@@ -89,12 +89,14 @@ async fn multi_channel_pages_contain_every_event_once() {
     let events = all_events(&pages);
     assert_eq!(events.len(), 600);
     for channel in &channels.0 {
-        let own = events
+        let in_channel = events
             .iter()
             .filter(|event| event["channel"] == channel.name);
-        let own: Vec<_> = own.map(|event| event["data"].as_str().unwrap()).collect();
+        let data: Vec<_> = in_channel
+            .map(|event| event["data"].as_str().unwrap())
+            .collect();
         let expected: Vec<_> = (1..=200).map(|number| number.to_string()).collect();
-        assert_eq!(own, expected);
+        assert_eq!(data, expected);
     }
 }
 

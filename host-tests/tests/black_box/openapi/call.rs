@@ -92,7 +92,8 @@ impl Call {
             .collect()
     }
 
-    /// Sends the request. Adds the publish token if `needs_token`, unless the call sets `authorization`.
+    /// Sends the request. Adds the publish token if `needs_token`, unless the call sets
+    /// `authorization`.
     pub(super) async fn send(&self, server: &Server, needs_token: bool) -> Response {
         let path = self.template.replace("{channel}", &self.channel);
         let separator = if self.query.is_empty() { "" } else { "?" };

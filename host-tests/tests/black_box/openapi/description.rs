@@ -83,7 +83,8 @@ impl Description {
         operations.collect()
     }
 
-    /// Returns the parameters of an operation, as pairs of location (`query`, `header` or `path`) and name.
+    /// Returns the parameters of an operation, as pairs of location (`query`, `header` or `path`) and
+    /// name.
     pub(super) fn parameters(&self, method: &str, path: &str) -> BTreeSet<(String, String)> {
         let path = member("/paths", path);
         [path.clone(), member(&path, &method.to_lowercase())]

@@ -1,4 +1,4 @@
-//! The OpenAPI description at `/openapi.json` is complete, and true of the server.
+//! The OpenAPI description at `/openapi.json` describes the server completely and correctly.
 
 mod bounds;
 mod call;
@@ -20,7 +20,7 @@ use crate::server::{Host, can_start_hosts, server};
 use crate::stream::Stream;
 use crate::tokens::fixture::{Fixture, SECRET, token_for};
 
-/// Described statuses that no request can cause on a healthy server, and why. Other tests cover them with
+/// Described statuses that no request to a healthy server causes, and why. Other tests cover them with
 /// a failing store or other settings.
 const NOT_REPRODUCED: [(&str, &str); 4] = [
     ("408", "the body timeout is too long for a test"),
@@ -217,7 +217,8 @@ async fn an_invalid_setting_is_answered_as_described() {
     }
 }
 
-/// Returns whether a response occurs only if subscribing or metrics require a token, or JWTs are accepted.
+/// Returns whether a response occurs only if streams or metrics require a token, or if JWTs are
+/// accepted.
 fn needs_authentication((operation, status, _): &Outcome) -> bool {
     let open_by_default = ["/events", "/metrics"];
     let is_open = open_by_default.iter().any(|path| operation.contains(path));

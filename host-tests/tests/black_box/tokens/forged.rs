@@ -10,19 +10,28 @@ use super::fixture::{Fixture, HS256, SECRET, claims_with, jwt, sign_jwt, token_f
 use crate::client::Request;
 use crate::server::can_start_hosts;
 
-// Keys used only in tests; the README.md next to them describes them.
-const RS256: (&str, &str) = (
-    include_str!("../../../../src/core/access/tests/fixtures/RS256.pem"),
-    include_str!("../../../../src/core/access/tests/fixtures/RS256.jwt"),
-);
-const ES256: (&str, &str) = (
-    include_str!("../../../../src/core/access/tests/fixtures/ES256.pem"),
-    include_str!("../../../../src/core/access/tests/fixtures/ES256.jwt"),
-);
-const EDDSA: (&str, &str) = (
-    include_str!("../../../../src/core/access/tests/fixtures/EdDSA.pem"),
-    include_str!("../../../../src/core/access/tests/fixtures/EdDSA.jwt"),
-);
+/// A public key used only in tests, and a token signed with its private key. The README.md next to the
+/// files describes them.
+#[derive(Clone, Copy)]
+struct TestKey {
+    pem: &'static str,
+    jwt: &'static str,
+}
+
+const RS256: TestKey = TestKey {
+    pem: include_str!("../../../../src/core/access/tests/fixtures/RS256.pem"),
+    jwt: include_str!("../../../../src/core/access/tests/fixtures/RS256.jwt"),
+};
+
+const ES256: TestKey = TestKey {
+    pem: include_str!("../../../../src/core/access/tests/fixtures/ES256.pem"),
+    jwt: include_str!("../../../../src/core/access/tests/fixtures/ES256.jwt"),
+};
+
+const EDDSA: TestKey = TestKey {
+    pem: include_str!("../../../../src/core/access/tests/fixtures/EdDSA.pem"),
+    jwt: include_str!("../../../../src/core/access/tests/fixtures/EdDSA.jwt"),
+};
 
 /// Returns one request for every use of a token and every location that can carry one.
 fn requests_with(fixture: &Fixture, token: &str) -> [Request; 8] {
@@ -48,7 +57,7 @@ fn requests_with(fixture: &Fixture, token: &str) -> [Request; 8] {
     ]
 }
 
-/// Asserts that every request with these tokens is answered with 401 and that the channel stays unknown.
+/// Asserts that every request with these tokens gets 401 and that the channel stays unknown.
 pub(super) async fn assert_rejected(fixture: &Fixture, tokens: &[String]) {
     let name = &fixture.channel.name;
     for token in tokens {
@@ -78,7 +87,11 @@ async fn a_token_with_another_algorithm_is_rejected() {
         return;
     }
     let fixture = Fixture::with_secret();
-    let mut tokens = vec![RS256.1.to_owned(), ES256.1.to_owned(), EDDSA.1.to_owned()];
+    let mut tokens = vec![
+        RS256.jwt.to_owned(),
+        ES256.jwt.to_owned(),
+        EDDSA.jwt.to_owned(),
+    ];
     for capitals in 0..16_u32 {
         let letters = "none".chars().enumerate();
         let alg: String = letters
@@ -113,26 +126,26 @@ async fn a_public_key_is_not_accepted_as_an_hmac_secret() {
     if !can_start_hosts("public keys") {
         return;
     }
-    for (algorithm, own, others) in [
+    for (algorithm, key, others) in [
         ("RS256", RS256, [ES256, EDDSA]),
         ("ES256", ES256, [RS256, EDDSA]),
         ("EdDSA", EDDSA, [RS256, ES256]),
     ] {
-        let fixture = Fixture::with_jwt(algorithm, own.0, &[]);
+        let fixture = Fixture::with_jwt(algorithm, key.pem, &[]);
         let mut tokens = vec![
             jwt(&claims_with(json!({}))),
-            others[0].1.to_owned(),
-            others[1].1.to_owned(),
+            others[0].jwt.to_owned(),
+            others[1].jwt.to_owned(),
         ];
-        let body: String = own
-            .0
+        let body: String = key
+            .pem
             .lines()
             .filter(|line| !line.starts_with('-'))
             .collect();
         let der = base64::engine::general_purpose::STANDARD
             .decode(body)
             .unwrap();
-        for secret in [own.0.as_bytes(), own.0.trim().as_bytes(), &der, b""] {
+        for secret in [key.pem.as_bytes(), key.pem.trim().as_bytes(), &der, b""] {
             for alg in ["HS256", algorithm] {
                 let header = json!({ "alg": alg }).to_string();
                 tokens.push(sign_jwt(
@@ -143,11 +156,11 @@ async fn a_public_key_is_not_accepted_as_an_hmac_secret() {
             }
         }
         // Empty and all-zero signatures; ECDSA must not accept the latter (CVE-2022-21449).
-        let (message, _) = own.1.rsplit_once('.').unwrap();
+        let (message, _) = key.jwt.rsplit_once('.').unwrap();
         for zeros in [0, 64, 256] {
             tokens.push(format!("{message}.{}", BASE64.encode(vec![0; zeros])));
         }
-        let (_, signature) = own.1.rsplit_once('.').unwrap();
+        let (_, signature) = key.jwt.rsplit_once('.').unwrap();
         let (header, _) = message.split_once('.').unwrap();
         let other = BASE64.encode(claims_with(json!({})).to_string());
         tokens.push(format!("{header}.{other}.{signature}"));
@@ -155,11 +168,11 @@ async fn a_public_key_is_not_accepted_as_an_hmac_secret() {
         // A token that the key has really signed is accepted.
         fixture
             .replay()
-            .bearer(own.1)
+            .bearer(key.jwt)
             .send()
             .await
             .expect_status(204);
-        let response = fixture.publish().bearer(own.1).send().await;
+        let response = fixture.publish().bearer(key.jwt).send().await;
         response.assert_problem(403, "forbidden", &fixture.channel.name);
     }
 }

@@ -1,4 +1,4 @@
-//! Authentication and authorization: tokens, the permissions they grant, and where they are accepted.
+//! Authentication and authorization: tokens and the permissions they grant.
 
 mod configuration;
 pub(crate) mod fixture;

@@ -1,4 +1,5 @@
-//! Where tokens are accepted, several tokens in one request, and requests forged by other pages (CSRF).
+//! The locations that can carry a token, several tokens in one request, and requests forged by other
+//! pages (CSRF).
 
 use super::fixture::{Fixture, LISTED, SECRET, SUBSCRIBE_TOKEN, token_for};
 use crate::client::Response;
