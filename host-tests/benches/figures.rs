@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use runnel_host::store::{Fault, Faulty, KeyValue, Memory, Operation, Sqlite, Swap};
-use runnel_host::{Application, Host, ServeOptions};
+use runnel_host::{Application, Host, Server, ServerOptions};
 use tokio::net::{TcpListener, TcpStream};
 
 const TOKEN: &str = "token";
@@ -31,12 +31,12 @@ async fn main() {
     let sqlite = Arc::new(Sqlite::open(folder.path(), "default").unwrap());
     let store = Arc::new(Faulty::new(sqlite.clone(), |_| Fault::None));
     let host = host(&application, store.clone());
-    let fast = host.serve(listener().await).unwrap();
-    let plain = ServeOptions {
+    let fast = serve(&host, ServerOptions::default()).await;
+    let without_nodelay = ServerOptions {
         nodelay: false,
-        ..ServeOptions::default()
+        ..ServerOptions::default()
     };
-    let plain = host.serve_with(listener().await, plain).unwrap();
+    let plain = serve(&host, without_nodelay).await;
 
     println!("| what | min | p50 | p99 | max |\n|---|---|---|---|---|");
     bare_loop(sqlite.as_ref()).await;
@@ -94,16 +94,16 @@ fn host(application: &Arc<Application>, store: Arc<Faulty>) -> Host {
 /// What is left when the store costs nothing: the ceiling that the processor sets.
 async fn in_memory(application: &Arc<Application>) {
     let store = Arc::new(Faulty::new(Arc::new(Memory::default()), |_| Fault::None));
-    let server = host(application, store.clone())
-        .serve(listener().await)
-        .unwrap();
+    let host = host(application, store.clone());
+    let server = serve(&host, ServerOptions::default()).await;
     let where_to = "one channel, store in memory";
     crowd(32, Load::event(), where_to, server.address(), &store).await;
     server.shutdown().await;
 }
 
-async fn listener() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").await.unwrap()
+async fn serve(host: &Host, options: ServerOptions) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Server::start(host, listener, options).unwrap()
 }
 
 /// A keep-alive connection.

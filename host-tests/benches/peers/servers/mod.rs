@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use runnel_host::{Application, BuildMode};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
@@ -181,8 +182,9 @@ fn bare() -> PathBuf {
 
 /// Builds and compiles an application of the embedded host.
 async fn build(from: Option<PathBuf>) -> Result<()> {
-    let load = move || runnel_host::Application::load(from.as_deref(), runnel_host::Build::Run);
-    tokio::task::spawn_blocking(load).await?.map(|_| ())
+    let load = move || Application::load(from.as_deref(), BuildMode::Build);
+    tokio::task::spawn_blocking(load).await??;
+    Ok(())
 }
 
 fn embedded_host(peer: Peer, folder: &Path) -> Command {
