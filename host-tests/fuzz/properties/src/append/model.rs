@@ -1,4 +1,4 @@
-//! What a log must hold, kept beside the log.
+//! A model of a log: the state that the log should have, beside the log.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,27 @@ use bytes::Bytes;
 
 use crate::log::stored;
 use runnel::core::log::{
-    Append, Appended, Batch, Head, IDEMPOTENCY_KEYS, IDEMPOTENCY_MILLIS, NewEvent, RECENT_COMMITS,
-    AppendError, IdempotencyKey, Retention, RecordBatch, SegmentId, append, purge, segment,
+    Append, AppendError, Appended, Batch, Head, IDEMPOTENCY_KEYS, IDEMPOTENCY_MILLIS,
+    IdempotencyKey, NewEvent, RECENT_COMMITS, RecordBatch, Retention, SegmentId, append, purge,
+    segment,
 };
 use runnel::core::sse::{Epoch, Seq};
 use runnel::core::time::Timestamp;
 
-/// When the first command is carried out: the beginning of 2026.
-const BEGIN: Timestamp = Timestamp(1_767_225_600_000);
+/// The time of the first command: the beginning of 2026.
+const START_TIME: Timestamp = Timestamp(1_767_225_600_000);
 
-/// A log with its store, and what it should be.
+/// A log with its store, and the state that it should have.
 pub(super) struct Model {
     head: Head,
     /// The segments in the store.
     store: BTreeMap<(Epoch, Seq), Bytes>,
     now: Timestamp,
     commits: u64,
-    /// Every event of this epoch and when it was appended; the first has seq 1.
+    /// The events of this epoch with the times of their appends; the first has seq 1.
     events: Vec<(Timestamp, NewEvent)>,
     closed: bool,
-    remembered: BTreeMap<[u8; 16], IdempotencyEntry>,
+    idempotency: BTreeMap<[u8; 16], IdempotencyEntry>,
 }
 
 #[derive(Clone, Copy)]
@@ -41,34 +42,34 @@ impl Default for Model {
         Self {
             head: Head::new(Epoch::from_random(0)),
             store: BTreeMap::new(),
-            now: BEGIN,
+            now: START_TIME,
             commits: 0,
             events: vec![],
             closed: false,
-            remembered: BTreeMap::new(),
+            idempotency: BTreeMap::new(),
         }
     }
 }
 
 impl Model {
-    /// Lets time pass, or the clock go back.
-    pub(super) fn pass(&mut self, millis: i64) {
-        self.now = Timestamp(self.now.0.saturating_add_signed(millis).max(BEGIN.0));
+    /// Advances the clock, or sets it back.
+    pub(super) fn advance_clock(&mut self, millis: i64) {
+        self.now = Timestamp(self.now.0.saturating_add_signed(millis).max(START_TIME.0));
     }
 
-    /// Commits a group and holds the answers and the next head against what they should be.
+    /// Commits a group and checks the results and the next head.
     pub(super) fn append(&mut self, group: &[Batch], retention: &Retention) {
         let nonce = self.commits + 1;
         let plan = append(&self.head, group, nonce, self.now, retention);
-        let Append { answers, change } = plan.expect("every record was written by us");
+        let Append { answers, change } = plan.expect("every record is readable");
         let expired = self.now.minus_seconds(IDEMPOTENCY_MILLIS / 1000);
-        let mut remembered = self.remembered.clone();
-        remembered.retain(|_, known| known.time > expired);
+        let mut idempotency = self.idempotency.clone();
+        idempotency.retain(|_, entry| entry.time > expired);
         let old_next = self.next();
         let mut changed = false;
         assert_eq!(answers.len(), group.len());
         for (batch, answer) in group.iter().zip(answers) {
-            let known = batch.repeat.and_then(|repeat| remembered.get(&repeat.key));
+            let known = batch.repeat.and_then(|repeat| idempotency.get(&repeat.key));
             let expected = match (known, batch.repeat) {
                 (Some(known), Some(repeat)) if known.content == repeat.content => {
                     Ok((known.first, known.count, true))
@@ -87,7 +88,7 @@ impl Model {
                             count,
                             time,
                         };
-                        remembered.insert(key, new);
+                        idempotency.insert(key, new);
                     }
                     let events = batch.events.iter().map(|event| (self.now, event.clone()));
                     self.events.extend(events);
@@ -105,71 +106,71 @@ impl Model {
         }
         assert_eq!(change.is_some(), changed);
         let Some(change) = change else { return };
-        self.remembered = remembered;
-        self.put(change.seal);
-        for name in &change.discard {
-            assert!(!refers(&self.head, *name), "{name:?} may still be read");
-            assert!(!refers(&change.head, *name), "{name:?} will still be read");
-            self.store.remove(&(name.epoch, name.first));
+        self.idempotency = idempotency;
+        self.store_segments(change.seal);
+        for id in &change.discard {
+            assert!(!refers(&self.head, *id), "{id:?} may still be read");
+            assert!(!refers(&change.head, *id), "{id:?} will still be read");
+            self.store.remove(&(id.epoch, id.first));
         }
         let old_first = self.head.first();
-        self.swap(change.head);
-        self.check_kept(old_first, retention);
+        self.replace_head(change.head);
+        self.check_retention(old_first, retention);
     }
 
-    /// Plans a commit and stores its segments, but another writer is quicker.
-    pub(super) fn overtaken(&mut self, batch: &Batch, retention: &Retention) {
+    /// Plans a commit and stores its segments, but loses the race for the head.
+    pub(super) fn lose_race(&mut self, batch: &Batch, retention: &Retention) {
         let group = std::slice::from_ref(batch);
         let plan = append(&self.head, group, u64::MAX, self.now, retention);
-        let plan = plan.expect("every record was written by us");
-        self.put(plan.change.map(|change| change.seal).unwrap_or_default());
+        let plan = plan.expect("every record is readable");
+        self.store_segments(plan.change.map(|change| change.seal).unwrap_or_default());
     }
 
-    /// Begins a new log.
+    /// Starts a new log.
     pub(super) fn purge(&mut self) {
         self.check();
         let epoch = Epoch::from_random(self.commits + 1);
         let head = purge(&self.head, epoch, self.commits + 1, self.now);
         self.events.clear();
-        self.remembered.clear();
+        self.idempotency.clear();
         self.closed = false;
-        self.swap(head.expect("every record was written by us"));
+        self.replace_head(head.expect("every record is readable"));
         assert_eq!(self.head.epoch, epoch);
     }
 
-    /// Reads the whole log and holds it against what it should be.
+    /// Reads the whole log and compares it with the model.
     pub(super) fn check(&self) {
         let mut next = self.head.first();
         for sealed in &self.head.segments {
             assert_eq!(sealed.first, next);
-            let run = self.sealed(sealed.first);
-            assert_eq!(run.count, sealed.count);
-            assert_eq!(run.records.len() as u64, sealed.bytes);
-            let newest = self.check_run(&run);
+            let batch = self.segment(sealed.first);
+            assert_eq!(batch.count, sealed.count);
+            assert_eq!(batch.records.len() as u64, sealed.bytes);
+            let newest = self.check_records(&batch);
             assert_eq!(newest, Some(sealed.newest));
             next = sealed.next();
         }
         assert_eq!(self.head.inline.first, next);
-        self.check_run(&self.head.inline);
+        self.check_records(&self.head.inline);
     }
 
     fn next(&self) -> Seq {
         Seq::FIRST.plus(self.events.len() as u64)
     }
 
-    /// Stores segments. One that is there already has the same bytes, whoever wrote it.
-    fn put(&mut self, sealed: Vec<(SegmentId, Bytes)>) {
-        for (name, bytes) in sealed {
-            let before = self.store.insert((name.epoch, name.first), bytes.clone());
+    /// Stores segments. Planning is deterministic, so one that exists already has the same bytes.
+    fn store_segments(&mut self, sealed: Vec<(SegmentId, Bytes)>) {
+        for (id, bytes) in sealed {
+            let before = self.store.insert((id.epoch, id.first), bytes.clone());
             match before {
-                Some(before) => assert_eq!(before, bytes, "{name:?}"),
-                None => drop(self.check_run(&self.sealed(name.first))),
+                Some(before) => assert_eq!(before, bytes, "{id:?}"),
+                None => drop(self.check_records(&self.segment(id.first))),
             }
         }
     }
 
-    /// Makes this the head, as it is read back.
-    fn swap(&mut self, head: Head) {
+    /// Replaces the head by the stored form of `head`.
+    fn replace_head(&mut self, head: Head) {
         self.commits += 1;
         self.head = stored(&head);
         assert_eq!(self.head, head);
@@ -184,33 +185,30 @@ impl Model {
         self.check_store();
     }
 
-    /// The store has what the head refers to, and nothing that no head will ever refer to.
+    /// The store has every segment that the head refers to, and none that no head will refer to.
     fn check_store(&self) {
         let epoch = self.head.epoch;
         for sealed in &self.head.segments {
             assert!(
                 self.store.contains_key(&(epoch, sealed.first)),
-                "{sealed:?} is gone"
+                "{sealed:?} is missing"
             );
         }
-        let (to_seal, _) = segment::cut(&self.head.inline).expect("what was written is read");
+        let (to_seal, _) = segment::cut(&self.head.inline).expect("an appended record can be read");
         for &(epoch, first) in self.store.keys() {
-            let name = SegmentId { epoch, first };
-            let due = epoch == self.head.epoch && to_seal.iter().any(|run| run.first == first);
-            let known = self
-                .head
-                .trash
-                .iter()
-                .any(|trashed| trashed.segment == name);
+            let id = SegmentId { epoch, first };
+            let is_to_be_sealed =
+                epoch == self.head.epoch && to_seal.iter().any(|batch| batch.first == first);
+            let is_pending_delete = self.head.trash.iter().any(|pending| pending.segment == id);
             assert!(
-                refers(&self.head, name) || known || due,
-                "{name:?} is forgotten"
+                refers(&self.head, id) || is_pending_delete || is_to_be_sealed,
+                "{id:?} is an orphan"
             );
         }
     }
 
-    /// What was dropped since `old_first` retention let go, and it would not let go of more.
-    fn check_kept(&self, old_first: Seq, retention: &Retention) {
+    /// Retention allowed every drop since `old_first`, and allows no further one.
+    fn check_retention(&self, old_first: Seq, retention: &Retention) {
         let head = &self.head;
         let (first, kept) = (head.first(), head.next().since(head.first()));
         let oldest = self.now.minus_seconds(retention.seconds);
@@ -227,23 +225,23 @@ impl Model {
         }
     }
 
-    fn sealed(&self, first: Seq) -> RecordBatch {
-        let name = self.head.segment(first);
-        let bytes = &self.store[&(name.epoch, first)];
-        segment::decode("seg!fuzz", name, bytes).expect("what is sealed can be read")
+    fn segment(&self, first: Seq) -> RecordBatch {
+        let id = self.head.segment(first);
+        let bytes = &self.store[&(id.epoch, first)];
+        segment::decode("seg!fuzz", id, bytes).expect("a sealed segment can be decoded")
     }
 
-    /// Every record is the event of its seq. Returns the newest's time.
-    fn check_run(&self, run: &RecordBatch) -> Option<Timestamp> {
-        let mut records = run.records();
+    /// Every record is the event of its seq. Returns the newest time.
+    fn check_records(&self, batch: &RecordBatch) -> Option<Timestamp> {
+        let mut records = batch.records();
         let mut newest = None;
-        let mut seq = run.first;
+        let mut seq = batch.first;
         for record in records.by_ref() {
-            let (at, record) = record.expect("what was written is read");
-            let place = usize::try_from(at.since(Seq::FIRST)).expect("few events");
-            let (time, event) = &self.events[place];
+            let (record_seq, record) = record.expect("an appended record can be read");
+            let index = usize::try_from(record_seq.since(Seq::FIRST)).expect("few events");
+            let (time, event) = &self.events[index];
             assert_eq!(
-                (at, record.time, record.data),
+                (record_seq, record.time, record.data),
                 (seq, *time, event.data.as_str())
             );
             let event_type = record.event_type.map(|text| text.as_str());
@@ -251,12 +249,12 @@ impl Model {
             newest = newest.max(Some(record.time));
             seq = seq.plus(1);
         }
-        assert_eq!((seq, records.offset()), (run.next(), run.records.len()));
+        assert_eq!((seq, records.offset()), (batch.next(), batch.records.len()));
         newest
     }
 }
 
-fn refers(head: &Head, name: SegmentId) -> bool {
+fn refers(head: &Head, id: SegmentId) -> bool {
     let sealed = |first| head.segments.iter().any(|sealed| sealed.first == first);
-    name.epoch == head.epoch && sealed(name.first)
+    id.epoch == head.epoch && sealed(id.first)
 }

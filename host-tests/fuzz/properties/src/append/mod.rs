@@ -4,12 +4,12 @@ mod model;
 
 use model::Model;
 
-use runnel::core::log::{Batch, NewEvent, IdempotencyKey, Retention};
+use runnel::core::log::{Batch, IdempotencyKey, NewEvent, Retention};
 
-/// Bytes of data that an event may have: around what makes a segment, and what fits no other.
+/// Bytes of data of an event: sizes around that of a segment, and some that fit no segment with others.
 const DATA_BYTES: [usize; 8] = [0, 1, 40, 900, 5_000, 8_190, 16_370, 40_000];
 
-/// What retention may keep.
+/// The retentions to choose from.
 const RETENTIONS: [Retention; 4] = [
     Retention {
         events: u64::MAX,
@@ -33,25 +33,25 @@ const RETENTIONS: [Retention; 4] = [
     },
 ];
 
-/// How far the clock goes in one step, in milliseconds; it may go back.
-const STEPS: [i64; 8] = [0, 1, 900, 31_000, 61_000, 3_600_000, 86_400_000, -5_000];
+/// The milliseconds by which the clock can advance, or go back.
+const CLOCK_ADVANCES_MS: [i64; 8] = [0, 1, 900, 31_000, 61_000, 3_600_000, 86_400_000, -5_000];
 
-/// So many bytes are appended at most, so that an input takes little time.
-const MOST_BYTES: usize = 200_000;
+/// The bytes that are appended at most, so that an input takes little time.
+const MAX_BYTES: usize = 200_000;
 
-/// Law: whatever is appended, closed, purged or overtaken, and whenever: the log holds what was
-/// acknowledged, in order and without holes, until retention drops it; a repeat is answered as the
-/// first was; the store has what the head refers to and nothing that is forgotten.
+/// Property: after any sequence of appends, closes, purges and plans that lose the race, the log holds
+/// the acknowledged events, in order and without holes, until retention drops them. A repeated batch
+/// gets the result of the first. The store has every segment that the head refers to, and no orphan.
 ///
-/// The input is a sequence of commands, a byte each with its arguments after it.
+/// The input is a sequence of commands: a byte each, followed by its arguments.
 ///
 /// # Panics
-/// When the law is broken.
+/// If the property is violated.
 pub fn append(input: &[u8]) {
     let mut model = Model::default();
     let mut commands = Commands {
         rest: input,
-        left: MOST_BYTES,
+        remaining_bytes: MAX_BYTES,
     };
     let mut retention = RETENTIONS[0];
     while let Some(command) = commands.next() {
@@ -62,9 +62,9 @@ pub fn append(input: &[u8]) {
             }
             4 => {
                 let batch = commands.batch();
-                model.overtaken(&batch, &retention);
+                model.lose_race(&batch, &retention);
             }
-            5 => model.pass(STEPS[usize::from(command / 8 % 8)]),
+            5 => model.advance_clock(CLOCK_ADVANCES_MS[usize::from(command / 8 % 8)]),
             6 => retention = RETENTIONS[usize::from(command / 8 % 4)],
             _ => model.purge(),
         }
@@ -72,10 +72,11 @@ pub fn append(input: &[u8]) {
     model.check();
 }
 
-/// What is left of the input, and of the bytes to append.
+/// The commands that remain in the input.
 struct Commands<'a> {
     rest: &'a [u8],
-    left: usize,
+    /// The bytes that may still be appended.
+    remaining_bytes: usize,
 }
 
 impl Commands<'_> {
@@ -85,29 +86,27 @@ impl Commands<'_> {
         Some(*first)
     }
 
-    /// A batch of three bytes: how many events of which size, whether it closes the log (seldom),
-    /// and how it is recognised when it is repeated.
+    /// Reads a batch from three bytes: the number and size of its events, if it closes the log
+    /// (seldom), and its idempotency key.
     fn batch(&mut self) -> Batch {
         let mut byte = || self.next().unwrap_or_default();
-        let (shape, end, repeat) = (byte(), byte(), byte());
+        let (shape, end, key) = (byte(), byte(), byte());
         let close = end > 250;
-        let least = u8::from(!close);
+        let min_events = u8::from(!close);
         let bytes = DATA_BYTES[usize::from(shape % 8)];
         let event = |_| {
-            let data_bytes = bytes.min(self.left);
-            self.left -= data_bytes;
+            let data_bytes = bytes.min(self.remaining_bytes);
+            self.remaining_bytes -= data_bytes;
             NewEvent {
                 event_type: (end % 2 == 1).then(|| format!("type-{end}")),
-                data: char::from(b'a' + repeat % 26)
-                    .to_string()
-                    .repeat(data_bytes),
+                data: char::from(b'a' + key % 26).to_string().repeat(data_bytes),
                 trace: None,
             }
         };
-        let events = (0..(shape / 8 % 8).max(least)).map(event).collect();
-        let repeat = (repeat >= 128).then_some(IdempotencyKey {
-            key: [repeat % 8; 16],
-            content: [repeat / 8 % 4; 16],
+        let events = (0..(shape / 8 % 8).max(min_events)).map(event).collect();
+        let repeat = (key >= 128).then_some(IdempotencyKey {
+            key: [key % 8; 16],
+            content: [key / 8 % 4; 16],
         });
         Batch {
             events,

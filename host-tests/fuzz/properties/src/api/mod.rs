@@ -1,4 +1,4 @@
-//! What arrives by HTTP.
+//! The parsers of the HTTP interface.
 
 mod batch;
 mod request;
@@ -9,7 +9,7 @@ pub use request::request;
 use runnel::api::Body;
 use runnel::api::problem::Problem;
 
-/// A problem is a client's error, in the form of RFC 9457.
+/// Property: a problem is a client error with the members of RFC 9457.
 fn check_problem(problem: Problem) {
     let response = problem.into_response();
     let status = response.status();
@@ -23,9 +23,13 @@ fn check_problem(problem: Problem) {
     };
     let details: serde_json::Value = serde_json::from_slice(&body).expect("a problem is JSON");
     assert_eq!(details["status"], status.as_u16());
-    let named = |field: &str| details[field].as_str().is_some_and(|text| !text.is_empty());
+    let has_text = |member: &str| {
+        details[member]
+            .as_str()
+            .is_some_and(|text| !text.is_empty())
+    };
     assert!(
-        named("type") && named("title") && named("detail"),
+        has_text("type") && has_text("title") && has_text("detail"),
         "{details}"
     );
 }

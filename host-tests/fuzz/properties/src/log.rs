@@ -3,16 +3,17 @@
 use bytes::Bytes;
 
 use runnel::core::log::{
-    Batch, Head, Location, NewEvent, Retention, RecordBatch, SegmentId, StartFrom, append, purge, segment,
+    Batch, Head, Location, NewEvent, RecordBatch, Retention, SegmentId, StartFrom, append, purge,
+    segment,
 };
 use runnel::core::sse::{Epoch, Position, Seq};
 use runnel::core::time::Timestamp;
 
-/// Law: any bytes are a head or refused. A head that was read is written back to the same value, its
-/// directory has no holes, and its readers and writers can go on from it, whatever its records are.
+/// Property: any bytes are a head or rejected. A decoded head is encoded to the same value, its
+/// directory has no holes, and readers and writers can continue from it, whatever its records are.
 ///
 /// # Panics
-/// When the law is broken.
+/// If the property is violated.
 pub fn head(data: &[u8]) {
     let Ok(head) = Head::decode("head!fuzz", &Bytes::copy_from_slice(data)) else {
         return;
@@ -24,24 +25,24 @@ pub fn head(data: &[u8]) {
         next = sealed.next();
     }
     assert_eq!(next, head.inline.first);
-    let whole = check_records(&head.inline);
+    let is_complete = check_records(&head.inline);
     check_reading(&head);
-    // Close to what no log can come to have, a head cannot be gone on from.
+    // Close to the end of the numbers, which no log can reach, writers cannot continue.
     if head.next().0.max(head.bytes()) < 1 << 62 {
-        check_writing(&head, whole);
+        check_writing(&head, is_complete);
     }
 }
 
-/// Law: any bytes are a segment or refused. A segment that was read is written back to the same
-/// value, it is taken for no other, and cutting it keeps its records.
+/// Property: any bytes are a segment or rejected. A decoded segment is encoded to the same value, is
+/// not taken for another segment, and keeps its records when it is cut.
 ///
 /// # Panics
-/// When the law is broken.
+/// If the property is violated.
 pub fn segment(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
-    // A segment begins with its name, after two bytes for kind and version.
-    let name = postcard::take_from_bytes::<(Epoch, Seq)>(data.get(2..).unwrap_or_default());
-    let Ok(((epoch, first), _)) = name else {
+    // After two bytes for kind and version, a segment begins with its id.
+    let id = postcard::take_from_bytes::<(Epoch, Seq)>(data.get(2..).unwrap_or_default());
+    let Ok(((epoch, first), _)) = id else {
         let any = SegmentId {
             epoch: Epoch::from_random(0),
             first: Seq(0),
@@ -49,58 +50,58 @@ pub fn segment(data: &[u8]) {
         assert!(segment::decode("seg!fuzz", any, &bytes).is_err());
         return;
     };
-    let asked = SegmentId { epoch, first };
-    let Ok(run) = segment::decode("seg!fuzz", asked, &bytes) else {
+    let id = SegmentId { epoch, first };
+    let Ok(batch) = segment::decode("seg!fuzz", id, &bytes) else {
         return;
     };
     let other = SegmentId {
         first: Seq(first.0 ^ 1),
-        ..asked
+        ..id
     };
     assert!(segment::decode("seg!fuzz", other, &bytes).is_err());
-    let again = segment::encode(epoch, &run).expect("a vector has room");
-    let decoded = segment::decode("seg!fuzz", asked, &again);
-    assert_eq!(decoded.as_ref(), Ok(&run));
-    check_records(&run);
-    if let Ok((segments, rest)) = segment::cut(&run) {
-        let mut next = run.first;
+    let encoded = segment::encode(epoch, &batch).expect("a vector has room");
+    let decoded = segment::decode("seg!fuzz", id, &encoded);
+    assert_eq!(decoded.as_ref(), Ok(&batch));
+    check_records(&batch);
+    if let Ok((segments, rest)) = segment::cut(&batch) {
+        let mut next = batch.first;
         let mut joined = vec![];
         for part in segments.iter().chain([&rest]) {
             assert_eq!(part.first, next);
             next = part.next();
             joined.extend_from_slice(&part.records);
         }
-        assert_eq!((next, &joined[..]), (run.next(), &run.records[..]));
+        assert_eq!((next, &joined[..]), (batch.next(), &batch.records[..]));
     }
 }
 
-/// The head as it is read back after it was written.
+/// Encodes and decodes a head.
 pub(crate) fn stored(head: &Head) -> Head {
     let bytes = head.encode().expect("a vector has room");
-    Head::decode("head!fuzz", &bytes.into()).expect("what is written can be read")
+    Head::decode("head!fuzz", &bytes.into()).expect("an encoded head can be decoded")
 }
 
-/// Reads what can be read of the records, and returns whether that was as many as there should be
-/// and all of the bytes.
-fn check_records(run: &RecordBatch) -> bool {
-    let mut records = run.records();
+/// Reads the records up to the first unreadable one. Returns true if all were read and no bytes
+/// remain.
+fn check_records(batch: &RecordBatch) -> bool {
+    let mut records = batch.records();
     let mut count = 0;
     while let Some(record) = records.next() {
         let Ok((seq, _)) = record else {
             assert!(
                 records.next().is_none(),
-                "nothing follows what is unreadable"
+                "nothing follows an unreadable record"
             );
             return false;
         };
-        assert_eq!(seq, run.first.plus(count));
+        assert_eq!(seq, batch.first.plus(count));
         count += 1;
     }
-    assert_eq!(count, run.count);
-    records.offset() == run.records.len()
+    assert_eq!(count, batch.count);
+    records.offset() == batch.records.len()
 }
 
-/// Wherever a reader starts, it starts in the log, and is told where that is.
+/// Every start resolves to a position in the log that can be located.
 fn check_reading(head: &Head) {
     let now = head.newest;
     let last = head.before(head.next());
@@ -118,22 +119,24 @@ fn check_reading(head: &Head) {
         StartFrom::Unreadable("?".to_owned()),
     ];
     for start in starts {
-        let next = start.position(head, now).next;
+        let next = start.resolve(head, now).next;
         assert!(head.first() <= next && next <= head.next(), "{start:?}");
         match head.locate(next, 1 << 16) {
             Location::Segments(segments) => {
-                let first = segments.first().expect("at least the one asked for");
+                let first = segments
+                    .first()
+                    .expect("at least the segment of the position");
                 assert!(first.first <= next && next < first.next());
             }
-            Location::Inline(run) => assert!(run.first <= next && next < run.next()),
+            Location::Inline(batch) => assert!(batch.first <= next && next < batch.next()),
             Location::Tail => assert_eq!(next, head.next()),
-            Location::Evicted => panic!("{start:?} at {next:?}, which is not kept"),
+            Location::Evicted => panic!("{start:?} resolves to {next:?}, which is evicted"),
         }
     }
 }
 
-/// A plan made from the head is a head again; if its records are `whole`, the new one is among them.
-fn check_writing(head: &Head, whole: bool) {
+/// A plan based on the head yields a valid head. If the records are complete, the new one is the last.
+fn check_writing(head: &Head, is_complete: bool) {
     let retention = Retention {
         events: 10,
         bytes: 1 << 20,
@@ -152,7 +155,7 @@ fn check_writing(head: &Head, whole: bool) {
     if let Ok(plan) = plan {
         match (plan.change, head.closed) {
             (None, closed) => assert!(closed),
-            (Some(_), true) => panic!("a closed log was changed"),
+            (Some(_), true) => panic!("a closed log has changed"),
             (Some(change), false) => {
                 assert_eq!(stored(&change.head), change.head);
                 assert_eq!(change.head.next(), head.next().plus(1));
@@ -161,7 +164,7 @@ fn check_writing(head: &Head, whole: bool) {
                 let last = last
                     .and_then(Result::ok)
                     .map(|(seq, record)| (seq, record.data));
-                if whole {
+                if is_complete {
                     assert_eq!(last, Some((head.next(), "new")));
                 }
             }

@@ -3,14 +3,14 @@
 use runnel::core::log::StartFrom;
 use runnel::core::sse::{Cursor, Epoch, EventId, MAX_CURSOR_BYTES, Position, Seq};
 
-/// Law: of event ids and cursors, text and value are each other's inverse. The input is taken as a
-/// text, and as positions of 16 bytes each.
+/// Property: parsing and printing event ids and cursors are inverse to each other. The input is read
+/// both as a text and as positions of 16 bytes each.
 ///
 /// # Panics
-/// When the law is broken.
+/// If the property is violated.
 pub fn cursor(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
-        from_text(text);
+        check_text(text);
     }
     let positions = data.chunks_exact(16).map(|bytes| {
         let (epoch, seq) = bytes.split_at(8);
@@ -27,10 +27,10 @@ pub fn cursor(data: &[u8]) {
             }),
         }
     });
-    from_marks(positions.collect());
+    check_positions(positions.collect());
 }
 
-fn from_text(text: &str) {
+fn check_text(text: &str) {
     let id = text.parse::<EventId>().ok();
     if let Some(id) = id {
         assert_eq!(id.to_string(), text);
@@ -49,17 +49,17 @@ fn from_text(text: &str) {
         }
         Err(_) => 0,
     };
-    let other = StartFrom::after(text, channels + 1);
-    assert_eq!(other.len(), channels + 1);
-    for start in other {
-        let StartFrom::Unreadable(told) = start else {
+    let unreadable = StartFrom::after(text, channels + 1);
+    assert_eq!(unreadable.len(), channels + 1);
+    for start in unreadable {
+        let StartFrom::Unreadable(shown) = start else {
             panic!("{start:?}");
         };
-        assert!(text.starts_with(&told) && told.len() <= MAX_CURSOR_BYTES);
+        assert!(text.starts_with(&shown) && shown.len() <= MAX_CURSOR_BYTES);
     }
 }
 
-fn from_marks(positions: Vec<Position>) {
+fn check_positions(positions: Vec<Position>) {
     for position in &positions {
         let cursor = Cursor::from(*position);
         assert_eq!(cursor.to_string().parse(), Ok(cursor));

@@ -15,23 +15,23 @@ use runnel::core::channel::{Channel, MAX_CHANNEL_BYTES};
 use runnel::core::log::{SegmentId, create_key, head_key, segment_key};
 use runnel::core::sse::{Epoch, Seq};
 
-/// Law: path, query, content type and body of a request are each read or a problem, and what was
-/// read is what they say.
+/// Property: path, query, content type and body of a request are each parsed or a problem, and a
+/// parsed value agrees with its text.
 ///
-/// The input's first line is the path, with the query after a `?`; the second is the content type;
-/// the rest is the body.
+/// The first line of the input is the path, with the query after a `?`, the second the content type,
+/// and the rest the body.
 ///
 /// # Panics
-/// When the law is broken.
+/// If the property is violated.
 pub fn request(input: &[u8]) {
     let mut lines = input.splitn(3, |byte| *byte == b'\n');
     let mut line = || lines.next().unwrap_or_default();
     let (target, content_type, body) = (line(), line(), line());
-    // As the component is given it: `http` refuses, among others, a path that begins with no slash.
+    // `http` rejects, among others, a path without a leading slash, so the component never sees one.
     let uri = Uri::builder().scheme("http").authority("localhost");
     let uri = uri.path_and_query(target).build().unwrap_or_default();
     check_path(uri.path());
-    // The paths that there are, whatever this one begins with.
+    // Below each of the routes that take a channel, too.
     for route in ["/events", "/publish", "/channels"] {
         check_path(&format!("{route}{}", uri.path()));
     }
@@ -48,7 +48,7 @@ fn check_path(path: &str) {
         Err(problem) => return check_problem(problem),
     };
     assert!(!route.methods().is_empty());
-    let (start, channel) = match &route {
+    let (prefix, channel) = match &route {
         Route::Events(None) => return assert_eq!(path, "/events"),
         Route::Events(Some(channel)) => ("/events/", channel),
         Route::Publish(channel) => ("/publish/", channel),
@@ -67,14 +67,16 @@ fn check_path(path: &str) {
         Route::Metrics => return assert_eq!(path, "/metrics"),
         Route::Console => return assert_eq!(path, "/"),
     };
-    let name = path.strip_prefix(start).expect("a route is of its path");
+    let name = path
+        .strip_prefix(prefix)
+        .expect("a path begins with its route");
     let decoded = percent_decode_str(name).decode_utf8();
     assert_eq!(decoded.as_deref(), Ok(channel.as_str()));
     check_channel(channel);
-    let plain = format!("{start}{channel}");
-    // A slash that was encoded does not make the route another one.
+    let decoded_path = format!("{prefix}{channel}");
+    // An encoded slash does not change the route.
     if name == channel.as_str() || !channel.as_str().ends_with("/close") {
-        assert_eq!(Route::of(&plain).ok(), Some(route));
+        assert_eq!(Route::of(&decoded_path).ok(), Some(route));
     }
 }
 
@@ -113,7 +115,7 @@ fn check_query(text: Option<&str>) -> Option<Query> {
         assert_eq!(query.get(&name), Some(&*value));
         match query.number(&name, 1..=u64::MAX) {
             Ok(number) => {
-                let number = number.expect("it is given");
+                let number = number.expect("the parameter is given");
                 let digits = value.trim_start_matches('0');
                 assert!(number > 0 && number.to_string() == digits);
             }
@@ -129,16 +131,20 @@ fn check_query(text: Option<&str>) -> Option<Query> {
 
 fn check_format(content_type: &[u8]) -> Option<Format> {
     let value = HeaderValue::from_bytes(content_type).ok()?;
-    let of = |value| Format::of(&HeaderMap::from_iter([(CONTENT_TYPE, value)]));
-    let shouted = HeaderValue::from_bytes(&content_type.to_ascii_uppercase()).ok()?;
-    let shouted = of(shouted).ok();
-    match of(value) {
+    let format_of = |value| Format::of(&HeaderMap::from_iter([(CONTENT_TYPE, value)]));
+    let upper_case = HeaderValue::from_bytes(&content_type.to_ascii_uppercase()).ok()?;
+    let upper_case = format_of(upper_case).ok();
+    match format_of(value) {
         Ok(format) => {
-            assert_eq!(shouted.as_ref(), Some(&format), "media types have no case");
+            assert_eq!(
+                upper_case.as_ref(),
+                Some(&format),
+                "media types are case-insensitive"
+            );
             Some(format)
         }
         Err(problem) => {
-            assert_eq!(shouted, None, "media types have no case");
+            assert_eq!(upper_case, None, "media types are case-insensitive");
             check_problem(problem);
             None
         }
@@ -155,7 +161,7 @@ fn check_body(format: Format, body: &[u8], event_type: Option<&str>) {
         return assert_eq!(key, None);
     }
     let [event] = events.as_slice() else {
-        panic!("{} events of a body that is one", events.len());
+        panic!("a body of one event has {}", events.len());
     };
     match format {
         Format::Form => {}

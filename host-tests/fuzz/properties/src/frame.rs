@@ -1,4 +1,4 @@
-//! The encoder of event streams, against a parser that is not ours.
+//! The encoder of event streams, checked with an independent parser.
 
 use std::convert::Infallible;
 
@@ -7,34 +7,34 @@ use futures::{StreamExt, executor::block_on, stream};
 
 use runnel::core::sse::{Epoch, EventId, EventType, Frames, Position, Seq};
 
-/// Law: an event arrives as it was sent, however the network cuts the stream, but for line ends,
-/// which become LF; and no text adds, ends or changes another block.
+/// Property: an event arrives as it was sent, except that its line ends become LF, however the network
+/// splits the stream. No text adds, ends or changes another block.
 ///
-/// The first byte of the input says in how many bytes the stream arrives at once (0: all), the second
-/// how many bytes the type has; type and data follow.
+/// The first byte of the input is the size of the chunks in which the stream arrives (0: one chunk),
+/// the second the length of the type; type and data follow.
 ///
 /// # Panics
-/// When the law is broken.
+/// If the property is violated.
 pub fn frame(input: &[u8]) {
-    let [cut, type_bytes, rest @ ..] = input else {
+    let [chunk_bytes, type_bytes, rest @ ..] = input else {
         return;
     };
     let (event_type, data) = rest.split_at(usize::from(*type_bytes).min(rest.len()));
     let event_type = String::from_utf8_lossy(event_type);
     let data = String::from_utf8_lossy(data);
-    let Some(typed) = parsed(&event_type) else {
+    let Some(event_type) = parse_type(&event_type) else {
         return;
     };
-    let wire = wire(typed, &data);
+    let wire = encode(event_type, &data);
     check_lines(&wire, &data);
-    let whole = if *cut == 0 {
+    let chunk_bytes = if *chunk_bytes == 0 {
         wire.len()
     } else {
-        usize::from(*cut)
+        usize::from(*chunk_bytes)
     };
     let expected_data = data.replace("\r\n", "\n").replace('\r', "\n");
-    let expected_type = typed.map_or("message", EventType::as_str);
-    let decoded: Vec<_> = decoded(&wire, whole)
+    let expected_type = event_type.map_or("message", EventType::as_str);
+    let decoded: Vec<_> = decode(&wire, chunk_bytes)
         .into_iter()
         .map(|event| (event.id, event.event, event.data))
         .collect();
@@ -47,8 +47,9 @@ pub fn frame(input: &[u8]) {
     assert_eq!(decoded, expected);
 }
 
-/// The type, `None` within for none; or nothing, if a type of this text is refused rightly.
-fn parsed(text: &str) -> Option<Option<EventType<'_>>> {
+/// Parses the type; an empty text is the event without a type. Returns `None` if the text is rightly
+/// rejected.
+fn parse_type(text: &str) -> Option<Option<EventType<'_>>> {
     if text.is_empty() {
         return Some(None);
     }
@@ -67,8 +68,8 @@ fn id(seq: u64) -> EventId {
     }
 }
 
-/// The event between what streams have around events, with the same text wherever text can be.
-fn wire(event_type: Option<EventType<'_>>, data: &str) -> Vec<u8> {
+/// Encodes the event among the other blocks of a stream, with the same text wherever text can be.
+fn encode(event_type: Option<EventType<'_>>, data: &str) -> Vec<u8> {
     let mut frames = Frames::default();
     frames.retry(2_000, None);
     frames.event(&Position::After(id(1)).into(), event_type, data, None);
@@ -83,7 +84,7 @@ fn wire(event_type: Option<EventType<'_>>, data: &str) -> Vec<u8> {
     wire
 }
 
-/// Every line is of a field or a comment that was asked for, and there are as many as there should be.
+/// Every line is a field or a comment that was encoded, and their numbers are right.
 fn check_lines(wire: &[u8], data: &str) {
     assert!(!wire.contains(&b'\r') && wire.ends_with(b"\n\n"));
     let count = |start: &str| {
@@ -97,19 +98,19 @@ fn check_lines(wire: &[u8], data: &str) {
     assert_eq!(count("retry: "), 1);
     assert_eq!(count("data: "), 2 * lines + 1);
     assert_eq!(count(":"), lines);
-    let known = ["id: ", "retry: ", "data: ", ":", "event: "];
+    let prefixes = ["id: ", "retry: ", "data: ", ":", "event: "];
     let blank = wire
         .split(|byte| *byte == b'\n')
         .filter(|line| line.is_empty());
-    // Five blocks, and what follows the last line end.
+    // Five blocks, and the empty rest after the last line end.
     assert_eq!(blank.count(), 5 + 1);
     let all = wire.iter().filter(|byte| **byte == b'\n').count();
-    assert_eq!(known.map(count).iter().sum::<usize>() + 5, all);
+    assert_eq!(prefixes.map(count).iter().sum::<usize>() + 5, all);
 }
 
-fn decoded(wire: &[u8], chunk_bytes: usize) -> Vec<Event> {
+fn decode(wire: &[u8], chunk_bytes: usize) -> Vec<Event> {
     let chunks = wire.chunks(chunk_bytes).map(Ok::<_, Infallible>);
     let events = stream::iter(chunks).eventsource();
-    let events = events.map(|event| event.expect("the wire is an event stream"));
+    let events = events.map(|event| event.expect("the encoder writes an event stream"));
     block_on(events.collect())
 }

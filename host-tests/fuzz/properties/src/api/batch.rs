@@ -1,4 +1,4 @@
-//! Batches.
+//! Batches in NDJSON.
 
 use std::collections::HashMap;
 
@@ -10,15 +10,15 @@ use runnel::core::log::{Batch, Head, MAX_GROUP_BYTES, NewEvent, Retention, appen
 use runnel::core::sse::{Epoch, EventType};
 use runnel::core::time::Timestamp;
 
-/// The default of `max_event_bytes`.
+/// The default of the variable `max_event_bytes`.
 pub(super) const MAX_EVENT_BYTES: usize = 64 * 1024;
 
-/// Law: any body is a batch or a problem. Each line of a batch is an event whose data is the string
-/// or the JSON given; the events can be published, are read back from the log as they are, and make
-/// the same batch when they are written as lines again.
+/// Property: any body is a batch or a problem. Each line of a batch is an event whose data is the given
+/// string or JSON. The events can be published, are read back from the log unchanged, and form the
+/// same batch when they are written as lines again.
 ///
 /// # Panics
-/// When the law is broken.
+/// If the property is violated.
 pub fn ndjson(body: &[u8]) {
     let events = match Format::JsonLines.read(body, None, MAX_EVENT_BYTES) {
         Ok(publication) => publication.events,
@@ -32,12 +32,15 @@ pub fn ndjson(body: &[u8]) {
         check_line(line, event);
     }
     check_events(&events);
-    let again: Vec<_> = events.iter().map(line).collect();
-    let again = Format::JsonLines.read(again.join("\n").as_bytes(), None, MAX_EVENT_BYTES);
-    assert_eq!(again.map(|again| again.events).ok(), Some(events));
+    let written: Vec<_> = events.iter().map(to_line).collect();
+    let read = Format::JsonLines.read(written.join("\n").as_bytes(), None, MAX_EVENT_BYTES);
+    assert_eq!(
+        read.map(|publication| publication.events).ok(),
+        Some(events)
+    );
 }
 
-/// Law: what came out of a body can be published, and is read back from the log as it is.
+/// Property: events parsed from a body can be published and are read back from the log unchanged.
 pub(super) fn check_events(events: &[NewEvent]) {
     assert!(
         events
@@ -59,10 +62,11 @@ pub(super) fn check_events(events: &[NewEvent]) {
         seconds: 0,
     };
     let head = Head::new(Epoch::from_random(7));
-    let plan = append(&head, &[batch], 1, Timestamp(1), &retention).expect("there is no record yet");
-    let head = plan.change.expect("a new log takes a batch").head;
+    let plan = append(&head, &[batch], 1, Timestamp(1), &retention)
+        .expect("an empty head has no record to fail on");
+    let head = plan.change.expect("an open log accepts a batch").head;
     let read: Result<Vec<_>, _> = head.inline.records().collect();
-    let read = read.expect("what was appended is read").into_iter();
+    let read = read.expect("an appended record can be read").into_iter();
     let read = read.map(|(_, record)| NewEvent {
         event_type: record.event_type.map(|text| text.as_str().to_owned()),
         data: record.data.to_owned(),
@@ -71,7 +75,7 @@ pub(super) fn check_events(events: &[NewEvent]) {
     assert_eq!(read.collect::<Vec<_>>(), events);
 }
 
-/// Holds an event against its line, read as any JSON object is.
+/// Compares an event with its line, parsed as a generic JSON object.
 fn check_line(line: &str, event: &NewEvent) {
     let fields: HashMap<String, &RawValue> = serde_json::from_str(line).expect("a line is JSON");
     let text = |raw: &RawValue| serde_json::from_str::<String>(raw.get());
@@ -83,11 +87,11 @@ fn check_line(line: &str, event: &NewEvent) {
             assert!(!data.get().starts_with('"'));
         }
     }
-    let given = fields.get("event").and_then(|raw| text(raw).ok());
-    assert_eq!(event.event_type, given);
+    let expected_type = fields.get("event").and_then(|raw| text(raw).ok());
+    assert_eq!(event.event_type, expected_type);
 }
 
-fn line(event: &NewEvent) -> String {
+fn to_line(event: &NewEvent) -> String {
     let fields = serde_json::json!({ "data": event.data, "event": event.event_type });
     fields.to_string()
 }
