@@ -1,24 +1,22 @@
-//! An event stream as it arrives: HTTP/1.1 response, chunks, lines, events. Nothing is allocated for
-//! an event, so that the client is not what is measured.
+//! A parser of event streams, from the HTTP/1.1 response through chunks and lines to events. It
+//! allocates nothing per event, so that the client does not dominate the measurement.
 
-use std::fmt;
+use memchr::{memchr, memmem};
+use thiserror::Error;
 
-use memchr::memchr;
-use memchr::memmem;
-
-/// What a benchmark's event says in its data: `NUMBER STAMP` and filling.
+/// The data of a benchmark's event: `NUMBER STAMP` and padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Datum {
-    /// Its place in the channel.
+pub(crate) struct EventPayload {
+    /// The number of the event in its channel.
     pub(crate) number: u64,
-    /// When it was published, in nanoseconds of the publisher's clock.
+    /// The time of publishing, in nanoseconds of the publisher's clock.
     pub(crate) stamp: u64,
 }
 
-impl Datum {
-    /// The digits of a number.
+impl EventPayload {
+    /// Digits of the number.
     pub(crate) const NUMBER_DIGITS: usize = 10;
-    /// The digits of a stamp.
+    /// Digits of the stamp.
     pub(crate) const STAMP_DIGITS: usize = 16;
 
     fn parse(data: &[u8]) -> Option<Self> {
@@ -38,93 +36,117 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// What a response is that is no event stream, or no longer one.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Malformed(String);
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not an event stream: {}", self.0)
-    }
+/// A response that cannot be read as an endless event stream.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub(crate) enum InvalidResponse {
+    /// The status is not `200`.
+    #[error("not an event stream: {0}")]
+    Head(String),
+    /// The last chunk has arrived.
+    #[error("the event stream has ended")]
+    Ended,
 }
 
-impl std::error::Error for Malformed {}
-
-/// What has arrived of one response.
+/// The parser of one response.
 #[derive(Debug, Default)]
-pub(crate) struct Wire {
+pub(crate) struct ResponseParser {
     part: Part,
     /// A head or a line that is not complete yet.
-    unfinished: Vec<u8>,
+    incomplete: Vec<u8>,
     last_id: Vec<u8>,
-    in_block: Option<Result<Datum, ()>>,
-    last: Option<Datum>,
-    /// Events so far.
+    block: Block,
+    last_payload: Option<EventPayload>,
+    /// Events of the benchmark so far.
     pub(crate) events: u64,
-    /// Events that did not have the number after that of the one before, or were not of the
-    /// benchmark. 0 is what proves that every event came once and in order.
-    pub(crate) strays: u64,
+    /// Events so far that do not continue the numbers of their predecessors or are not the
+    /// benchmark's. If 0, every event arrived once and in order.
+    pub(crate) unexpected_events: u64,
     /// Bytes of the body so far, without the framing of chunks.
     pub(crate) body_bytes: u64,
 }
 
-/// The part of the response that comes next.
+/// The part of the response that follows.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Part {
     #[default]
     Head,
-    /// A line with the size of a chunk; the digits so far, and whether they are over.
-    Size(usize, bool),
-    /// So many bytes of a chunk.
+    /// The line with the size of a chunk.
+    ChunkSize {
+        /// The value of the digits so far.
+        size: usize,
+        /// True after the last digit.
+        is_complete: bool,
+    },
+    /// A number of bytes of a chunk.
     Chunk(usize),
     /// The rest of the line that ends a chunk.
     ChunkEnd,
     /// A body without chunks.
-    Plain,
+    Unchunked,
 }
 
-impl Wire {
-    /// The last event ID, as the stream has told it.
+impl Part {
+    const CHUNK_SIZE: Self = Self::ChunkSize {
+        size: 0,
+        is_complete: false,
+    };
+}
+
+/// The data of the block that is being parsed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Block {
+    #[default]
+    NoData,
+    /// One line of data, as the benchmark publishes it.
+    Payload(EventPayload),
+    /// Any other data.
+    Foreign,
+}
+
+impl ResponseParser {
+    /// Returns the last event ID of the stream.
     pub(crate) fn last_id(&self) -> &[u8] {
         &self.last_id
     }
 
-    /// Whether the head has arrived.
-    pub(crate) fn is_open(&self) -> bool {
+    /// Returns true once the head has arrived.
+    pub(crate) fn has_head(&self) -> bool {
         self.part != Part::Head
     }
 
-    /// Takes the next bytes, and says every event in them.
+    /// Parses the next bytes and calls `on_event` for every event that they complete.
     ///
     /// # Errors
-    /// If the response is not `200`, or its framing is broken.
-    pub(crate) fn take(
+    /// If the status is not `200`, or the response ends.
+    pub(crate) fn parse(
         &mut self,
         mut bytes: &[u8],
-        mut on_event: impl FnMut(Datum),
-    ) -> Result<(), Malformed> {
+        mut on_event: impl FnMut(EventPayload),
+    ) -> Result<(), InvalidResponse> {
         while !bytes.is_empty() {
             bytes = match self.part {
-                Part::Head => self.head(bytes)?,
-                Part::Size(size, over) => self.size(size, over, bytes)?,
-                Part::Chunk(left) => {
-                    let (chunk, rest) = bytes.split_at(left.min(bytes.len()));
-                    self.text(chunk, &mut on_event);
-                    self.part = match left - chunk.len() {
+                Part::Head => self.parse_head(bytes)?,
+                Part::ChunkSize { size, is_complete } => {
+                    self.parse_chunk_size(size, is_complete, bytes)?
+                }
+                Part::Chunk(remaining) => {
+                    let (chunk, rest) = bytes.split_at(remaining.min(bytes.len()));
+                    self.parse_body(chunk, &mut on_event);
+                    self.part = match remaining - chunk.len() {
                         0 => Part::ChunkEnd,
-                        left => Part::Chunk(left),
+                        remaining => Part::Chunk(remaining),
                     };
                     rest
                 }
                 Part::ChunkEnd => match memchr(b'\n', bytes) {
                     Some(end) => {
-                        self.part = Part::Size(0, false);
+                        self.part = Part::CHUNK_SIZE;
                         &bytes[end + 1..]
                     }
                     None => &[],
                 },
-                Part::Plain => {
-                    self.text(bytes, &mut on_event);
+                Part::Unchunked => {
+                    self.parse_body(bytes, &mut on_event);
                     &[]
                 }
             };
@@ -132,78 +154,78 @@ impl Wire {
         Ok(())
     }
 
-    fn head<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Malformed> {
-        let known = self.unfinished.len();
-        self.unfinished.extend_from_slice(bytes);
-        let Some(end) = memmem::find(&self.unfinished, b"\r\n\r\n") else {
+    fn parse_head<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], InvalidResponse> {
+        let received = self.incomplete.len();
+        self.incomplete.extend_from_slice(bytes);
+        let Some(end) = memmem::find(&self.incomplete, b"\r\n\r\n") else {
             return Ok(&[]);
         };
         let end = end + 4;
-        let head = String::from_utf8_lossy(&self.unfinished[..end]).to_ascii_lowercase();
+        let head = String::from_utf8_lossy(&self.incomplete[..end]).to_ascii_lowercase();
         if !head.starts_with("http/1.1 200") {
-            return Err(Malformed(head));
+            return Err(InvalidResponse::Head(head));
         }
-        self.part = match head.contains("transfer-encoding: chunked") {
-            true => Part::Size(0, false),
-            false => Part::Plain,
+        self.part = if head.contains("transfer-encoding: chunked") {
+            Part::CHUNK_SIZE
+        } else {
+            Part::Unchunked
         };
-        self.unfinished.clear();
-        Ok(&bytes[end - known..])
+        self.incomplete.clear();
+        Ok(&bytes[end - received..])
     }
 
-    fn size<'a>(
+    fn parse_chunk_size<'a>(
         &mut self,
         mut size: usize,
-        mut over: bool,
+        mut is_complete: bool,
         bytes: &'a [u8],
-    ) -> Result<&'a [u8], Malformed> {
-        for (at, byte) in bytes.iter().enumerate() {
+    ) -> Result<&'a [u8], InvalidResponse> {
+        for (index, byte) in bytes.iter().enumerate() {
             match (char::from(*byte).to_digit(16), byte) {
-                (_, b'\n') if size == 0 => return Err(Malformed("it has ended".to_owned())),
+                (_, b'\n') if size == 0 => return Err(InvalidResponse::Ended),
                 (_, b'\n') => {
                     self.part = Part::Chunk(size);
-                    return Ok(&bytes[at + 1..]);
+                    return Ok(&bytes[index + 1..]);
                 }
-                (Some(digit), _) if !over => size = size << 4 | digit as usize,
-                _ => over = true,
+                (Some(digit), _) if !is_complete => size = size << 4 | digit as usize,
+                _ => is_complete = true,
             }
         }
-        self.part = Part::Size(size, over);
+        self.part = Part::ChunkSize { size, is_complete };
         Ok(&[])
     }
 
-    fn text(&mut self, mut text: &[u8], on_event: &mut impl FnMut(Datum)) {
+    fn parse_body(&mut self, mut text: &[u8], on_event: &mut impl FnMut(EventPayload)) {
         self.body_bytes += text.len() as u64;
-        if !self.unfinished.is_empty() {
+        if !self.incomplete.is_empty() {
             let Some(end) = memchr(b'\n', text) else {
-                return self.unfinished.extend_from_slice(text);
+                return self.incomplete.extend_from_slice(text);
             };
-            let mut line = std::mem::take(&mut self.unfinished);
+            let mut line = std::mem::take(&mut self.incomplete);
             line.extend_from_slice(&text[..end]);
-            self.line(&line, on_event);
+            self.parse_line(&line, on_event);
             line.clear();
-            self.unfinished = line;
+            self.incomplete = line;
             text = &text[end + 1..];
         }
         while let Some(end) = memchr(b'\n', text) {
-            self.line(&text[..end], on_event);
+            self.parse_line(&text[..end], on_event);
             text = &text[end + 1..];
         }
-        self.unfinished.extend_from_slice(text);
+        self.incomplete.extend_from_slice(text);
     }
 
-    fn line(&mut self, line: &[u8], on_event: &mut impl FnMut(Datum)) {
+    fn parse_line(&mut self, line: &[u8], on_event: &mut impl FnMut(EventPayload)) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
             return self.dispatch(on_event);
         }
         if let Some(data) = line.strip_prefix(b"data:") {
             let data = data.strip_prefix(b" ").unwrap_or(data);
-            // More than one line of data is nothing the benchmark has published.
-            self.in_block = Some(match (self.in_block, Datum::parse(data)) {
-                (None, Some(datum)) => Ok(datum),
-                _ => Err(()),
-            });
+            self.block = match (self.block, EventPayload::parse(data)) {
+                (Block::NoData, Some(payload)) => Block::Payload(payload),
+                _ => Block::Foreign,
+            };
         } else if let Some(id) = line.strip_prefix(b"id:") {
             self.last_id.clear();
             self.last_id
@@ -211,20 +233,20 @@ impl Wire {
         }
     }
 
-    fn dispatch(&mut self, on_event: &mut impl FnMut(Datum)) {
-        match self.in_block.take() {
-            None => {}
-            Some(Err(())) => self.strays += 1,
-            Some(Ok(datum)) => {
+    fn dispatch(&mut self, on_event: &mut impl FnMut(EventPayload)) {
+        match std::mem::take(&mut self.block) {
+            Block::NoData => {}
+            Block::Foreign => self.unexpected_events += 1,
+            Block::Payload(payload) => {
                 self.events += 1;
                 if self
-                    .last
-                    .is_some_and(|last| last.number + 1 != datum.number)
+                    .last_payload
+                    .is_some_and(|last| last.number + 1 != payload.number)
                 {
-                    self.strays += 1;
+                    self.unexpected_events += 1;
                 }
-                self.last = Some(datum);
-                on_event(datum);
+                self.last_payload = Some(payload);
+                on_event(payload);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A subscriber.
+//! A subscriber to one channel.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -7,25 +7,26 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::client::wire::{Datum, Wire};
+use crate::client::response_parser::{EventPayload, ResponseParser};
 use crate::servers::Server;
 
-/// As much as is taken from the kernel at once.
-const READ_BYTES: usize = 256 * 1024;
+/// The most bytes that one read takes from the kernel.
+const MAX_READ_BYTES: usize = 256 * 1024;
 
 thread_local! {
-    /// Of a thread, not of a stream: thousands of them take no more memory than a few.
-    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+    /// One buffer per thread, so that thousands of streams need no more memory than a few.
+    static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_READ_BYTES]);
 }
 
 /// An open event stream.
-pub(crate) struct Stream {
+pub(crate) struct Subscriber {
     socket: TcpStream,
-    wire: Wire,
+    parser: ResponseParser,
 }
 
-impl Stream {
-    /// Connects and asks for a channel: what follows `last_id`, or else what is published from now on.
+impl Subscriber {
+    /// Connects and requests the events of a channel after `last_id`, or without one those published
+    /// from now on.
     pub(crate) async fn open(
         server: &Server,
         channel: &str,
@@ -45,79 +46,82 @@ impl Stream {
         socket.write_all(request.as_bytes()).await?;
         Ok(Self {
             socket,
-            wire: Wire::default(),
+            parser: ResponseParser::default(),
         })
     }
 
-    /// Waits for bytes and takes all that are there, up to 256 KiB.
-    pub(crate) async fn read(&mut self, mut on_event: impl FnMut(Datum)) -> Result<()> {
+    /// Waits for bytes and parses those available, at most [`MAX_READ_BYTES`].
+    pub(crate) async fn read(&mut self, mut on_event: impl FnMut(EventPayload)) -> Result<()> {
         loop {
             self.socket.readable().await?;
-            let taken = READ.with_borrow_mut(|buffer| -> Result<bool> {
+            let has_read = READ_BUFFER.with_borrow_mut(|buffer| -> Result<bool> {
                 match self.socket.try_read(buffer) {
                     Ok(count) => {
                         ensure!(count > 0, "the server has closed a stream");
-                        self.wire.take(&buffer[..count], &mut on_event)?;
+                        self.parser.parse(&buffer[..count], &mut on_event)?;
                         Ok(true)
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
                     Err(error) => Err(error).context("a stream broke"),
                 }
             })?;
-            if taken {
+            if has_read {
                 return Ok(());
             }
         }
     }
 
-    /// Reads until the head of the response is there.
-    pub(crate) async fn opened(&mut self) -> Result<()> {
-        while !self.wire.is_open() {
+    /// Reads until the head of the response has arrived.
+    pub(crate) async fn read_head(&mut self) -> Result<()> {
+        while !self.parser.has_head() {
             self.read(|_| ()).await?;
         }
         Ok(())
     }
 
-    /// Reads until so many events have come in all, and holds that they came once and in order.
-    pub(crate) async fn events(
+    /// Reads until `count` events have arrived since the stream was opened.
+    ///
+    /// # Errors
+    /// If an event is missing, repeated or out of order.
+    pub(crate) async fn read_in_order(
         &mut self,
         count: u64,
-        mut on_event: impl FnMut(Datum),
+        mut on_event: impl FnMut(EventPayload),
     ) -> Result<()> {
-        self.count(count, &mut on_event).await?;
+        self.read_any(count, &mut on_event).await?;
         ensure!(
-            self.wire.events == count && self.wire.strays == 0,
-            "{} events came where {count} were published, {} of them not in order",
-            self.wire.events,
-            self.wire.strays
+            self.parser.events == count && self.parser.unexpected_events == 0,
+            "{} events arrived where {count} were published, {} of them out of order",
+            self.parser.events,
+            self.parser.unexpected_events
         );
         Ok(())
     }
 
-    /// Reads until at least so many events have come in all, whatever they say.
-    pub(crate) async fn count(
+    /// Reads until at least `count` events have arrived since the stream was opened, in any order.
+    pub(crate) async fn read_any(
         &mut self,
         count: u64,
-        mut on_event: impl FnMut(Datum),
+        mut on_event: impl FnMut(EventPayload),
     ) -> Result<()> {
-        while self.wire.events < count {
+        while self.parser.events < count {
             self.read(&mut on_event).await?;
         }
         Ok(())
     }
 
-    /// Events so far.
+    /// Returns the number of events received.
     pub(crate) fn event_count(&self) -> u64 {
-        self.wire.events
+        self.parser.events
     }
 
-    /// Bytes of the body so far.
+    /// Returns the number of bytes of the body received.
     pub(crate) fn body_bytes(&self) -> u64 {
-        self.wire.body_bytes
+        self.parser.body_bytes
     }
 
-    /// The last event ID.
+    /// Returns the last event ID.
     pub(crate) fn last_id(&self) -> String {
-        String::from_utf8_lossy(self.wire.last_id()).into_owned()
+        String::from_utf8_lossy(self.parser.last_id()).into_owned()
     }
 }

@@ -1,4 +1,4 @@
-//! How soon a client that resumes hears from a server that was idle, and from one that was not.
+//! First byte: the latency of a resumed stream on an idle server and on a busy one.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ use crate::table::Table;
 const CHANNEL: &str = "first-byte";
 
 /// Longer than the host keeps an instance without requests.
-const IDLENESS: Duration = Duration::from_secs(2);
+const IDLE_TIME: Duration = Duration::from_secs(2);
 
-/// Warm requests for each cold one.
-const WARM: usize = 20;
+/// Warm requests per cold one.
+const WARM_REQUESTS: usize = 20;
 
-/// Measures and prints.
-pub(crate) async fn run(servers: &[Server], count: usize) -> Result<()> {
+/// Measures and prints the workload.
+pub(crate) async fn run(servers: &[Server], rounds: usize) -> Result<()> {
     let mut table = Table::new(&[
         "first byte cold, ms",
         "first event cold, ms",
@@ -29,43 +29,45 @@ pub(crate) async fn run(servers: &[Server], count: usize) -> Result<()> {
     for server in servers {
         backlogs.push(Backlog::publish(server, CHANNEL, 1).await?);
     }
-    for round in 0..count {
-        sleep(IDLENESS).await;
-        for place in 0..servers.len() {
-            let at = (round + place) % servers.len();
-            table.add(&servers[at], both(&servers[at], &backlogs[at]).await);
+    for round in 0..rounds {
+        sleep(IDLE_TIME).await;
+        for offset in 0..servers.len() {
+            let index = (round + offset) % servers.len();
+            let (server, backlog) = (&servers[index], &backlogs[index]);
+            table.add(server, measure(server, backlog).await);
         }
     }
     println!(
-        "## First byte: after {} s without a request, and warm (the median of {WARM} requests)\n\n\
+        "## First byte: after {} s without a request, and warm (the median of {WARM_REQUESTS} requests)\n\n\
          {table}",
-        IDLENESS.as_secs()
+        IDLE_TIME.as_secs()
     );
     Ok(())
 }
 
-async fn both(server: &Server, backlog: &Backlog) -> Result<Vec<f64>> {
+/// Measures a cold request and the median of the warm ones after it.
+async fn measure(server: &Server, backlog: &Backlog) -> Result<Vec<f64>> {
     let mut figures = request(server, backlog).await?;
     let (mut bytes, mut events) = (vec![], vec![]);
-    for _ in 0..WARM {
+    for _ in 0..WARM_REQUESTS {
         let warm = request(server, backlog).await?;
         bytes.push(warm[0]);
         events.push(warm[1]);
     }
     for times in [&mut bytes, &mut events] {
         times.sort_by(f64::total_cmp);
-        figures.push(times[WARM / 2]);
+        figures.push(times[WARM_REQUESTS / 2]);
     }
     Ok(figures)
 }
 
-/// The time to the first byte of the response and to the first event, from before the connection is
-/// made.
+/// Returns the times to the first byte of the response and to the first event, measured from before the
+/// connection is opened.
 async fn request(server: &Server, backlog: &Backlog) -> Result<Vec<f64>> {
     let start = Instant::now();
-    let mut stream = backlog.resume(server, CHANNEL).await?;
-    stream.read(|_| ()).await?;
-    let byte = start.elapsed();
-    stream.count(1, |_| ()).await?;
-    Ok(vec![millis(byte), millis(start.elapsed())])
+    let mut subscriber = backlog.resume(server, CHANNEL).await?;
+    subscriber.read(|_| ()).await?;
+    let first_byte = start.elapsed();
+    subscriber.read_any(1, |_| ()).await?;
+    Ok(vec![millis(first_byte), millis(start.elapsed())])
 }

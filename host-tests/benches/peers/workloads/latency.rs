@@ -1,4 +1,4 @@
-//! A steady flow of events, and how old they are when they arrive.
+//! Latency: a steady flow of events, and their age on arrival.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::{Instant, sleep_until};
 
-use super::{audience, millis, rounds, with_channels};
-use crate::client::{Datum, Publisher, now};
-use crate::servers::{Server, TEMPORARY};
-use crate::table::{Table, quantile};
+use super::{millis, open_subscribers, run_rounds, with_channels};
+use crate::client::{EventPayload, Publisher, now};
+use crate::servers::{Server, TEMPORARY_FOLDER};
+use crate::table::{Table, percentile};
 
 const SUBSCRIBERS: usize = 100;
 const EVENTS: u64 = 400;
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// The size of a durable write, and how many are made to time them.
+/// The size of a durable write, and the number of writes that are timed.
 const WRITE_BYTES: usize = 4_096;
 const WRITES: usize = 200;
 
-/// Measures and prints.
-pub(crate) async fn run(servers: &[Server], count: usize) -> Result<()> {
+/// Measures and prints the workload.
+pub(crate) async fn run(servers: &[Server], rounds: usize) -> Result<()> {
     let before = tokio::task::spawn_blocking(durable_writes).await??;
     let mut table = Table::new(&[
         "p50, ms",
@@ -29,35 +29,35 @@ pub(crate) async fn run(servers: &[Server], count: usize) -> Result<()> {
         "publisher answered p50, ms",
         "publisher answered p99, ms",
     ]);
-    rounds(
+    run_rounds(
         &with_channels(servers),
-        count,
+        rounds,
         &mut table,
         async |server, round| {
-            let (streams, mut publisher) =
-                audience(server, &format!("latency-{round}"), SUBSCRIBERS).await?;
-            let readers: Vec<_> = streams
+            let (subscribers, mut publisher) =
+                open_subscribers(server, &format!("latency-{round}"), SUBSCRIBERS).await?;
+            let readers: Vec<_> = subscribers
                 .into_iter()
-                .map(|mut stream| {
+                .map(|mut subscriber| {
                     tokio::spawn(async move {
                         let mut ages = Vec::with_capacity(EVENTS as usize);
-                        let note = |datum: Datum| {
-                            ages.push(now().saturating_sub(datum.stamp) as f64 / 1e6);
+                        let record_age = |payload: EventPayload| {
+                            ages.push(now().saturating_sub(payload.stamp) as f64 / 1e6);
                         };
-                        stream.events(1 + EVENTS, note).await?;
+                        subscriber.read_in_order(1 + EVENTS, record_age).await?;
                         anyhow::Ok(ages)
                     })
                 })
                 .collect();
-            let answered = publish(&mut publisher).await?;
+            let responses = publish(&mut publisher).await?;
             let mut ages = vec![];
             for reader in readers {
                 ages.extend(reader.await??);
             }
             ages.sort_by(f64::total_cmp);
-            let at = |percent| quantile(&ages, percent).unwrap_or_default();
-            let answer = |percent| quantile(&answered, percent).unwrap_or_default();
-            Ok(vec![at(50), at(99), at(100), answer(50), answer(99)])
+            let age = |percent| percentile(&ages, percent).unwrap_or_default();
+            let response = |percent| percentile(&responses, percent).unwrap_or_default();
+            Ok(vec![age(50), age(99), age(100), response(50), response(99)])
         },
     )
     .await;
@@ -65,7 +65,7 @@ pub(crate) async fn run(servers: &[Server], count: usize) -> Result<()> {
     println!(
         "## Latency: {SUBSCRIBERS} subscribers, {} events/s of 200 B, from publishing to delivery\n\n\
          {table}\n\
-         Only Runnel answers and delivers when the event is on the disk, which takes several durable \
+         Only Runnel answers and delivers once the event is on the disk, which takes several durable \
          writes. A plain one of {WRITE_BYTES} bytes on the same disk took {} ms before, {} ms after \
          (p50, p99).\n",
         1_000 / PERIOD.as_millis(),
@@ -75,37 +75,37 @@ pub(crate) async fn run(servers: &[Server], count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Publishes an event every period, and says how long each answer took, sorted. An event that is late
-/// because the one before was not answered in time has the stamp of when it was due, so that a server
-/// that makes its publisher wait gains nothing.
+/// Publishes an event every period, and returns the sorted response times. An event that is late
+/// because the response to its predecessor was late is stamped with the time at which it was due.
+/// Otherwise a server would gain by making its publisher wait (coordinated omission).
 async fn publish(publisher: &mut Publisher) -> Result<Vec<f64>> {
-    let mut answered = vec![];
+    let mut response_times = vec![];
     let mut due = Instant::now() + PERIOD;
     for _ in 0..EVENTS {
         let late = due.elapsed();
         sleep_until(due).await;
         let late = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
-        let begun = Instant::now();
+        let begin = Instant::now();
         publisher.publish_one(now().saturating_sub(late)).await?;
-        answered.push(millis(begun.elapsed()));
+        response_times.push(millis(begin.elapsed()));
         due += PERIOD;
     }
-    answered.sort_by(f64::total_cmp);
-    Ok(answered)
+    response_times.sort_by(f64::total_cmp);
+    Ok(response_times)
 }
 
-/// The median and the 99th percentile of a durable write on the disk that Runnel's log is on, in
-/// milliseconds.
+/// Measures durable writes on the disk of Runnel's log, and returns the median and the 99th percentile
+/// in milliseconds.
 fn durable_writes() -> Result<String> {
-    let mut file = tempfile::tempfile_in(TEMPORARY)?;
+    let mut file = tempfile::tempfile_in(TEMPORARY_FOLDER)?;
     let mut times = vec![];
     for _ in 0..WRITES {
-        let begun = Instant::now();
+        let begin = Instant::now();
         file.write_all(&[0; WRITE_BYTES])?;
         file.sync_data()?;
-        times.push(millis(begun.elapsed()));
+        times.push(millis(begin.elapsed()));
     }
     times.sort_by(f64::total_cmp);
-    let at = |percent| quantile(&times, percent).unwrap_or_default();
+    let at = |percent| percentile(&times, percent).unwrap_or_default();
     Ok(format!("{:.2} and {:.2}", at(50), at(99)))
 }

@@ -1,24 +1,24 @@
-//! One client resumes and is told of many events.
+//! Replay: one client resumes and receives many events.
 
 use std::time::Instant;
 
 use anyhow::Result;
 use tokio::time::sleep;
 
-use super::{Backlog, SETTLING, rounds};
-use crate::client::Stream;
+use super::{Backlog, SETTLE_TIME, run_rounds};
+use crate::client::Subscriber;
 use crate::servers::{Peer, Server};
-use crate::table::{Table, shown};
+use crate::table::{Table, format_figure};
 
 const CHANNEL: &str = "replay";
 const EVENTS: u64 = 20_000;
 
-/// Events of the long stream that shows what the client itself can take.
-const CEILING_EVENTS: u64 = 2_000_000;
-const CEILING_ROUNDS: usize = 3;
+/// Events of the long stream that shows the limit of the client itself.
+const CLIENT_LIMIT_EVENTS: u64 = 2_000_000;
+const CLIENT_LIMIT_ROUNDS: usize = 3;
 
-/// Measures and prints.
-pub(crate) async fn run(servers: &[Server], count: usize) -> Result<()> {
+/// Measures and prints the workload.
+pub(crate) async fn run(servers: &[Server], rounds: usize) -> Result<()> {
     let mut backlogs = vec![];
     for server in servers {
         backlogs.push((
@@ -29,64 +29,67 @@ pub(crate) async fn run(servers: &[Server], count: usize) -> Result<()> {
     let backlog = |server: &Server| backlogs.iter().find(|(peer, _)| *peer == server.peer());
     let mut table = Table::new(&["events/s", "MB/s"]);
     let all: Vec<_> = servers.iter().collect();
-    rounds(&all, count, &mut table, async |server, _| {
+    run_rounds(&all, rounds, &mut table, async |server, _| {
         let Some((_, backlog)) = backlog(server) else {
             return Ok(vec![]);
         };
-        // Every server is warm: it has just begun to answer the same request.
-        let mut warming = backlog.resume(server, CHANNEL).await?;
-        warming.count(1, |_| ()).await?;
-        drop(warming);
-        sleep(SETTLING).await;
+        // Warms the server with the same request.
+        let mut warm_up = backlog.resume(server, CHANNEL).await?;
+        warm_up.read_any(1, |_| ()).await?;
+        drop(warm_up);
+        sleep(SETTLE_TIME).await;
         let start = Instant::now();
-        let mut stream = backlog.resume(server, CHANNEL).await?;
-        backlog.take(&mut stream, EVENTS).await?;
-        Ok(rates(&stream, start))
+        let mut subscriber = backlog.resume(server, CHANNEL).await?;
+        backlog.read(&mut subscriber, EVENTS).await?;
+        Ok(rates(&subscriber, start))
     })
     .await;
     if let Some(runnel) = servers.iter().find(|server| server.peer() == Peer::Runnel) {
-        for number in 0..count {
-            let name = format!("{runnel}, a channel that nobody has read");
-            table.add_as(&name, Peer::Runnel, unread(runnel, number).await);
+        for number in 0..rounds {
+            let name = format!("{runnel}, a channel read for the first time");
+            table.add_as(&name, Peer::Runnel, first_replay(runnel, number).await);
         }
     }
     if let Some(bare) = servers.iter().find(|server| server.peer() == Peer::Bare) {
-        for _ in 0..CEILING_ROUNDS {
+        for _ in 0..CLIENT_LIMIT_ROUNDS {
             let name = format!(
-                "{bare}, {} events: what the client can take",
-                shown(CEILING_EVENTS as f64)
+                "{bare}, {} events: the limit of the client",
+                format_figure(CLIENT_LIMIT_EVENTS as f64)
             );
-            table.add_as(&name, Peer::Bare, ceiling(bare).await);
+            table.add_as(&name, Peer::Bare, client_limit(bare).await);
         }
     }
     println!(
         "## Replay: one client, {} events of 200 B\n\n{table}",
-        shown(EVENTS as f64)
+        format_figure(EVENTS as f64)
     );
     println!("{}\n\n{}\n", table.compare(0), table.compare(1));
     Ok(())
 }
 
-/// The first replay of a channel: nothing that another stream has read is of use to it.
-async fn unread(server: &Server, number: usize) -> Result<Vec<f64>> {
+/// Measures the first replay of a channel, which finds nothing in the server's caches.
+async fn first_replay(server: &Server, number: usize) -> Result<Vec<f64>> {
     let channel = format!("{CHANNEL}-{number}");
     let backlog = Backlog::publish(server, &channel, EVENTS).await?;
-    sleep(SETTLING).await;
+    sleep(SETTLE_TIME).await;
     let start = Instant::now();
-    let mut stream = backlog.resume(server, &channel).await?;
-    backlog.take(&mut stream, EVENTS).await?;
-    Ok(rates(&stream, start))
+    let mut subscriber = backlog.resume(server, &channel).await?;
+    backlog.read(&mut subscriber, EVENTS).await?;
+    Ok(rates(&subscriber, start))
 }
 
-async fn ceiling(bare: &Server) -> Result<Vec<f64>> {
+async fn client_limit(bare: &Server) -> Result<Vec<f64>> {
     let start = Instant::now();
-    let mut stream = Stream::open(bare, CHANNEL, None).await?;
-    stream.count(CEILING_EVENTS, |_| ()).await?;
-    Ok(rates(&stream, start))
+    let mut subscriber = Subscriber::open(bare, CHANNEL, None).await?;
+    subscriber.read_any(CLIENT_LIMIT_EVENTS, |_| ()).await?;
+    Ok(rates(&subscriber, start))
 }
 
-fn rates(stream: &Stream, start: Instant) -> Vec<f64> {
+fn rates(subscriber: &Subscriber, start: Instant) -> Vec<f64> {
     let seconds = start.elapsed().as_secs_f64();
-    let bytes = stream.body_bytes() as f64 / 1e6;
-    vec![stream.event_count() as f64 / seconds, bytes / seconds]
+    let megabytes = subscriber.body_bytes() as f64 / 1e6;
+    vec![
+        subscriber.event_count() as f64 / seconds,
+        megabytes / seconds,
+    ]
 }
