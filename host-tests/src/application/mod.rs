@@ -17,7 +17,7 @@ pub use build_command::BuildError;
 use crate::manifest::{ComponentConfig, Manifest, ManifestError};
 use crate::runtime::{InstanceState, LinkError, link};
 
-/// Selects if [`Application::load`] runs the build commands of the manifest.
+/// The treatment of the manifest's build commands by [`Application::load`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuildMode {
     /// Runs each distinct build command once.

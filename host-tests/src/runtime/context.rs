@@ -1,4 +1,4 @@
-//! What the instances of a host share.
+//! The data that all instances of a host share.
 
 use std::io::Write as _;
 use std::sync::Arc;
