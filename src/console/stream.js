@@ -58,7 +58,7 @@ class Stream {
 
   cut() {
     this.#abort();
-    this.observer.note("cut", `You cut the connection at ${this.#positionText()}`);
+    this.observer.note("cut", `You cut the connection after ${this.#positionText()}`);
     this.missed = null;
     this.#setState("cut", "Publish a few events, then resume.");
     this.#pollMissed();
