@@ -1,16 +1,16 @@
-// Reads an event stream (WHATWG HTML 9.2.5 and 9.2.6). Unlike EventSource it also tells of comments,
-// which heartbeats are, and of reconnection times.
+// A parser for event streams (WHATWG HTML 9.2.5 and 9.2.6). Unlike EventSource it also reports comments, which
+// serve as heartbeats, and reconnection times.
 
-class FrameReader {
+class EventStreamParser {
   #decoder = new TextDecoder();
-  #rest = "";
-  #endsInReturn = false;
+  #partialLine = "";
+  #endsInCarriageReturn = false;
   #id = "";
   #type = "";
   #data = [];
 
-  /** `observer` has `comment(text)`, `retry(milliseconds)`, and, for each block that an empty line ends,
-   * `event({ type, data, id })` if it has data, otherwise `position(id)`. */
+  /** Calls `comment(text)` and `retry(milliseconds)` of the observer, and at the end of each block
+   * `event({ type, data, id })` if it has data, or `position(id)` if not. */
   constructor(observer) {
     this.observer = observer;
   }
@@ -18,15 +18,15 @@ class FrameReader {
   push(bytes) {
     let text = this.#decoder.decode(bytes, { stream: true });
     if (!text) return;
-    if (this.#endsInReturn && text.startsWith("\n")) text = text.slice(1);
-    this.#endsInReturn = text.endsWith("\r");
-    const lines = (this.#rest + text).split(/\r\n|\r|\n/);
-    this.#rest = lines.pop();
-    for (const line of lines) this.#line(line);
+    if (this.#endsInCarriageReturn && text.startsWith("\n")) text = text.slice(1);
+    this.#endsInCarriageReturn = text.endsWith("\r");
+    const lines = (this.#partialLine + text).split(/\r\n|\r|\n/);
+    this.#partialLine = lines.pop();
+    for (const line of lines) this.#processLine(line);
   }
 
-  #line(line) {
-    if (line === "") return this.#endOfBlock();
+  #processLine(line) {
+    if (line === "") return this.#dispatch();
     const colon = line.indexOf(":");
     if (colon === 0) return this.observer.comment(line.slice(1).trim());
     const field = colon < 0 ? line : line.slice(0, colon);
@@ -37,7 +37,7 @@ class FrameReader {
     else if (field === "retry" && /^\d+$/.test(value)) this.observer.retry(Number(value));
   }
 
-  #endOfBlock() {
+  #dispatch() {
     const [id, type, data] = [this.#id, this.#type || "message", this.#data];
     [this.#type, this.#data] = ["", []];
     if (data.length > 0) this.observer.event({ type, data: data.join("\n"), id });
