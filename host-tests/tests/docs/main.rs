@@ -21,5 +21,6 @@ mod session;
 
 mod examples;
 mod links;
+mod names;
 mod variables;
 mod wording;
