@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use runnel_host::store::{Fault, Faulty, KeyValue, Memory, Operation, Sqlite, Swap};
+use runnel_host::store::{FaultInjector, KeyValue, Memory, Operation, Sqlite, Swap};
 use runnel_host::{Application, Host, ServeOptions};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -29,7 +29,7 @@ async fn main() {
     let application = Application::load_default().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let sqlite = Arc::new(Sqlite::open(folder.path(), "default").unwrap());
-    let store = Arc::new(Faulty::new(sqlite.clone(), |_| Fault::None));
+    let store = Arc::new(FaultInjector::new(sqlite.clone()));
     let host = host(&application, store.clone());
     let fast = host.serve(listener().await).unwrap();
     let plain = ServeOptions {
@@ -82,7 +82,7 @@ async fn main() {
     plain.shutdown().await;
 }
 
-fn host(application: &Arc<Application>, store: Arc<Faulty>) -> Host {
+fn host(application: &Arc<Application>, store: Arc<FaultInjector>) -> Host {
     Host::builder(application)
         .store(store)
         .variable("publish_token", TOKEN)
@@ -93,7 +93,7 @@ fn host(application: &Arc<Application>, store: Arc<Faulty>) -> Host {
 
 /// What is left when the store costs nothing: the ceiling that the processor sets.
 async fn in_memory(application: &Arc<Application>) {
-    let store = Arc::new(Faulty::new(Arc::new(Memory::default()), |_| Fault::None));
+    let store = Arc::new(FaultInjector::new(Arc::new(Memory::default())));
     let server = host(application, store.clone())
         .serve(listener().await)
         .unwrap();
@@ -256,7 +256,13 @@ async fn first_byte(address: SocketAddr) {
 }
 
 /// Requests of so many publishers, each on a connection of its own, for [`RUN`].
-async fn crowd(publishers: usize, load: Load, where_to: &str, address: SocketAddr, store: &Faulty) {
+async fn crowd(
+    publishers: usize,
+    load: Load,
+    where_to: &str,
+    address: SocketAddr,
+    store: &FaultInjector,
+) {
     let channel = format!("crowd{publishers}-{}", load.events);
     store.reset_counts();
     let start = Instant::now();
@@ -296,7 +302,7 @@ async fn crowd(publishers: usize, load: Load, where_to: &str, address: SocketAdd
     );
 }
 
-async fn replay(address: SocketAddr, store: &Faulty) {
+async fn replay(address: SocketAddr, store: &FaultInjector) {
     let batch = Load::batch();
     let mut connection = Connection::open(address).await;
     for _ in 0..100 {

@@ -85,13 +85,13 @@ impl State {
 
 impl From<StoreError> for spin::Error {
     fn from(error: StoreError) -> Self {
-        Self::Other(error.0)
+        Self::Other(error.to_string())
     }
 }
 
 impl From<StoreError> for wasi::Error {
     fn from(error: StoreError) -> Self {
-        Self::Other(error.0)
+        Self::Other(error.to_string())
     }
 }
 

@@ -118,7 +118,7 @@ fn check_reading(head: &Head) {
         StartFrom::Unreadable("?".to_owned()),
     ];
     for start in starts {
-        let next = start.position(head, now).next;
+        let next = start.resolve(head, now).next;
         assert!(head.first() <= next && next <= head.next(), "{start:?}");
         match head.locate(next, 1 << 16) {
             Location::Segments(segments) => {
