@@ -1,5 +1,5 @@
-//! The component: resumable Server-Sent Events for Spin. README.md says what it does; begin reading
-//! with [`core`].
+//! The component: resumable Server-Sent Events for Spin. README.md introduces it and docs/http-api.md
+//! specifies what it serves; start reading with [`core`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 // No request and no stored value may end an instance, and all its streams, by a panic.

@@ -1,4 +1,4 @@
-//! The figures of the README: `cargo bench --package runnel-host --bench figures`.
+//! The publishing figures of docs/benchmarks.md: `cargo bench --package runnel-host --bench figures`.
 //!
 //! Everything is measured in one run, on the embedded host with its SQLite store on disk, through
 //! HTTP over loopback. The bare compare-and-swap loop is the floor that publishing stands on: it

@@ -4,14 +4,17 @@
 //! [`api`](crate::api) and [`platform`](crate::platform) carry the plans out.
 
 pub mod access;
+pub mod backoff;
 pub mod cache;
 pub mod channel;
+pub mod environment;
 pub mod limit;
 pub mod log;
 pub mod metrics;
 #[cfg(test)]
 mod simulation;
 pub mod sse;
+pub mod store;
 pub mod stream;
 pub mod time;
 pub mod trace;

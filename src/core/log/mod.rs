@@ -43,4 +43,5 @@ pub use key::{create_key, head_key, segment_key};
 pub use position::{Gap, GapReason, Location, Resolved, StartFrom};
 pub use record::{Record, RecordBatch, Records, TRACE};
 pub use retention::Retention;
-pub use task::{Action, ClockReading, CommitError, Completion, Request, SwapError};
+pub use crate::core::time::ClockReading;
+pub use task::{Action, CommitError, Completion, Request, SwapError};

@@ -3,16 +3,6 @@
 use bytes::Bytes;
 
 use super::{AppendError, Appended, Batch, FormatError};
-use crate::core::time::{Instant, Timestamp};
-
-/// The time by both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClockReading {
-    /// For intervals.
-    pub monotonic: Instant,
-    /// For records.
-    pub wall: Timestamp,
-}
 
 /// What a commit is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

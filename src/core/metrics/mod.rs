@@ -17,6 +17,7 @@
 
 mod counts;
 mod family;
+mod handle;
 mod label;
 mod recorder;
 mod series;
@@ -26,6 +27,7 @@ mod slot;
 
 pub use counts::{Counts, Distribution};
 pub use family::{FAMILIES, Family, Kind, Unit};
+pub use handle::Metrics;
 pub use label::{Call, CallOutcome, EndReason, Label, ProblemKind, Publishing};
 pub use recorder::Recorder;
 pub use series::{Counter, Histogram};

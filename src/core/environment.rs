@@ -1,0 +1,40 @@
+//! What an instance needs of the world beside a store: clocks, random numbers, tasks.
+
+use std::time::Duration;
+
+use super::time::{ClockReading, Instant};
+
+/// The world around an instance. `platform` implements it for Spin, the simulation with virtual time.
+///
+/// Clones are handles to the same world.
+pub trait Environment: Clone + 'static {
+    /// Reads both clocks.
+    fn clock(&self) -> ClockReading;
+
+    /// Reads the monotonic clock, in whole milliseconds.
+    fn now(&self) -> Instant {
+        self.clock().monotonic
+    }
+
+    /// Returns the time since an arbitrary start as precisely as the host knows it, for measurements.
+    fn uptime(&self) -> Duration;
+
+    /// Returns a random number that nobody can predict.
+    fn random(&self) -> u64;
+
+    /// Completes when the monotonic clock shows `until`. It always yields at least once, so that a task
+    /// that waits in a loop for a time that has passed cannot stop the instance.
+    fn sleep_until(&self, until: Instant) -> impl Future<Output = ()> + 'static;
+
+    /// Completes after `duration`.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        self.sleep_until(self.now().saturating_add(duration))
+    }
+
+    /// Runs `task` beside the caller. Only within the task of a request.
+    fn spawn(&self, task: impl Future<Output = ()> + 'static);
+
+    /// Writes one line, which ends in a line feed, to the operator's log. Never blocks and never fails
+    /// visibly: where the host cannot take the line, it is lost.
+    fn write_log_line(&self, line: &[u8]);
+}
