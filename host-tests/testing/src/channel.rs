@@ -73,7 +73,7 @@ impl Channel {
     }
 
     /// Publishes one event for each of `numbers`, with the number as data. Returns their ids.
-    pub async fn count(&self, numbers: RangeInclusive<u32>) -> Vec<String> {
+    pub async fn publish_numbers(&self, numbers: RangeInclusive<u32>) -> Vec<String> {
         let mut ids = vec![];
         for number in numbers {
             ids.push(self.publish_text(number.to_string()).await);
@@ -81,7 +81,7 @@ impl Channel {
         ids
     }
 
-    /// Publishes the same events as [`Channel::count`] in one batch.
+    /// Publishes the same events as [`Channel::publish_numbers`] in one batch.
     pub async fn publish_batch(&self, numbers: RangeInclusive<u32>) {
         let lines: String = numbers
             .map(|number| format!("{{\"data\":\"{number}\"}}\n"))

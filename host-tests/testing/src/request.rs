@@ -89,13 +89,13 @@ impl Request {
         self.header("content-type", content_type)
     }
 
-    /// Asks for JSON, such as one page instead of a stream.
+    /// Accepts JSON: `GET /events` then responds with one page instead of a stream.
     pub fn accept_json(self) -> Self {
         self.header("accept", "application/json")
     }
 
-    /// Sends the request, asking for JSON, and returns the body of a 200.
-    pub async fn json(self) -> Value {
+    /// Sends the request with [`Request::accept_json`], expects 200, and returns the JSON body.
+    pub async fn fetch_json(self) -> Value {
         self.accept_json().send().await.expect_status(200).json()
     }
 
