@@ -213,7 +213,7 @@ pub fn authorized_with(
 
 /// Sends a request and reads the whole response.
 pub async fn send(host: &Host, request: Request<Full<Bytes>>) -> Response {
-    Response::read(host.request(request).await).await
+    Response::collect(host.request(request).await).await
 }
 
 /// Publishes an event.

@@ -43,7 +43,7 @@ pub use fixture::{
 };
 pub use frame::{Event, Frame};
 pub use host_process::{HostProcess, can_start_hosts, host_command};
-pub use request::{Error, OpenResponse, Request, read_response};
+pub use request::{Error, OpenResponse, Request};
 pub use response::Response;
 pub use server::{Server, shared_server};
 pub use store::TestStore;

@@ -7,7 +7,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -155,11 +154,4 @@ impl Request {
         sent.unwrap_or_else(|_| panic!("no complete response to {request}"))
             .unwrap_or_else(|error| panic!("{request}: {error}"))
     }
-}
-
-/// Reads a response up to the end of the connection.
-pub async fn read_response(connection: &mut TcpStream) -> Response {
-    let mut bytes = vec![];
-    connection.read_to_end(&mut bytes).await.unwrap();
-    Response::parse(&bytes)
 }

@@ -5,6 +5,8 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use runnel_host::Body;
 use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
 /// A response whose body has been read.
 #[derive(Debug)]
@@ -18,8 +20,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Reads the response of a host in this process.
-    pub async fn read(response: http::Response<Body>) -> Self {
+    /// Reads the body of a response of a host in this process.
+    pub async fn collect(response: http::Response<Body>) -> Self {
         let (head, body) = response.into_parts();
         Self {
             status: head.status,
@@ -28,7 +30,14 @@ impl Response {
         }
     }
 
-    /// Parses a response whose body ends with the connection or has a known length.
+    /// Reads a response that is not chunked, up to the end of the connection.
+    pub async fn read_from(connection: &mut TcpStream) -> Self {
+        let mut bytes = vec![];
+        connection.read_to_end(&mut bytes).await.unwrap();
+        Self::parse(&bytes)
+    }
+
+    /// Parses a response that is not chunked.
     pub fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text

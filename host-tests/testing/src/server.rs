@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::TIMEOUT;
 use crate::host_process::HostProcess;
-use crate::request::{Request, read_response};
+use crate::request::Request;
 use crate::response::Response;
 
 /// The address of a server, and the token to publish there.
@@ -55,7 +55,7 @@ impl Server {
         let exchange = async {
             let mut connection = TcpStream::connect(&self.authority).await.unwrap();
             connection.write_all(bytes).await.unwrap();
-            read_response(&mut connection).await
+            Response::read_from(&mut connection).await
         };
         timeout(TIMEOUT, exchange).await.expect("no response")
     }

@@ -221,7 +221,7 @@ async fn a_stalled_request_body_gets_a_408_and_leaves_no_resources_behind() {
         .body(body)
         .unwrap();
     let start_of_body = Instant::now();
-    let responding = async { Response::read(fixture.host.request(request).await).await };
+    let responding = async { Response::collect(fixture.host.request(request).await).await };
     let trickling = async {
         while start_of_body.elapsed() < Duration::from_secs(60) {
             if sender.send_data(Bytes::from_static(b"x")).await.is_err() {
