@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Starts the program, prints its process id, and stays its parent. The shell's standard input is a
-/// pipe that only the tests hold open: when they close it, or are gone, the shell kills the program.
+/// pipe that only the tests hold open: when they close it or end, the shell kills the program.
 /// No other process can get the id before the shell has waited for the program. The first argument is
 /// a folder to remove at the end, or empty. The shell writes nothing once the program runs, because
 /// writing to a pipe that nobody reads would kill it.
@@ -108,7 +108,7 @@ impl ChildProcess {
         (status, self.stderr.at_end())
     }
 
-    /// Returns what the program has written to standard error so far.
+    /// Returns the standard error of the program so far.
     pub fn stderr(&self) -> String {
         self.stderr.so_far()
     }

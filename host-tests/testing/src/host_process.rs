@@ -132,7 +132,7 @@ impl HostProcess {
         self.process.wait()
     }
 
-    /// Returns what the host has written to standard error so far.
+    /// Returns the standard error of the host so far.
     pub fn stderr(&self) -> String {
         self.process.stderr()
     }

@@ -14,7 +14,7 @@ use crate::scenario::{ALL, Scenario};
 /// Longer than any test waits.
 const FOREVER: Duration = Duration::from_secs(1_000_000);
 
-/// Returns a runtime that stands for a process: dropping it ends everything in it at once.
+/// Returns a runtime that simulates a process. Dropping it ends all tasks at once.
 fn process() -> Runtime {
     Builder::new_current_thread()
         .enable_all()

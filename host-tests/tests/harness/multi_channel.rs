@@ -91,7 +91,7 @@ async fn a_hundred_streams_with_events_make_about_as_many_reads_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_goes_on_with_the_other_channels_while_one_cannot_be_read() {
+async fn a_stream_continues_with_the_other_channels_while_one_cannot_be_read() {
     for fault in [Fault::ErrorBefore, Fault::Delay(Duration::from_secs(8))] {
         let fixture = prepare(&[("heartbeat_seconds", "2")]).await;
         let mut subscriber = open_live(&fixture).await;

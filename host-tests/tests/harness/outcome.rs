@@ -1,4 +1,4 @@
-//! What a response claims about the log.
+//! The claims of responses about the log.
 
 use runnel_testing::Response;
 

@@ -16,8 +16,8 @@ struct Body {
 }
 
 impl ResponseTracker {
-    /// Returns the number of `bytes` to forward, and whether the stream is cut after them. A cut closes
-    /// the gate.
+    /// Returns the number of `bytes` to forward, and `true` if the stream is cut after them. A cut
+    /// closes the gate.
     pub(super) fn forward(
         &mut self,
         bytes: &[u8],
