@@ -66,7 +66,7 @@ impl Watchdog {
 /// Asserts that no guest has trapped or panicked.
 pub fn assert_no_trap(host: &Host) {
     let output = host.output();
-    for word in ["trap", "panicked", "gave no answer"] {
+    for word in ["trap", "panicked", "returned no response"] {
         assert!(!output.contains(word), "{output}");
     }
 }

@@ -253,10 +253,14 @@ async fn an_invalid_cloud_event_is_rejected() {
         (structured(&channel, lines), "event-type", "line feed"),
         (keyed, "header", "give it once"),
         (binary_keyed, "header", "give it once"),
-        (with_type, "query", "`event` does not go with a CloudEvent"),
-        (headers, "header", "do not go with"),
-        (ndjson, "header", "do not go with application/x-ndjson"),
-        (form, "header", "do not go with"),
+        (
+            with_type,
+            "query",
+            "`event` cannot be used with a CloudEvent",
+        ),
+        (headers, "header", "cannot be used with"),
+        (ndjson, "header", "cannot be used with application/x-ndjson"),
+        (form, "header", "cannot be used with"),
         (not_text, "header", "ce-id is not percent-encoded UTF-8"),
         (
             binary(&channel, ATTRIBUTES, "application/json", "{"),

@@ -1,5 +1,5 @@
-//! The properties of `runnel_laws` hold for the committed fuzzing corpus and for fixed mutations of it.
-//! See `fuzz/laws/src/lib.rs` for fuzzing.
+//! The properties of `runnel_properties` hold for the committed fuzzing corpus and for fixed mutations of it.
+//! See `fuzz/properties/src/lib.rs` for fuzzing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use mutation::Mutations;
-use runnel_laws::TARGETS;
+use runnel_properties::TARGETS;
 
 /// The number of mutated inputs for each target, over all files of its corpus together.
 const MUTATIONS: usize = 1_000;

@@ -100,7 +100,7 @@ impl Table {
 
 #[tokio::test(start_paused = true)]
 async fn fixed_workloads_take_a_known_number_of_instructions() {
-    let application = Application::load_counting().unwrap();
+    let application = Application::load_metered().unwrap();
     let fixture = || Fixture::of(&application, &[("max_stream_seconds", "86400")]);
     let mut table = Table::default();
 

@@ -48,7 +48,7 @@ async fn an_invalid_setting_is_reported_with_its_variable_and_no_secret() {
         ),
         (
             &[jwt, "jwt_algorithm=RS256", &long],
-            "jwt_key has something else than public keys for RS256",
+            "jwt_key has something other than public keys for RS256",
         ),
         (
             &[jwt, "jwt_algorithm=ES256", &private],
