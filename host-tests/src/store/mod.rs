@@ -1,87 +1,99 @@
 //! Key-value stores, with the semantics of Spin's SQLite backend.
 //!
-//! [`Sqlite`] is what the development server uses, [`Memory`] what tests under paused time use, and
-//! [`Faulty`] wraps either to count calls and to fail on purpose.
+//! The development server uses [`Sqlite`], tests under paused time use [`Memory`]. [`FaultInjector`]
+//! wraps either to count calls and to inject the faults of a [`FaultPlan`].
 
-mod faulty;
+mod fault_injector;
+mod fault_plan;
 mod memory;
 mod sqlite;
 
-use std::fmt;
-
 use async_trait::async_trait;
 
-pub use faulty::{Call, Fault, Faulty, Operation};
+pub use fault_injector::FaultInjector;
+pub use fault_plan::{Call, Fault, FaultPattern, FaultPlan, Operation};
 pub use memory::Memory;
 pub use sqlite::Sqlite;
 
-/// A store operation that failed. The guest sees the text as `error::other`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreError(pub String);
-
-impl StoreError {
-    pub(crate) fn new(reason: impl fmt::Display) -> Self {
-        Self(reason.to_string())
-    }
+/// A failed store operation. The guest sees the text as `error::other`.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite failed.
+    #[error("SQLite: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// An increment of a value that is not a number, and its length.
+    #[error("cannot increment a value of {0} bytes: a number has 8")]
+    NotANumber(usize),
+    /// The sum of an increment does not fit 64 bits.
+    #[error("the increment overflows")]
+    Overflow,
+    /// A test injected [`Fault::ErrorBefore`].
+    #[error("injected failure before the effect of {operation:?} {key:?}")]
+    InjectedBefore {
+        /// The operation that was called.
+        operation: Operation,
+        /// Its key.
+        key: String,
+    },
+    /// A test injected [`Fault::ErrorAfter`].
+    #[error("injected failure after the effect of {operation:?} {key:?}")]
+    InjectedAfter {
+        /// The operation that was called.
+        operation: Operation,
+        /// Its key.
+        key: String,
+    },
 }
 
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for StoreError {}
-
-/// What a store operation answers.
+/// The result of a store operation.
 pub type StoreResult<T> = Result<T, StoreError>;
 
-/// How a compare-and-swap went.
+/// The outcome of a compare-and-swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Swap {
     /// The new value is stored.
     Done,
-    /// The value is no longer the one that was seen; nothing was stored.
+    /// The value has changed since it was read; nothing was stored.
     Lost,
 }
 
-/// One key-value store, as one label of a manifest names it.
+/// The key-value store behind one label of a manifest.
 #[async_trait]
 pub trait KeyValue: Send + Sync + 'static {
-    /// The value of `key`.
+    /// Returns the value of `key`.
     async fn get(&self, key: &str) -> StoreResult<Option<Vec<u8>>>;
 
-    /// The value of `key` as the beginning of a compare-and-swap: a `get` that a test can tell from
-    /// others.
+    /// Returns the value of `key` at the beginning of a compare-and-swap. A method of its own so that
+    /// tests can distinguish it from `get`.
     async fn current(&self, key: &str) -> StoreResult<Option<Vec<u8>>> {
         self.get(key).await
     }
 
-    /// Sets the value of `key`, whatever it was.
+    /// Sets the value of `key` unconditionally.
     async fn set(&self, key: &str, value: &[u8]) -> StoreResult<()>;
 
-    /// Removes `key`; no error if it was not there.
+    /// Removes `key`. It is no error if `key` does not exist.
     async fn delete(&self, key: &str) -> StoreResult<()>;
 
-    /// Whether `key` is there.
+    /// Returns `true` if `key` exists.
     async fn exists(&self, key: &str) -> StoreResult<bool>;
 
-    /// All keys, in no order one may rely on.
+    /// Returns all keys, in no particular order.
     async fn get_keys(&self) -> StoreResult<Vec<String>>;
 
-    /// Adds `delta` to the number under `key` (absent: zero) and returns the sum. The number is
-    /// kept as eight bytes, little-endian; a value of another length is an error.
+    /// Adds `delta` to the number under `key` (zero if absent) and returns the sum. The number is
+    /// stored as eight bytes, little-endian; a value of another length is an error.
     async fn increment(&self, key: &str, delta: i64) -> StoreResult<i64>;
 
     /// Stores `value` if the value of `key` is still `seen`.
     ///
-    /// With `seen` absent it stores *whatever is there*: Spin's SQLite backend answers a swap on a
-    /// key that was missing with an unconditional upsert, so of two creators both win. Code that
-    /// runs on Spin must live with that, so this host has it too.
+    /// If `seen` is `None`, stores `value` *unconditionally*: Spin's SQLite backend turns a swap on a
+    /// missing key into an upsert, so two concurrent creators both win. Code that runs on Spin has to
+    /// cope with that, so this host behaves the same.
     async fn swap(&self, key: &str, seen: Option<&[u8]>, value: &[u8]) -> StoreResult<Swap>;
 
-    /// The pairs of those of `keys` that are there. (Spin's SQLite backend leaves the others out,
-    /// where the interface would have them listed as absent.)
+    /// Returns the pairs of those of `keys` that exist. (Spin's SQLite backend leaves the others out,
+    /// although the interface lists them as absent.)
     async fn get_many(&self, keys: &[String]) -> StoreResult<Vec<(String, Vec<u8>)>> {
         let mut pairs = Vec::new();
         for key in keys {
@@ -92,7 +104,7 @@ pub trait KeyValue: Send + Sync + 'static {
         Ok(pairs)
     }
 
-    /// Sets all pairs, as one transaction where the store has transactions.
+    /// Sets all pairs, in one transaction if the store has transactions.
     async fn set_many(&self, pairs: &[(String, Vec<u8>)]) -> StoreResult<()> {
         for (key, value) in pairs {
             self.set(key, value).await?;
@@ -100,7 +112,7 @@ pub trait KeyValue: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Removes all `keys`, as one transaction where the store has transactions.
+    /// Removes all `keys`, in one transaction if the store has transactions.
     async fn delete_many(&self, keys: &[String]) -> StoreResult<()> {
         for key in keys {
             self.delete(key).await?;
@@ -109,29 +121,26 @@ pub trait KeyValue: Send + Sync + 'static {
     }
 }
 
-/// The sum an increment stores, as a number and as its encoding.
+/// Returns the sum of an increment, as a number and encoded.
 fn incremented(stored: Option<&[u8]>, delta: i64) -> StoreResult<(i64, [u8; 8])> {
     let number = match stored {
         None => 0,
-        Some(bytes) => i64::from_le_bytes(bytes.try_into().map_err(|_| {
-            StoreError::new(format!(
-                "cannot increment a value of {} bytes: a number has 8",
-                bytes.len()
-            ))
-        })?),
+        Some(bytes) => {
+            let number = bytes
+                .try_into()
+                .map_err(|_| StoreError::NotANumber(bytes.len()))?;
+            i64::from_le_bytes(number)
+        }
     };
-    let sum = number
-        .checked_add(delta)
-        .ok_or_else(|| StoreError::new("the increment overflows"))?;
+    let sum = number.checked_add(delta).ok_or(StoreError::Overflow)?;
     Ok((sum, sum.to_le_bytes()))
 }
 
-/// The laws every store keeps, run against each of them.
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn keeps_the_laws(store: &dyn KeyValue) {
+    async fn assert_conforms(store: &dyn KeyValue) {
         assert_eq!(store.get("a").await.unwrap(), None);
         assert!(!store.exists("a").await.unwrap());
         store.set("a", b"1").await.unwrap();
@@ -161,7 +170,7 @@ mod tests {
         let gone = store.swap("gone", Some(b"x"), b"y").await.unwrap();
         assert_eq!(gone, Swap::Lost);
 
-        // The quirk: of two that saw no value both win.
+        // Two swaps that read no value both win.
         assert_eq!(store.swap("q", None, b"first").await.unwrap(), Swap::Done);
         assert_eq!(store.swap("q", None, b"second").await.unwrap(), Swap::Done);
         assert_eq!(store.get("q").await.unwrap().unwrap(), b"second");
@@ -171,38 +180,36 @@ mod tests {
             ("m2".to_owned(), b"2".to_vec()),
         ];
         store.set_many(&pairs).await.unwrap();
-        let asked = ["m2", "absent", "m1"].map(str::to_owned);
-        let mut found = store.get_many(&asked).await.unwrap();
+        let keys = ["m2", "absent", "m1"].map(str::to_owned);
+        let mut found = store.get_many(&keys).await.unwrap();
         found.sort();
         assert_eq!(found, pairs);
-        store.delete_many(&asked).await.unwrap();
+        store.delete_many(&keys).await.unwrap();
         let mut keys = store.get_keys().await.unwrap();
         keys.sort();
         assert_eq!(keys, ["c", "n", "q", "word"]);
     }
 
     #[tokio::test]
-    async fn memory_keeps_the_laws() {
-        keeps_the_laws(&Memory::default()).await;
+    async fn the_memory_store_conforms() {
+        assert_conforms(&Memory::default()).await;
     }
 
     #[tokio::test]
-    async fn sqlite_keeps_the_laws_on_one_thread() {
+    async fn the_sqlite_store_conforms_on_one_thread() {
         let folder = tempfile::tempdir().unwrap();
-        keeps_the_laws(&Sqlite::open(folder.path(), "default").unwrap()).await;
+        assert_conforms(&Sqlite::open(folder.path(), "default").unwrap()).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn sqlite_keeps_the_laws_on_many_threads() {
+    async fn the_sqlite_store_conforms_on_many_threads() {
         let folder = tempfile::tempdir().unwrap();
-        keeps_the_laws(&Sqlite::open(folder.path(), "default").unwrap()).await;
+        assert_conforms(&Sqlite::open(folder.path(), "default").unwrap()).await;
     }
 
     #[tokio::test]
-    async fn a_faulty_store_without_faults_keeps_the_laws() {
-        keeps_the_laws(&Faulty::new(std::sync::Arc::new(Memory::default()), |_| {
-            Fault::None
-        }))
-        .await;
+    async fn a_fault_injector_without_faults_conforms() {
+        let memory = std::sync::Arc::new(Memory::default());
+        assert_conforms(&FaultInjector::new(memory)).await;
     }
 }

@@ -1,69 +1,69 @@
-// How the page looks and how it is used: themes, a narrow screen, the keyboard, screen readers.
+// Themes, a narrow screen, the keyboard and accessibility.
 
 const axe = await readFile("node_modules/axe-core/axe.min.js", "utf8");
 
-/** Breaks no rule of WCAG 2.2 AA that axe knows. */
+/** Asserts that axe finds no violation of WCAG 2.2 AA. */
 async function isAccessible(page) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() =>
     window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
   );
-  const told = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html).join(" ")}`);
-  assert.deepEqual(told, []);
+  const descriptions = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html).join(" ")}`);
+  assert.deepEqual(descriptions, []);
 }
 
-/** Fills a page with what there is to see. */
+/** Publishes events of all kinds, some of them during a cut. */
 async function fill(page, names) {
   const templates = ["Order", "Reading", "Greeting", "Log lines", "Markup", "Batch"];
-  const send = async (template) => {
+  const publishTemplate = async (template) => {
     await page.getByRole("button", { name: template, exact: true }).click();
     if (names.length > 1) await page.selectOption("#target", names[template === "Reading" ? 1 : 0]);
     const before = await page.textContent("#outcome");
     await page.getByRole("button", { name: "Publish", exact: true }).click();
     await page.waitForFunction((before) => document.querySelector("#outcome").textContent !== before, before);
-    await says(page, "#outcome", /^Stored/);
-    await page.waitForTimeout(pictures ? 500 : 0);
+    await hasText(page, "#outcome", /^Stored/);
+    await page.waitForTimeout(screenshots ? 500 : 0);
   };
-  for (let i = 0; i < (pictures ? 18 : 6); i++) await send(templates[i % 6]);
+  for (let i = 0; i < (screenshots ? 18 : 6); i++) await publishTemplate(templates[i % 6]);
   await page.click("#cut");
-  for (let i = 0; i < 6; i++) await send(templates[i % 3]);
+  for (let i = 0; i < 6; i++) await publishTemplate(templates[i % 3]);
   await page.click("#cut");
-  await timelineHas(page, "none missing");
-  for (let i = 0; i < 3; i++) await send(templates[i]);
-  await says(page, "#states li", /Events\d+/);
-  await page.waitForTimeout(pictures ? 1_500 : 300);
+  await timelineShows(page, "none missing");
+  for (let i = 0; i < 3; i++) await publishTemplate(templates[i]);
+  await hasText(page, "#states li", /Events\d+/);
+  await page.waitForTimeout(screenshots ? 1_500 : 300);
 }
 
 scenarios.appearance = async () => {
   const viewport = { width: 1280, height: 1080 };
-  const light = await visitAsPublisher(["orders", "sensors/hall"], { viewport, colorScheme: "light" });
+  const light = await openPageWithToken(["orders", "sensors/hall"], { viewport, colorScheme: "light" });
   await isAccessible(light);
   await fill(light, ["orders", "sensors/hall"]);
   await isAccessible(light);
   await light.evaluate(() => document.activeElement.blur());
   await light.mouse.move(0, 0);
-  await picture(light, "console");
-  const ground = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-  const white = await ground(light);
+  await screenshot(light, "console");
+  const background = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const white = await background(light);
   await light.selectOption("#theme", "dark");
-  assert.notEqual(await ground(light), white);
+  assert.notEqual(await background(light), white);
   await light.reload();
-  assert.notEqual(await ground(light), white, "the choice is forgotten");
+  assert.notEqual(await background(light), white, "the theme is not remembered");
 
-  const dark = await visitAsPublisher(["payments"], { viewport, colorScheme: "dark" });
-  assert.notEqual(await ground(dark), white);
+  const dark = await openPageWithToken(["payments"], { viewport, colorScheme: "dark" });
+  assert.notEqual(await background(dark), white);
   await isAccessible(dark);
   await fill(dark, ["payments"]);
   await isAccessible(dark);
-  await picture(dark, "dark");
+  await screenshot(dark, "dark");
   await dark.click("#cut");
-  await state(dark, "Cut");
+  await hasState(dark, "Cut");
   await isAccessible(dark);
 };
 
 scenarios.narrow = async () => {
   const phone = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
-  const page = await visitAsPublisher([channel("phone"), channel("another-channel-with-a-long-name")], phone);
+  const page = await openPageWithToken([channel("phone"), channel("another-channel-with-a-long-name")], phone);
   const width = () => page.evaluate(() => document.documentElement.scrollWidth);
   assert.equal(await width(), 360);
   await page.evaluate(() => {
@@ -73,38 +73,38 @@ scenarios.narrow = async () => {
     }).observe({ type: "layout-shift" });
   });
   await publish(new URL(page.url()).searchParams.get("channel"), [{ data: "x".repeat(3_000), event: "a-type-with-quite-a-long-name" }]);
-  await has(page, 1);
+  await hasEvents(page, 1);
   await page.locator("tr.event .data button").click();
   await fill(page, [...new URL(page.url()).searchParams.getAll("channel")]);
   assert.equal(await width(), 360);
   await isAccessible(page);
   await page.locator(".activity").scrollIntoViewIfNeeded();
-  await picture(page, "phone");
+  await screenshot(page, "phone");
   const shift = await page.evaluate(() => window.shift);
   assert.ok(shift < 0.1, `the layout shifts by ${shift}`);
 };
 
 scenarios.keyboard = async () => {
-  const page = await visit([channel("keys")]);
+  const page = await openPage([channel("keys")]);
   const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.textContent);
-  const reach = async (wanted) => {
+  const tabTo = async (wanted) => {
     for (let i = 0; i < 60 && (await focused()) !== wanted; i++) await page.keyboard.press("Tab");
     assert.equal(await focused(), wanted);
   };
-  await reach("token");
+  await tabTo("token");
   await page.keyboard.type(token);
-  await reach("Order");
+  await tabTo("Order");
   await page.keyboard.press("Enter");
-  await reach("data");
+  await tabTo("data");
   await page.keyboard.press("Control+Enter");
-  await has(page, 1);
+  await hasEvents(page, 1);
   await page.keyboard.press("Control+Enter");
-  await has(page, 2);
+  await hasEvents(page, 2);
   await page.keyboard.press("Tab");
   await page.keyboard.press("c");
-  await state(page, "Cut");
+  await hasState(page, "Cut");
   await page.keyboard.press("c");
-  await state(page, "Connected");
+  await hasState(page, "Connected");
   await page.keyboard.press("e");
   const newest = await focused();
   await page.keyboard.press("Enter");
@@ -119,5 +119,5 @@ scenarios.keyboard = async () => {
   await page.keyboard.press("w");
   assert.equal(await focused(), "channels");
   await page.keyboard.type("c");
-  await state(page, "Connected");
+  await hasState(page, "Connected");
 };

@@ -1,95 +1,60 @@
-//! A store that fails as a test tells it to, and counts what it was asked.
+//! A store that injects faults by a plan, and records the calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::fault_plan::{Call, Fault, FaultPlan, Operation};
 use super::{KeyValue, StoreError, StoreResult, Swap};
 
-/// An operation of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "named after the methods of `KeyValue`")]
-pub enum Operation {
-    Get,
-    /// The read of a compare-and-swap.
-    Current,
-    Set,
-    Delete,
-    Exists,
-    GetKeys,
-    Increment,
-    Swap,
-    GetMany,
-    SetMany,
-    DeleteMany,
-}
-
-/// One call, as the closure that decides over it sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Call<'a> {
-    /// What is asked.
-    pub operation: Operation,
-    /// Of which key: the first of a batch, empty for [`Operation::GetKeys`].
-    pub key: &'a str,
-    /// How many calls of this operation on this key there were, this one included: 1, 2, 3 …
-    pub ordinal: u64,
-    /// How many calls of any kind there were, this one included.
-    pub total: u64,
-}
-
-/// What befalls a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing.
-    None,
-    /// It fails and has no effect.
-    ErrorBefore,
-    /// It takes effect and reports failure all the same.
-    ErrorAfter,
-    /// It takes this long (by tokio's clock), then effect.
-    Hang(Duration),
-    /// A read answers what stood there before the last write to the key. Writes are not affected.
-    Stale,
-    /// A swap takes effect and reports that it lost, as Spin's Redis backend does. Other operations
-    /// are not affected.
-    LostAfter,
-}
-
-/// A store around another one, with faults.
+/// A store around another one. It injects the faults of the current [`FaultPlan`], at first none.
 ///
 /// Stale reads know the writes that went through this wrapper.
-pub struct Faulty {
+pub struct FaultInjector {
     inner: Arc<dyn KeyValue>,
-    plan: Box<dyn Fn(&Call<'_>) -> Fault + Send + Sync>,
-    seen: Mutex<Seen>,
+    plan: Mutex<FaultPlan>,
+    history: Mutex<History>,
 }
 
 #[derive(Default)]
-struct Seen {
-    total: u64,
+struct History {
     counts: BTreeMap<(Operation, String), u64>,
-    /// What stood under a key before its last write.
-    before: BTreeMap<String, Option<Vec<u8>>>,
+    /// The calls since they were last taken.
+    calls: Vec<(Operation, String)>,
+    /// The value of each key before its last write.
+    overwritten: BTreeMap<String, Option<Vec<u8>>>,
 }
 
-impl Faulty {
-    /// Wraps `inner`; `plan` is asked before every call what is to befall it.
-    pub fn new(
-        inner: Arc<dyn KeyValue>,
-        plan: impl Fn(&Call<'_>) -> Fault + Send + Sync + 'static,
-    ) -> Self {
+impl FaultInjector {
+    /// Wraps `inner`, without faults.
+    pub fn new(inner: Arc<dyn KeyValue>) -> Self {
         Self {
             inner,
-            plan: Box::new(plan),
-            seen: Mutex::default(),
+            plan: Mutex::new(FaultPlan::none()),
+            history: Mutex::default(),
         }
     }
 
-    /// How many calls of `operation` there were on keys that begin with `prefix`.
+    /// Replaces the plan for the calls from now on.
+    pub fn inject(&self, plan: FaultPlan) {
+        *lock(&self.plan) = plan;
+    }
+
+    /// Lets all calls from now on succeed.
+    pub fn heal(&self) {
+        self.inject(FaultPlan::none());
+    }
+
+    /// Takes the calls since the last `take_calls` or [`reset_counts`](Self::reset_counts), in
+    /// order. Of a batch, only the first key is recorded.
+    pub fn take_calls(&self) -> Vec<(Operation, String)> {
+        std::mem::take(&mut lock(&self.history).calls)
+    }
+
+    /// Counts the calls of `operation` on keys that begin with `prefix`.
     pub fn count(&self, operation: Operation, prefix: &str) -> u64 {
-        self.seen()
+        lock(&self.history)
             .counts
             .iter()
             .filter(|((counted, key), _)| *counted == operation && key.starts_with(prefix))
@@ -97,75 +62,82 @@ impl Faulty {
             .sum()
     }
 
-    /// How many calls of any kind there were.
+    /// Counts all calls.
     pub fn total(&self) -> u64 {
-        self.seen().total
+        lock(&self.history).counts.values().sum()
     }
 
-    /// Starts counting (and the ordinals of calls) from zero.
+    /// Counts from zero again, the ordinals of calls too.
     pub fn reset_counts(&self) {
-        let mut seen = self.seen();
-        seen.total = 0;
-        seen.counts.clear();
+        let mut history = lock(&self.history);
+        history.counts.clear();
+        history.calls.clear();
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts the call, lets the plan decide, and suffers what comes before the effect.
+    /// Records the call, decides its fault, and carries out the part that comes before the effect.
     async fn enter(&self, operation: Operation, key: &str) -> StoreResult<Fault> {
-        let (ordinal, total) = {
-            let mut seen = self.seen();
-            seen.total += 1;
-            let total = seen.total;
-            let ordinal = seen.counts.entry((operation, key.to_owned())).or_default();
-            *ordinal += 1;
-            (*ordinal, total)
-        };
-        let fault = (self.plan)(&Call {
+        let ordinal = lock(&self.history).record(operation, key);
+        let fault = lock(&self.plan).decide(&Call {
             operation,
             key,
             ordinal,
-            total,
         });
         match fault {
-            Fault::ErrorBefore => return Err(injected("before", operation, key)),
-            Fault::Hang(time) => tokio::time::sleep(time).await,
+            Fault::ErrorBefore => {
+                return Err(StoreError::InjectedBefore {
+                    operation,
+                    key: key.to_owned(),
+                });
+            }
+            Fault::Delay(time) => tokio::time::sleep(time).await,
             _ => {}
         }
         Ok(fault)
     }
 
-    async fn remember(&self, key: &str) -> StoreResult<()> {
-        let before = self.inner.get(key).await?;
-        self.seen().before.insert(key.to_owned(), before);
+    /// Keeps the value of `key` for stale reads, before it is overwritten.
+    async fn keep_overwritten(&self, key: &str) -> StoreResult<()> {
+        let value = self.inner.get(key).await?;
+        lock(&self.history)
+            .overwritten
+            .insert(key.to_owned(), value);
         Ok(())
     }
 
     fn stale(&self, fault: Fault, key: &str) -> Option<Option<Vec<u8>>> {
-        (fault == Fault::Stale)
-            .then(|| self.seen().before.get(key).cloned())
+        (fault == Fault::StaleRead)
+            .then(|| lock(&self.history).overwritten.get(key).cloned())
             .flatten()
     }
 }
 
-fn injected(when: &str, operation: Operation, key: &str) -> StoreError {
-    StoreError::new(format!(
-        "injected failure {when} the effect of {operation:?} {key:?}"
-    ))
-}
-
-/// What the caller hears of an operation that was carried out.
-fn leave<T>(fault: Fault, operation: Operation, key: &str, answer: T) -> StoreResult<T> {
-    match fault {
-        Fault::ErrorAfter => Err(injected("after", operation, key)),
-        _ => Ok(answer),
+impl History {
+    /// Returns the ordinal of the call.
+    fn record(&mut self, operation: Operation, key: &str) -> u64 {
+        self.calls.push((operation, key.to_owned()));
+        let count = self.counts.entry((operation, key.to_owned())).or_default();
+        *count += 1;
+        *count
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the result of an operation that took effect.
+fn leave<T>(fault: Fault, operation: Operation, key: &str, result: T) -> StoreResult<T> {
+    if fault == Fault::ErrorAfter {
+        return Err(StoreError::InjectedAfter {
+            operation,
+            key: key.to_owned(),
+        });
+    }
+    Ok(result)
+}
+
 #[async_trait]
-impl KeyValue for Faulty {
+impl KeyValue for FaultInjector {
     async fn get(&self, key: &str) -> StoreResult<Option<Vec<u8>>> {
         let fault = self.enter(Operation::Get, key).await?;
         let value = match self.stale(fault, key) {
@@ -186,25 +158,25 @@ impl KeyValue for Faulty {
 
     async fn set(&self, key: &str, value: &[u8]) -> StoreResult<()> {
         let fault = self.enter(Operation::Set, key).await?;
-        self.remember(key).await?;
+        self.keep_overwritten(key).await?;
         self.inner.set(key, value).await?;
         leave(fault, Operation::Set, key, ())
     }
 
     async fn delete(&self, key: &str) -> StoreResult<()> {
         let fault = self.enter(Operation::Delete, key).await?;
-        self.remember(key).await?;
+        self.keep_overwritten(key).await?;
         self.inner.delete(key).await?;
         leave(fault, Operation::Delete, key, ())
     }
 
     async fn exists(&self, key: &str) -> StoreResult<bool> {
         let fault = self.enter(Operation::Exists, key).await?;
-        let there = match self.stale(fault, key) {
+        let exists = match self.stale(fault, key) {
             Some(old) => old.is_some(),
             None => self.inner.exists(key).await?,
         };
-        leave(fault, Operation::Exists, key, there)
+        leave(fault, Operation::Exists, key, exists)
     }
 
     async fn get_keys(&self) -> StoreResult<Vec<String>> {
@@ -215,14 +187,14 @@ impl KeyValue for Faulty {
 
     async fn increment(&self, key: &str, delta: i64) -> StoreResult<i64> {
         let fault = self.enter(Operation::Increment, key).await?;
-        self.remember(key).await?;
+        self.keep_overwritten(key).await?;
         let sum = self.inner.increment(key, delta).await?;
         leave(fault, Operation::Increment, key, sum)
     }
 
     async fn swap(&self, key: &str, seen: Option<&[u8]>, value: &[u8]) -> StoreResult<Swap> {
         let fault = self.enter(Operation::Swap, key).await?;
-        self.remember(key).await?;
+        self.keep_overwritten(key).await?;
         let swap = self.inner.swap(key, seen, value).await?;
         if fault == Fault::LostAfter {
             return Ok(Swap::Lost);
@@ -241,7 +213,7 @@ impl KeyValue for Faulty {
         let first = pairs.first().map_or("", |(key, _)| key.as_str());
         let fault = self.enter(Operation::SetMany, first).await?;
         for (key, _) in pairs {
-            self.remember(key).await?;
+            self.keep_overwritten(key).await?;
         }
         self.inner.set_many(pairs).await?;
         leave(fault, Operation::SetMany, first, ())
@@ -251,7 +223,7 @@ impl KeyValue for Faulty {
         let first = first(keys);
         let fault = self.enter(Operation::DeleteMany, first).await?;
         for key in keys {
-            self.remember(key).await?;
+            self.keep_overwritten(key).await?;
         }
         self.inner.delete_many(keys).await?;
         leave(fault, Operation::DeleteMany, first, ())
@@ -264,22 +236,24 @@ fn first(keys: &[String]) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::Memory;
     use super::*;
 
-    fn on(wanted: Operation, nth: u64, fault: Fault) -> Faulty {
-        Faulty::new(Arc::new(Memory::default()), move |call| {
-            if call.operation == wanted && call.ordinal == nth {
-                fault
-            } else {
-                Fault::None
-            }
-        })
+    /// A store in memory whose `nth` call of `operation` on a key meets `fault`.
+    fn store(operation: Operation, nth: u64, fault: Fault) -> FaultInjector {
+        let store = FaultInjector::new(Arc::new(Memory::default()));
+        store.inject(FaultPlan::when(
+            move |call| call.operation == operation && call.ordinal == nth,
+            fault,
+        ));
+        store
     }
 
     #[tokio::test]
-    async fn an_error_before_leaves_no_trace() {
-        let store = on(Operation::Set, 2, Fault::ErrorBefore);
+    async fn an_error_before_has_no_effect() {
+        let store = store(Operation::Set, 2, Fault::ErrorBefore);
         store.set("k", b"1").await.unwrap();
         assert!(store.set("k", b"2").await.is_err());
         assert_eq!(store.get("k").await.unwrap().unwrap(), b"1");
@@ -287,29 +261,29 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_after_has_taken_effect() {
-        let store = on(Operation::Swap, 1, Fault::ErrorAfter);
+        let store = store(Operation::Swap, 1, Fault::ErrorAfter);
         assert!(store.swap("k", None, b"1").await.is_err());
         assert_eq!(store.get("k").await.unwrap().unwrap(), b"1");
     }
 
     #[tokio::test]
-    async fn a_swap_can_win_and_be_told_it_lost() {
-        let store = on(Operation::Swap, 1, Fault::LostAfter);
+    async fn a_swap_can_take_effect_and_report_a_lost_race() {
+        let store = store(Operation::Swap, 1, Fault::LostAfter);
         assert_eq!(store.swap("k", None, b"1").await.unwrap(), Swap::Lost);
         assert_eq!(store.get("k").await.unwrap().unwrap(), b"1");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hang_passes_by_the_virtual_clock() {
-        let store = on(Operation::Get, 1, Fault::Hang(Duration::from_secs(3600)));
+    async fn a_delay_follows_the_virtual_clock() {
+        let store = store(Operation::Get, 1, Fault::Delay(Duration::from_secs(3600)));
         let start = tokio::time::Instant::now();
         store.get("k").await.unwrap();
         assert_eq!(start.elapsed().as_secs(), 3600);
     }
 
     #[tokio::test]
-    async fn a_stale_read_answers_what_was_there_before() {
-        let store = on(Operation::Get, 2, Fault::Stale);
+    async fn a_stale_read_returns_the_overwritten_value() {
+        let store = store(Operation::Get, 2, Fault::StaleRead);
         store.set("k", b"old").await.unwrap();
         store.set("k", b"new").await.unwrap();
         assert_eq!(store.get("k").await.unwrap().unwrap(), b"new");
@@ -318,8 +292,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn counts_by_operation_and_prefix() {
-        let store = Faulty::new(Arc::new(Memory::default()), |_| Fault::None);
+    async fn calls_are_counted_by_operation_and_key_prefix() {
+        let store = FaultInjector::new(Arc::new(Memory::default()));
         store.get("head/a").await.unwrap();
         store.get("head/b").await.unwrap();
         store.get("seg/a").await.unwrap();

@@ -1,55 +1,55 @@
-//! A TCP proxy between a client and the server. It cuts event streams when it is told to, or after a
-//! number of bytes, and serves browsers the page and the modules they need from the same origin.
+//! A TCP proxy between a client and the server. It cuts event streams on demand or after a number of
+//! bytes, and serves browsers a page and modules from the same origin.
 
 mod page;
-mod wire;
+mod tracker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use runnel_testing::TIMEOUT;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::client::PATIENCE;
-
 pub(crate) use page::PAGE;
-use wire::Wire;
+use tracker::ResponseTracker;
 
-/// Where a stream may be cut.
+/// The points at which a stream may be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cutting {
+pub(crate) enum CutPoint {
     Anywhere,
     BetweenEvents,
 }
 
-/// How a stream ended.
+/// The end of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    Cut { in_mid_event: bool },
+    Cut { in_event: bool },
     ByServer,
     ByClient,
 }
 
-/// A request for events that reached the server.
+/// An event stream that has ended.
 #[derive(Clone, Debug)]
-pub(crate) struct Passage {
+pub(crate) struct ProxiedStream {
+    /// The header of the request.
     pub(crate) last_event_id: Option<String>,
-    /// Bytes of the answer's body, chunk sizes included.
+    /// The bytes of the response body, chunk sizes included.
     pub(crate) bytes: usize,
     pub(crate) end: End,
 }
 
-/// What event streams meet.
+/// The state of the proxy for event streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gate {
     Open,
-    /// Down as soon as so many bytes of bodies have passed.
-    Fuse(usize),
-    /// Streams are cut, and new ones before they have begun.
-    Down,
+    /// Closes after this many bytes of bodies.
+    ClosesAfter(usize),
+    /// Open streams are cut, and new ones are cut before they begin.
+    Closed,
 }
 
 pub(crate) struct Proxy {
@@ -61,11 +61,11 @@ pub(crate) struct Proxy {
 
 struct Shared {
     upstream: String,
-    cutting: Cutting,
+    cut_point: CutPoint,
     /// The folder with `node_modules`.
     modules: Option<PathBuf>,
     gate: watch::Sender<Gate>,
-    passages: watch::Sender<Vec<Passage>>,
+    ended_streams: watch::Sender<Vec<ProxiedStream>>,
 }
 
 impl Drop for Proxy {
@@ -75,15 +75,19 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    pub(crate) async fn start(upstream: &str, cutting: Cutting, modules: Option<PathBuf>) -> Self {
+    pub(crate) async fn start(
+        upstream: &str,
+        cut_point: CutPoint,
+        modules: Option<PathBuf>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let authority = listener.local_addr().unwrap().to_string();
         let shared = Arc::new(Shared {
             upstream: upstream.to_owned(),
-            cutting,
+            cut_point,
             modules,
             gate: watch::Sender::new(Gate::Open),
-            passages: watch::Sender::default(),
+            ended_streams: watch::Sender::default(),
         });
         let serving = shared.clone();
         let accepting = tokio::spawn(async move {
@@ -99,41 +103,41 @@ impl Proxy {
         }
     }
 
-    /// Lets so many more bytes pass, and then cuts everything until [`Proxy::mend`].
+    /// Forwards this many more bytes, and then cuts all streams until [`Proxy::reopen`].
     pub(crate) fn cut_after(&self, bytes: usize) {
-        self.shared.gate.send_replace(Gate::Fuse(bytes));
+        self.shared.gate.send_replace(Gate::ClosesAfter(bytes));
     }
 
-    pub(crate) fn is_down(&self) -> bool {
-        *self.shared.gate.borrow() == Gate::Down
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.shared.gate.borrow() == Gate::Closed
     }
 
-    /// Waits until everything has been cut.
-    pub(crate) async fn down(&self) {
+    /// Waits until all streams have been cut.
+    pub(crate) async fn closed(&self) {
         let mut gate = self.shared.gate.subscribe();
-        gate.wait_for(|gate| *gate == Gate::Down).await.unwrap();
+        gate.wait_for(|gate| *gate == Gate::Closed).await.unwrap();
     }
 
-    /// Lets streams pass again.
-    pub(crate) fn mend(&self) {
+    /// Forwards streams again.
+    pub(crate) fn reopen(&self) {
         self.shared.gate.send_replace(Gate::Open);
     }
 
-    /// The requests for events whose answers have ended, in the order of their ends.
-    pub(crate) fn passages(&self) -> Vec<Passage> {
-        self.shared.passages.borrow().clone()
+    /// Returns the event streams that have ended, in order of their ends.
+    pub(crate) fn ended_streams(&self) -> Vec<ProxiedStream> {
+        self.shared.ended_streams.borrow().clone()
     }
 
-    /// Waits until one more stream has been ended by the server.
-    pub(crate) async fn end_by_server(&self) {
-        let ends = |passages: &Vec<Passage>| {
-            let ended = passages.iter().filter(|each| each.end == End::ByServer);
-            ended.count()
+    /// Waits until the server has ended one more stream.
+    pub(crate) async fn ended_by_server(&self) {
+        let count = |streams: &Vec<ProxiedStream>| {
+            let by_server = streams.iter().filter(|stream| stream.end == End::ByServer);
+            by_server.count()
         };
-        let mut passages = self.shared.passages.subscribe();
-        let before = ends(&passages.borrow());
-        let ended = passages.wait_for(|passages| ends(passages) > before);
-        timeout(PATIENCE, ended)
+        let mut streams = self.shared.ended_streams.subscribe();
+        let before = count(&streams.borrow());
+        let ended = streams.wait_for(|streams| count(streams) > before);
+        timeout(TIMEOUT, ended)
             .await
             .expect("the server ends no stream")
             .unwrap();
@@ -141,7 +145,7 @@ impl Proxy {
 }
 
 impl Shared {
-    /// Answers one request, after which the connection is closed.
+    /// Serves one request and closes the connection.
     async fn serve(self: Arc<Self>, mut client: TcpStream) {
         _ = client.set_nodelay(true);
         let Some(head) = read_head(&mut client).await else {
@@ -151,44 +155,54 @@ impl Shared {
         if path.starts_with("/events/") {
             self.forward(client, &head).await;
         } else {
-            let page = page::answer(path, self.modules.as_deref());
+            let page = page::response(path, self.modules.as_deref());
             _ = client.write_all(&page).await;
             _ = client.shutdown().await;
         }
     }
 
     async fn forward(&self, mut client: TcpStream, head: &str) {
-        if *self.gate.borrow() == Gate::Down {
-            return refuse(client);
+        if *self.gate.borrow() == Gate::Closed {
+            return abort(client);
         }
         let Ok(mut server) = TcpStream::connect(&self.upstream).await else {
-            return refuse(client);
+            return abort(client);
         };
         _ = server.set_nodelay(true);
-        if server.write_all(closing(head).as_bytes()).await.is_err() {
-            return refuse(client);
+        if server
+            .write_all(with_connection_close(head).as_bytes())
+            .await
+            .is_err()
+        {
+            return abort(client);
         }
-        let mut wire = Wire::default();
-        let end = self.pump(&mut client, &mut server, &mut wire).await;
-        let passage = Passage {
+        let mut response = ResponseTracker::default();
+        let end = self.pump(&mut client, &mut server, &mut response).await;
+        let stream = ProxiedStream {
             last_event_id: header(head, "last-event-id").map(str::to_owned),
-            bytes: wire.body_bytes(),
+            bytes: response.body_bytes(),
             end,
         };
-        self.passages.send_modify(|passages| passages.push(passage));
+        self.ended_streams
+            .send_modify(|streams| streams.push(stream));
         if end == End::ByServer {
             _ = client.shutdown().await;
         } else {
-            refuse(client);
+            abort(client);
         }
     }
 
-    async fn pump(&self, client: &mut TcpStream, server: &mut TcpStream, wire: &mut Wire) -> End {
+    async fn pump(
+        &self,
+        client: &mut TcpStream,
+        server: &mut TcpStream,
+        response: &mut ResponseTracker,
+    ) -> End {
         let mut gate = self.gate.subscribe();
         let mut from_server = [0; 16 * 1024];
         let mut from_client = [0; 1024];
         loop {
-            // With no bytes, only looks whether it is time to cut.
+            // Without bytes, only the gate is checked.
             let mut bytes: &[u8] = &[];
             tokio::select! {
                 _ = gate.changed() => {}
@@ -201,31 +215,31 @@ impl Shared {
                     _ => return End::ByClient,
                 },
             }
-            let mut passing = 0;
-            let cut = self.gate.send_if_modified(|gate| {
-                let cut;
-                (passing, cut) = wire.admit(bytes, gate, self.cutting);
-                cut
+            let mut forwarded = 0;
+            let is_cut = self.gate.send_if_modified(|gate| {
+                let is_cut;
+                (forwarded, is_cut) = response.forward(bytes, gate, self.cut_point);
+                is_cut
             });
-            if client.write_all(&bytes[..passing]).await.is_err() {
+            if client.write_all(&bytes[..forwarded]).await.is_err() {
                 return End::ByClient;
             }
-            if cut {
-                let in_mid_event = !wire.is_between_events();
-                return End::Cut { in_mid_event };
+            if is_cut {
+                let in_event = !response.is_between_events();
+                return End::Cut { in_event };
             }
         }
     }
 }
 
-/// Closes a connection before its time: as a program that ends does, or as a machine that is gone.
-fn refuse(client: TcpStream) {
+/// Closes a connection early, at random with FIN or with RST.
+fn abort(client: TcpStream) {
     if rand::random() {
         _ = client.set_zero_linger();
     }
 }
 
-/// The head of a request, unless the client leaves before it is whole.
+/// Reads the head of a request. Returns `None` if the client disconnects before its end.
 async fn read_head(client: &mut TcpStream) -> Option<String> {
     let mut head = vec![];
     while !head.ends_with(b"\r\n\r\n") {
@@ -234,16 +248,16 @@ async fn read_head(client: &mut TcpStream) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
-/// The value of a header.
+/// Returns the value of a header.
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| {
-        let (given, value) = line.split_once(':')?;
-        given.eq_ignore_ascii_case(name).then_some(value.trim())
+        let (other, value) = line.split_once(':')?;
+        other.eq_ignore_ascii_case(name).then_some(value.trim())
     })
 }
 
-/// The head of a request that asks for the connection to be closed after the answer.
-fn closing(head: &str) -> String {
+/// Returns the head of a request with `connection: close`.
+fn with_connection_close(head: &str) -> String {
     let lines = head.trim_end().lines().filter(|line| {
         let name = line.split(':').next().unwrap_or_default();
         !name.eq_ignore_ascii_case("connection")
