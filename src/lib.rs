@@ -17,16 +17,6 @@
     )
 )]
 
-pub mod api;
 pub mod core;
-pub mod platform;
 #[cfg(test)]
 mod simulation;
-
-/// The one entry point; spin.toml says which paths reach it in which component. Natively, where
-/// there is no host to call it, the crate is a library of its parts.
-#[cfg(target_family = "wasm")]
-#[spin_sdk::http_service]
-async fn handle(request: api::Request) -> platform::Outgoing {
-    platform::Outgoing(api::respond(request).await)
-}

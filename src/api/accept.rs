@@ -1,10 +1,9 @@
-//! What a client would like to get.
+//! Content negotiation.
 
 use http::HeaderMap;
 use http::header::ACCEPT;
 
-/// Whether the client names this media type among those it accepts (RFC 9110, 12.5.1). A wildcard
-/// names none.
+/// Returns whether the header `accept` names the media type (RFC 9110, 12.5.1). A wildcard names none.
 pub(super) fn names(headers: &HeaderMap, media_type: &str) -> bool {
     let accepted = headers.get_all(ACCEPT).iter();
     let accepted = accepted.filter_map(|value| value.to_str().ok());
@@ -13,11 +12,11 @@ pub(super) fn names(headers: &HeaderMap, media_type: &str) -> bool {
         let named = parts
             .next()
             .is_some_and(|range| range.eq_ignore_ascii_case(media_type));
-        let refused = |part: &str| {
+        let has_zero_weight = |part: &str| {
             let weight = part.strip_prefix("q=").or(part.strip_prefix("Q="));
             weight.is_some_and(|weight| weight.bytes().all(|byte| matches!(byte, b'0' | b'.')))
         };
-        named && !parts.any(refused)
+        named && !parts.any(has_zero_weight)
     })
 }
 
@@ -27,7 +26,7 @@ mod tests {
     use http::HeaderValue;
 
     #[test]
-    fn a_media_type_is_accepted_when_it_is_named_and_not_refused() {
+    fn a_media_type_is_accepted_if_it_is_named_with_a_weight_above_zero() {
         let names = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static(value));

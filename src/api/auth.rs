@@ -44,17 +44,17 @@ async fn admit<B>(
     door: &config::AuthConfig,
     request: &http::Request<B>,
 ) -> Result<Principal, Problem> {
-    let (token, place) =
-        credentials::of(request, &door.cookie, door.in_query)?.ok_or_else(|| {
-            Problem::no_token("the header `authorization: Bearer TOKEN` or in a cookie")
+    let (token, source) =
+        credentials::token(request, &door.cookie, door.in_query)?.ok_or_else(|| {
+            Problem::missing_token("the header `authorization: Bearer TOKEN` or in a cookie")
         })?;
     let now = clock::now().wall;
-    let credential = door.gate.admit(&token, place, now);
-    let credential = credential.map_err(Problem::unauthorized)?;
-    if place == TokenSource::Cookie && !matches!(*request.method(), Method::GET | Method::HEAD) {
+    let credential = door.gate.authenticate(&token, source, now);
+    let credential = credential.map_err(Problem::invalid_token)?;
+    if source == TokenSource::Cookie && !matches!(*request.method(), Method::GET | Method::HEAD) {
         let origins = config::origins().await.map_err(Problem::config)?;
         if !cors::is_trusted(&origins, request) {
-            return Err(Problem::origin());
+            return Err(Problem::untrusted_origin());
         }
     }
     Ok(credential)

@@ -60,7 +60,7 @@ pub(super) async fn state(channel: &Channel, request: &Request) -> Result<Respon
         log::error("read_failed", Some(channel), error);
         Problem::store()
     })?;
-    let head = read.1.ok_or_else(|| Problem::no_channel(channel))?;
+    let head = read.1.ok_or_else(|| Problem::unknown_channel(channel))?;
     Ok(body::json(StatusCode::OK, &State::new(channel, &head)))
 }
 

@@ -1,4 +1,4 @@
-//! The console page, and the description of the HTTP surface.
+//! The console page and the OpenAPI description.
 
 use http::HeaderValue;
 use http::header::{
@@ -10,7 +10,7 @@ use crate::platform::random;
 
 const STYLE: &str = include_str!("../console/style.css");
 
-/// One script, with one scope for all files. `main.js` comes last and starts it.
+/// The script: all files share one scope. `main.js` comes last and starts it.
 const SCRIPT: &str = concat!(
     include_str!("../console/page.js"),
     include_str!("../console/frames.js"),
@@ -27,19 +27,21 @@ const SCRIPT: &str = concat!(
     include_str!("../console/main.js"),
 );
 
-const DESCRIPTION: &str = include_str!("../openapi.json");
+const OPENAPI: &str = include_str!("../openapi.json");
 
-/// The OpenAPI description of the HTTP surface.
-pub(super) fn description() -> Response {
-    let mut response = Response::new(Body::Full(DESCRIPTION.into()));
+/// Returns the OpenAPI description.
+pub(super) fn openapi() -> Response {
+    let mut response = Response::new(Body::Full(OPENAPI.into()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 
-/// The page. Its style and script carry a nonce, and nothing else may run or load. Nor may a script
-/// make elements out of text: no Trusted Types policy can be made.
+/// Returns the console page.
+///
+/// Its style and script have a nonce, and the content security policy blocks everything else. It
+/// also forbids Trusted Types policies, so that no script can turn text into elements.
 pub(super) fn page() -> Response {
     let nonce = format!("{:016x}{:016x}", random::u64(), random::u64());
     let policy = format!(
@@ -73,7 +75,7 @@ mod tests {
     use super::{SCRIPT, STYLE};
 
     #[test]
-    fn neither_script_nor_style_ends_its_element() {
+    fn neither_script_nor_style_closes_its_element() {
         assert!(!SCRIPT.contains("</script"));
         assert!(!SCRIPT.contains("<!--"));
         assert!(!STYLE.contains("</style"));

@@ -11,18 +11,19 @@ use http::{HeaderValue, Method};
 use super::body::{Request, Response};
 use crate::platform::config::Origins;
 
-/// The request headers that a page may set.
+/// The request headers that pages can set.
 const HEADERS: &str = "accept, authorization, content-type, idempotency-key, if-none-match, \
     last-event-id, prefer, ce-specversion, ce-id, ce-source, ce-type, ce-time, ce-subject, \
     ce-datacontenttype, ce-dataschema";
 
-/// The response headers that a page may see.
+/// The response headers that pages can read.
 const EXPOSED: &str = "event-id, etag, link, preference-applied, retry-after, traceresponse";
 
-/// How long a browser may remember the answer to a preflight: a day (browsers make less of it).
+/// The time that browsers can cache the response to a preflight: a day. They apply lower limits of
+/// their own.
 const MAX_AGE_SECONDS: &str = "86400";
 
-/// Whether a browser asks what a page may do.
+/// Returns whether the request is a preflight.
 pub(super) fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS
         && request
@@ -30,8 +31,8 @@ pub(super) fn is_preflight(request: &Request) -> bool {
             .contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Whether a request was made by a page that may act for whoever is at the browser: one of the same
-/// host, or of an origin that is listed. A wildcard lists none.
+/// Returns whether the request comes from a page that can act on the user's behalf: a page of the
+/// same host or of a listed origin. A wildcard lists no origin.
 pub(super) fn is_trusted<B>(origins: &Origins, request: &http::Request<B>) -> bool {
     let Some(origin) = request.headers().get(ORIGIN) else {
         return false;
@@ -46,8 +47,8 @@ pub(super) fn is_trusted<B>(origins: &Origins, request: &http::Request<B>) -> bo
     is_own || matches!(origins, Origins::Listed(listed) if listed.contains(origin))
 }
 
-/// Says in the response what a page of `origin` may do. Credentials go only with origins that are
-/// listed, never with a wildcard.
+/// Adds the headers that allow pages of `origin` to use the response. Credentials are allowed only
+/// for listed origins, never for a wildcard.
 pub(super) fn allow_origin(
     origins: &Origins,
     origin: Option<HeaderValue>,
@@ -108,7 +109,7 @@ mod tests {
         };
         for origins in [&Origins::None, &Origins::Any, &listed] {
             assert!(trusted(origins, Some("http://own.example:3000")));
-            // Whether TLS ends before the server cannot be told.
+            // A proxy may terminate TLS, so the scheme is not compared.
             assert!(trusted(origins, Some("https://own.example:3000")));
             for origin in [
                 None,

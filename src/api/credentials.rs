@@ -1,41 +1,42 @@
-//! The token that comes with a request.
+//! The token of a request.
 
 use http::Uri;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::uri::PathAndQuery;
-use percent_encoding::percent_decode_str;
 
+use super::percent;
 use super::problem::Problem;
 use crate::core::access::TokenSource;
 
 /// The query parameter of a token (RFC 6750, 2.3).
-const PARAMETER: &[u8] = b"access_token";
+const TOKEN_PARAMETER: &[u8] = b"access_token";
 
-/// The tokens that stood in a request's query.
+/// The tokens that were removed from a request's query.
 #[derive(Clone)]
-struct InQuery(Vec<Vec<u8>>);
+struct QueryTokens(Vec<Vec<u8>>);
 
-/// Takes the tokens out of the query, so that no link, problem or log repeats them. [`of`] still knows
-/// them.
-pub(super) fn take_from_query<B>(request: &mut http::Request<B>) {
+/// Removes the tokens from the query, so that no link, problem or log repeats them, and stores them
+/// in the request for [`token`].
+pub(super) fn remove_from_query<B>(request: &mut http::Request<B>) {
     let Some(query) = request.uri().query() else {
         return;
     };
     let (tokens, rest): (Vec<_>, Vec<_>) = query.split('&').partition(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
-        decoded(name) == PARAMETER
+        percent::decode_form(name) == TOKEN_PARAMETER
     });
     if tokens.is_empty() {
         return;
     }
     let values = tokens
         .iter()
-        .map(|pair| decoded(pair.split_once('=').map_or("", |(_, value)| value)));
-    let in_query = InQuery(values.collect());
+        .map(|pair| pair.split_once('=').map_or("", |(_, value)| value));
+    let tokens = QueryTokens(values.map(percent::decode_form).collect());
     let path = request.uri().path();
-    let rest = match rest.is_empty() {
-        true => path.to_owned(),
-        false => format!("{path}?{}", rest.join("&")),
+    let rest = if rest.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", rest.join("&"))
     };
     let mut parts = request.uri().clone().into_parts();
     parts.path_and_query = Some(
@@ -43,70 +44,75 @@ pub(super) fn take_from_query<B>(request: &mut http::Request<B>) {
             .unwrap_or_else(|_| PathAndQuery::from_static("/")),
     );
     *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-    request.extensions_mut().insert(in_query);
+    request.extensions_mut().insert(tokens);
 }
 
-/// The token, if there is one: that in the header `authorization`, or else the one in cookies of this
-/// name and, if it may be there, in the query. Those may be several if they are the same; which of
-/// different ones was meant, and who has put the others there, cannot be told.
-pub(super) fn of<B>(
+/// Returns the token of a request, if it has one.
+///
+/// The header `authorization` takes precedence over cookies of the name `cookie` and, if
+/// `accept_query` is set, the query. Cookies and query can repeat the same token, but different
+/// tokens are rejected: nothing shows which one the client means, and another site may have set the
+/// others.
+pub(super) fn token<B>(
     request: &http::Request<B>,
     cookie: &str,
-    in_query: bool,
+    accept_query: bool,
 ) -> Result<Option<(Vec<u8>, TokenSource)>, Problem> {
-    if let Some(token) = in_header(request)? {
-        return Ok(Some((token, TokenSource::Header)));
+    if let Some(token) = bearer_token(request)? {
+        return Ok(Some((token, TokenSource::AuthorizationHeader)));
     }
     let headers = request.headers().get_all(COOKIE).iter();
-    let cookies = headers.flat_map(|header| header.as_bytes().split(|&byte| byte == b';'));
-    let cookies = cookies.filter_map(|pair| cookie_value(pair, cookie));
-    let given = request.extensions().get::<InQuery>();
-    let given = given.filter(|_| in_query).map_or(&[][..], |given| &given.0);
-    let mut found = cookies
-        .map(|token| (token.to_vec(), TokenSource::Cookie))
-        .chain(
-            given
-                .iter()
-                .map(|token| (token.clone(), TokenSource::Query)),
-        )
+    let in_cookies = headers
+        .flat_map(|header| header.as_bytes().split(|&byte| byte == b';'))
+        .filter_map(|pair| cookie_value(pair, cookie))
+        .map(|token| (token.to_vec(), TokenSource::Cookie));
+    let in_query = request
+        .extensions()
+        .get::<QueryTokens>()
+        .filter(|_| accept_query)
+        .map_or(&[][..], |tokens| &tokens.0)
+        .iter()
+        .map(|token| (token.clone(), TokenSource::Query));
+    let mut tokens = in_cookies
+        .chain(in_query)
         .filter(|(token, _)| !token.is_empty());
-    let first = found.next();
+    let first = tokens.next();
     match &first {
-        Some((token, _)) if found.any(|(other, _)| other != *token) => Err(Problem::unauthorized(
-            "different tokens are given in cookies or in the query; give one",
-        )),
+        Some((token, _)) if tokens.any(|(other, _)| other != *token) => Err(
+            Problem::invalid_token("the cookies or the query have different tokens; send only one"),
+        ),
         _ => Ok(first),
     }
 }
 
-/// The token in the header `authorization`, if there is that header.
-pub(super) fn in_header<B>(request: &http::Request<B>) -> Result<Option<Vec<u8>>, Problem> {
+/// Returns the token in the header `authorization`, if the request has that header.
+pub(super) fn bearer_token<B>(request: &http::Request<B>) -> Result<Option<Vec<u8>>, Problem> {
     let mut headers = request.headers().get_all(AUTHORIZATION).iter();
     let Some(header) = headers.next() else {
         return Ok(None);
     };
-    match headers.next() {
-        Some(_) => Err(Problem::unauthorized(
+    if headers.next().is_some() {
+        return Err(Problem::invalid_token(
             "the header `authorization` is given more than once",
-        )),
-        None => bearer(header.as_bytes()).map(Some),
+        ));
     }
+    parse_bearer(header.as_bytes()).map(Some)
 }
 
-/// The token in an `authorization` header (RFC 6750, 2.1).
-fn bearer(header: &[u8]) -> Result<Vec<u8>, Problem> {
+/// Parses the value of an `authorization` header (RFC 6750, 2.1).
+fn parse_bearer(header: &[u8]) -> Result<Vec<u8>, Problem> {
     let space = header.iter().position(|&byte| byte == b' ');
     let (scheme, token) = header.split_at(space.unwrap_or(header.len()));
-    match scheme.eq_ignore_ascii_case(b"bearer") {
-        true => Ok(token.trim_ascii().to_vec()),
-        false => Err(Problem::unauthorized(
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Err(Problem::invalid_token(
             "the authorization scheme is not `Bearer`",
-        )),
+        ));
     }
+    Ok(token.trim_ascii().to_vec())
 }
 
-/// The value in a `name=value` of a cookie header (RFC 6265, 4.2.1), without quotes, if the name is
-/// this one.
+/// Returns the value, without quotes, of a `name=value` pair of a cookie header (RFC 6265, 4.2.1),
+/// if it has this name.
 fn cookie_value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
     let value = value.strip_prefix(b"=")?;
@@ -115,13 +121,10 @@ fn cookie_value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     Some(quoted.unwrap_or(value))
 }
 
-/// What is encoded as a form (WHATWG URL, 5.1).
-fn decoded(text: &str) -> Vec<u8> {
-    percent_decode_str(&text.replace('+', " ")).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     fn request(uri: &str, headers: &[(&str, &[u8])]) -> http::Request<()> {
@@ -130,33 +133,36 @@ mod tests {
             request = request.header(*name, *value);
         }
         let mut request = request.body(()).unwrap();
-        take_from_query(&mut request);
+        remove_from_query(&mut request);
         request
     }
 
-    /// The token and its place; `Err` if it is refused.
-    fn found(uri: &str, headers: &[(&str, &[u8])]) -> Result<Option<(String, TokenSource)>, ()> {
-        let found = of(&request(uri, headers), "t", true).map_err(|_| ())?;
-        Ok(found.map(|(token, place)| (String::from_utf8_lossy(&token).into_owned(), place)))
+    type Found = Result<Option<(String, TokenSource)>, StatusCode>;
+
+    const REJECTED: Found = Err(StatusCode::UNAUTHORIZED);
+
+    fn found(uri: &str, headers: &[(&str, &[u8])]) -> Found {
+        let found = token(&request(uri, headers), "t", true).map_err(|problem| problem.status())?;
+        Ok(found.map(|(token, source)| (String::from_utf8_lossy(&token).into_owned(), source)))
     }
 
-    fn token(token: &str, place: TokenSource) -> Result<Option<(String, TokenSource)>, ()> {
-        Ok(Some((token.to_owned(), place)))
+    fn a_from(source: TokenSource) -> Found {
+        Ok(Some(("a".to_owned(), source)))
     }
 
     #[test]
-    fn the_header_counts_alone() {
+    fn the_header_takes_precedence_over_cookies_and_query() {
         for value in [&b"Bearer a"[..], b"bearer  a ", b"BEARER a"] {
             let headers = [("authorization", value), ("cookie", b"t=b")];
             let found = found("/x?access_token=c", &headers);
-            assert_eq!(found, token("a", TokenSource::Header));
+            assert_eq!(found, a_from(TokenSource::AuthorizationHeader));
         }
         for value in [&b""[..], b"Basic a", b"a", b"Bearer,a", b"Bearer\ta"] {
             let headers = [("authorization", value), ("cookie", b"t=b")];
-            assert_eq!(found("/", &headers), Err(()), "{value:?}");
+            assert_eq!(found("/", &headers), REJECTED, "{value:?}");
         }
         let twice = [("authorization", &b"Bearer a"[..]); 2];
-        assert_eq!(found("/", &twice), Err(()));
+        assert_eq!(found("/", &twice), REJECTED);
     }
 
     #[test]
@@ -172,13 +178,13 @@ mod tests {
         ] {
             assert_eq!(
                 found("/", &[("cookie", value)]),
-                token("a", TokenSource::Cookie),
+                a_from(TokenSource::Cookie),
                 "{value:?}"
             );
         }
         assert_eq!(
             found("/", &[("cookie", b"t=a"), ("cookie", b"x=b")]),
-            token("a", TokenSource::Cookie)
+            a_from(TokenSource::Cookie)
         );
         for value in [
             &b""[..],
@@ -194,23 +200,23 @@ mod tests {
     }
 
     #[test]
-    fn different_tokens_are_refused() {
-        assert_eq!(found("/", &[("cookie", b"t=a; t=b")]), Err(()));
+    fn different_tokens_are_rejected() {
+        assert_eq!(found("/", &[("cookie", b"t=a; t=b")]), REJECTED);
         assert_eq!(
             found("/", &[("cookie", b"t=a"), ("cookie", b"t=b")]),
-            Err(())
+            REJECTED
         );
-        assert_eq!(found("/?access_token=b", &[("cookie", b"t=a")]), Err(()));
-        assert_eq!(found("/?access_token=b&access_token=a", &[]), Err(()));
+        assert_eq!(found("/?access_token=b", &[("cookie", b"t=a")]), REJECTED);
+        assert_eq!(found("/?access_token=b&access_token=a", &[]), REJECTED);
         assert_eq!(
             found("/?access_token=a&access_token=a", &[("cookie", b"t=a")]),
-            token("a", TokenSource::Cookie)
+            a_from(TokenSource::Cookie)
         );
     }
 
     #[test]
-    fn a_token_is_taken_out_of_the_query_whether_it_may_be_there_or_not() {
-        for (uri, left) in [
+    fn tokens_are_removed_from_the_query_even_if_they_are_not_accepted_there() {
+        for (uri, rest) in [
             ("/a?access_token=x", "/a"),
             ("/a?access_token=x&b=1", "/a?b=1"),
             ("/a?b=1&access_token=x&c=%20", "/a?b=1&c=%20"),
@@ -224,11 +230,11 @@ mod tests {
             ("/a", "/a"),
         ] {
             let request = request(uri, &[]);
-            assert_eq!(request.uri().to_string(), left);
+            assert_eq!(request.uri().to_string(), rest);
         }
         let in_query = request("/a?access_token=x%2B+y", &[]);
-        let found = of(&in_query, "t", true).ok().flatten();
+        let found = token(&in_query, "t", true).ok().flatten();
         assert_eq!(found, Some((b"x+ y".to_vec(), TokenSource::Query)));
-        assert!(matches!(of(&in_query, "t", false), Ok(None)));
+        assert!(matches!(token(&in_query, "t", false), Ok(None)));
     }
 }

@@ -1,6 +1,7 @@
 //! What is told of an event stream: its counts, and its lines in the log.
 
-use crate::core::metrics::{Counter, EndReason, Histogram, Label as _, ProblemKind};
+use crate::core::metrics::{Counter, EndReason, Histogram, Label as _};
+use crate::core::problem::ProblemKind;
 use crate::core::sse::Cursor;
 use crate::core::stream::{Page, StreamStats, Subscription};
 use crate::core::time::Timestamp;

@@ -1,6 +1,7 @@
 //! What a request may be like, and how many there may be.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
@@ -63,9 +64,15 @@ pub(super) async fn admit(
 ) -> Result<(), Problem> {
     let publisher = RateKey::publisher(publisher.identity().unwrap_or_default());
     let admitted = limiter::publishers(publisher, config.publish_rate).await;
-    admitted.map_err(|wait| Problem::rate_limited("this credential publishes too often", wait))?;
+    admitted.map_err(|wait| {
+        let wait = Duration::from_millis(wait);
+        Problem::rate_limited("this credential publishes too often", wait)
+    })?;
     let admitted = limiter::publishers(RateKey::channel(channel), config.channel_rate).await;
-    admitted.map_err(|wait| Problem::rate_limited("this channel is published to too often", wait))
+    admitted.map_err(|wait| {
+        let wait = Duration::from_millis(wait);
+        Problem::rate_limited("this channel is published to too often", wait)
+    })
 }
 
 /// Who opens a stream: the last address given, which is Spin's.

@@ -5,7 +5,8 @@ use std::fmt::Display;
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// What cannot stand in a URI (RFC 3986, 2) as it is; what is escaped already stays so.
+/// The characters that must be escaped in a URI (RFC 3986, 2). `%` is not among them, so escapes
+/// are kept.
 const UNSAFE: AsciiSet = CONTROLS
     .add(b' ')
     .add(b'"')
@@ -18,12 +19,12 @@ const UNSAFE: AsciiSet = CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// A link to `target`, a path, in the relation `relation`:
+/// Returns a link to a path. The relations are:
 ///
 /// - `self`: the resource itself;
-/// - `next`: what follows;
-/// - `edit`: where to publish to what is subscribed to;
-/// - `monitor`: where to subscribe to what is published to.
+/// - `next`: the next page;
+/// - `edit`: the path to publish to the channel;
+/// - `monitor`: the path to subscribe to the channel.
 pub(super) fn to(target: impl Display, relation: &str) -> HeaderValue {
     let target = target.to_string();
     let target = utf8_percent_encode(&target, &UNSAFE);

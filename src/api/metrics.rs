@@ -28,10 +28,12 @@ const MICROS_PER_SECOND: f64 = 1_000_000.0;
 /// Answers a scrape.
 pub(super) async fn scrape(request: &Request) -> Result<Response, Problem> {
     if let Some(secret) = config::metrics_token().await.map_err(Problem::config)? {
-        let given = credentials::in_header(request)?
-            .ok_or_else(|| Problem::no_token("the header `authorization: Bearer TOKEN`"))?;
-        if !secret.is(&given) {
-            return Err(Problem::unauthorized("the token does not read the metrics"));
+        let given = credentials::bearer_token(request)?
+            .ok_or_else(|| Problem::missing_token("the header `authorization: Bearer TOKEN`"))?;
+        if !secret.matches(&given) {
+            return Err(Problem::invalid_token(
+                "the token does not read the metrics",
+            ));
         }
     }
     let slots = metrics::slots().map_err(|error| {

@@ -15,6 +15,7 @@ mod link;
 mod long_poll;
 mod metrics;
 pub mod path;
+mod percent;
 pub mod problem;
 mod publish;
 pub mod query;
@@ -39,16 +40,16 @@ use crate::platform::metrics::{self as metrics_of_instance, Activity};
 /// Answers a request. Which Spin component asks does not matter here: spin.toml gives each only
 /// its own routes.
 pub async fn respond(mut request: Request) -> Response {
-    credentials::take_from_query(&mut request);
-    let trace = trace::take_up(&mut request);
-    let mut response = match path::is_shared(request.uri().path()) {
+    credentials::remove_from_query(&mut request);
+    let trace = trace::begin(&mut request);
+    let mut response = match path::supports_cors(request.uri().path()) {
         true => across_origins(request, trace).await,
         false => of_console(request)
             .await
             .unwrap_or_else(Problem::into_response),
     };
     body::state_length(&mut response);
-    trace::give_back(trace, &mut response);
+    trace::add_to(trace, &mut response);
     response
 }
 
@@ -59,7 +60,7 @@ async fn of_console(request: Request) -> Result<Response, Problem> {
 }
 
 async fn answer(request: Request) -> Result<Response, Problem> {
-    let route = Route::of(request.uri().path())?;
+    let route = Route::parse(request.uri().path())?;
     dispatch(route, request).await
 }
 
@@ -89,7 +90,7 @@ fn rejected(problem: Problem, path: &str, trace: Trace) -> Response {
     let (reason, status) = (problem.kind(), problem.status());
     metrics_of_instance::count(Counter::Rejected(reason), 1);
     let overload = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-    let route = Route::of(path).ok();
+    let route = Route::parse(path).ok();
     let channel = route.as_ref().and_then(Route::channel);
     let line = Line {
         event: "rejected",
@@ -129,7 +130,7 @@ async fn dispatch(route: Route, request: Request) -> Result<Response, Problem> {
         Route::Health => health::ready().await,
         Route::Live => Ok(health::live()),
         Route::Metrics => metrics::scrape(&request).await,
-        Route::Description => Ok(console::description()),
+        Route::OpenApi => Ok(console::openapi()),
         Route::Console => Ok(console::page()),
     }
 }

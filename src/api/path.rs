@@ -1,50 +1,51 @@
-//! The routes, and the channel in them.
-
-use std::borrow::Cow;
+//! Routes.
 
 use http::Method;
-use percent_encoding::percent_decode_str;
 
+use super::percent;
 use super::problem::Problem;
 use crate::core::channel::Channel;
 
-/// What a path names.
+/// The resource that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `/events/{channel}`, or `/events` with the channels in the query
+    /// `/events/{channel}`, or `/events` with the channels in the query.
     Events(Option<Channel>),
-    /// `/publish/{channel}`
+    /// `/publish/{channel}`.
     Publish(Channel),
-    /// `/channels/{channel}`
+    /// `/channels/{channel}`.
     Channel(Channel),
-    /// `/channels/{channel}/close`, which is also the `/channels/{channel}` of a channel so named
+    /// `/channels/{channel}/close`, which is also the path of a channel whose name ends with `/close`.
     Close {
         /// The channel that `POST` closes.
         closes: Channel,
-        /// The channel that the other methods are about, if there can be one of this name.
+        /// The channel that the other methods apply to, unless its name would be too long.
         named: Option<Channel>,
     },
-    /// `/health`
+    /// `/health`.
     Health,
-    /// `/health/live`
+    /// `/health/live`.
     Live,
-    /// `/metrics`
+    /// `/metrics`.
     Metrics,
-    /// `/openapi.json`
-    Description,
-    /// `/`
+    /// `/openapi.json`.
+    OpenApi,
+    /// `/`.
     Console,
 }
 
 impl Route {
-    /// The route of a request's own path, as it was sent.
-    pub fn of(path: &str) -> Result<Self, Problem> {
+    /// Parses the path of a request, still percent-encoded.
+    ///
+    /// # Errors
+    /// Returns a problem if nothing is served at the path, or if the channel name in it is malformed.
+    pub fn parse(path: &str) -> Result<Self, Problem> {
         match path {
             "/" => return Ok(Self::Console),
             "/health" => return Ok(Self::Health),
             "/health/live" => return Ok(Self::Live),
             "/metrics" => return Ok(Self::Metrics),
-            "/openapi.json" => return Ok(Self::Description),
+            "/openapi.json" => return Ok(Self::OpenApi),
             "/events" => return Ok(Self::Events(None)),
             _ => {}
         }
@@ -63,24 +64,24 @@ impl Route {
         }
     }
 
-    /// The channel in the path, if there is one.
+    /// Returns the channel in the path, if there is one.
     pub(super) const fn channel(&self) -> Option<&Channel> {
         match self {
             Self::Events(channel) => channel.as_ref(),
             Self::Publish(channel) | Self::Channel(channel) => Some(channel),
             Self::Close { closes, .. } => Some(closes),
-            Self::Health | Self::Live | Self::Metrics | Self::Description | Self::Console => None,
+            Self::Health | Self::Live | Self::Metrics | Self::OpenApi | Self::Console => None,
         }
     }
 
-    /// The methods it answers, `OPTIONS` apart.
+    /// Returns the supported methods, except `OPTIONS`.
     pub fn methods(&self) -> Vec<Method> {
         match self {
             Self::Events(_)
             | Self::Health
             | Self::Live
             | Self::Metrics
-            | Self::Description
+            | Self::OpenApi
             | Self::Console => vec![Method::GET, Method::HEAD],
             Self::Publish(_) => vec![Method::POST],
             Self::Close { named: None, .. } => vec![Method::POST],
@@ -90,29 +91,21 @@ impl Route {
     }
 }
 
-/// Whether pages of other origins may use what is below this path, if they are allowed to at all.
-pub(super) fn is_shared(path: &str) -> bool {
+/// Returns whether pages of other origins can be allowed to use the path.
+pub(super) fn supports_cors(path: &str) -> bool {
     let first = path.split('/').nth(1);
     matches!(first, Some("events" | "publish" | "channels"))
 }
 
 fn channel(name: Option<&str>) -> Result<Channel, Problem> {
-    let decoded = decoded(name.unwrap_or_default())?;
-    decoded.parse().map_err(Problem::channel)
-}
-
-fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
-        if byte == b'%' && !(digit(bytes.next()) && digit(bytes.next())) {
-            return Err(Problem::percent_encoding(
-                "a `%` is not followed by two hexadecimal digits",
-            ));
-        }
+    let name = name.unwrap_or_default();
+    if !percent::is_well_formed(name) {
+        return Err(Problem::percent_encoding(
+            "has a `%` that is not followed by two hexadecimal digits",
+        ));
     }
-    let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map_err(|_| Problem::percent_encoding("it does not decode to UTF-8"))
+    let name = percent::decode(name).map_err(Problem::percent_encoding)?;
+    name.parse().map_err(Problem::channel)
 }
 
 #[cfg(test)]
@@ -122,15 +115,15 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Law: any path is a route or a problem, and a channel in it is what it decodes to.
+        /// Property: any path is parsed or rejected, and a channel is the decoded rest of the path.
         #[test]
-        fn any_path_is_read_or_refused(path in prop_oneof![
+        fn any_path_is_parsed_or_rejected(path in prop_oneof![
             any::<String>(),
             "/(events|publish|channels)(/(close|%2[fF]|%[0-9a-f]?[0-9a-f]?|[a-z.!é /]){0,6}){0,3}",
         ]) {
-            if let Ok(Route::Events(Some(channel))) = Route::of(&path) {
+            if let Ok(Route::Events(Some(channel))) = Route::parse(&path) {
                 let name = path.strip_prefix("/events/").unwrap();
-                prop_assert_eq!(channel.as_str(), decoded(name).unwrap());
+                prop_assert_eq!(channel.as_str(), percent::decode(name).unwrap());
             }
         }
     }
@@ -140,28 +133,31 @@ mod tests {
     }
 
     #[test]
-    fn every_route_is_found_with_its_channel() {
-        assert_eq!(Route::of("/").unwrap(), Route::Console);
-        assert_eq!(Route::of("/health").unwrap(), Route::Health);
-        assert_eq!(Route::of("/health/live").unwrap(), Route::Live);
-        assert_eq!(Route::of("/metrics").unwrap(), Route::Metrics);
-        assert_eq!(Route::of("/openapi.json").unwrap(), Route::Description);
-        assert_eq!(Route::of("/events").unwrap(), Route::Events(None));
+    fn every_route_is_parsed_with_its_channel() {
+        assert_eq!(Route::parse("/").unwrap(), Route::Console);
+        assert_eq!(Route::parse("/health").unwrap(), Route::Health);
+        assert_eq!(Route::parse("/health/live").unwrap(), Route::Live);
+        assert_eq!(Route::parse("/metrics").unwrap(), Route::Metrics);
+        assert_eq!(Route::parse("/openapi.json").unwrap(), Route::OpenApi);
+        assert_eq!(Route::parse("/events").unwrap(), Route::Events(None));
         assert_eq!(
-            Route::of("/events/a/b").unwrap(),
+            Route::parse("/events/a/b").unwrap(),
             Route::Events(Some(named("a/b")))
         );
         assert_eq!(
-            Route::of("/events/a%2Fb%3a1").unwrap(),
+            Route::parse("/events/a%2Fb%3a1").unwrap(),
             Route::Events(Some(named("a/b:1")))
         );
-        assert_eq!(Route::of("/publish/a").unwrap(), Route::Publish(named("a")));
         assert_eq!(
-            Route::of("/channels/a/b").unwrap(),
+            Route::parse("/publish/a").unwrap(),
+            Route::Publish(named("a"))
+        );
+        assert_eq!(
+            Route::parse("/channels/a/b").unwrap(),
             Route::Channel(named("a/b"))
         );
         assert_eq!(
-            Route::of("/channels/a/close").unwrap(),
+            Route::parse("/channels/a/close").unwrap(),
             Route::Close {
                 closes: named("a"),
                 named: Some(named("a/close"))
@@ -169,7 +165,7 @@ mod tests {
         );
         let longest = "a".repeat(160);
         assert_eq!(
-            Route::of(&format!("/channels/{longest}/close")).unwrap(),
+            Route::parse(&format!("/channels/{longest}/close")).unwrap(),
             Route::Close {
                 closes: named(&longest),
                 named: None
@@ -188,7 +184,7 @@ mod tests {
             "//events/a",
         ] {
             assert_eq!(
-                Route::of(path).unwrap_err().status(),
+                Route::parse(path).unwrap_err().status(),
                 StatusCode::NOT_FOUND,
                 "{path}"
             );
@@ -196,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_channels_are_bad_requests() {
+    fn malformed_channel_names_are_bad_requests() {
         for path in [
             "/events/",
             "/events//a",
@@ -216,13 +212,13 @@ mod tests {
             "/channels/close/",
         ] {
             assert_eq!(
-                Route::of(path).unwrap_err().status(),
+                Route::parse(path).unwrap_err().status(),
                 StatusCode::BAD_REQUEST,
                 "{path}"
             );
         }
         assert_eq!(
-            Route::of(&format!("/events/{}", "a".repeat(161)))
+            Route::parse(&format!("/events/{}", "a".repeat(161)))
                 .unwrap_err()
                 .status(),
             400

@@ -1,6 +1,7 @@
-//! Errors as RFC 9457 problem details.
+//! Problem details (RFC 9457).
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -10,18 +11,23 @@ use super::body::{Body, Response, allow};
 use crate::core::access::Permission;
 use crate::core::channel::{Channel, ChannelError};
 use crate::core::log::{AppendError, CommitError};
-use crate::core::metrics::{Label as _, ProblemKind};
+use crate::core::problem::ProblemKind;
 use crate::core::sse::EventTypeError;
+use crate::core::time::whole_millis;
 use crate::platform::config::ConfigError;
 
-/// What went wrong with a request, in the words of `application/problem+json`.
+/// The wait that is recommended to clients while the store is unavailable.
+const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// The wait that is recommended to publishers when there are too many of them.
+const CONTENDED_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The reason that a request is rejected, as the content of an `application/problem+json` response.
 ///
-/// `type` is a URN that stays the same for the same kind of problem; `detail` is for people.
+/// The kind determines status, `type` and `title` (see [`ProblemKind`]); `detail` is for people.
 #[derive(Debug)]
 pub struct Problem {
-    status: StatusCode,
     kind: ProblemKind,
-    title: &'static str,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -35,28 +41,21 @@ struct Details<'a> {
 }
 
 impl Problem {
-    fn new(
-        status: StatusCode,
-        kind: ProblemKind,
-        title: &'static str,
-        detail: impl Display,
-    ) -> Self {
+    fn new(kind: ProblemKind, detail: impl Display) -> Self {
         Self {
-            status,
             kind,
-            title,
             detail: detail.to_string(),
             headers: vec![],
         }
     }
 
-    fn bad_request(kind: ProblemKind, title: &'static str, detail: impl Display) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, kind, title, detail)
-    }
-
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    fn with_retry_after(self, wait: Duration) -> Self {
+        self.with_header(RETRY_AFTER, HeaderValue::from(retry_after_seconds(wait)))
     }
 
     pub(super) fn kind(&self) -> ProblemKind {
@@ -64,267 +63,177 @@ impl Problem {
     }
 
     pub(super) fn status(&self) -> StatusCode {
-        self.status
+        StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     pub(super) fn not_found(path: &str) -> Self {
-        let detail = format!(
-            "nothing is served at {path}; there are /events/{{channel}}, /publish/{{channel}}, \
-             /channels/{{channel}}, /health, /health/live, /metrics, /openapi.json \
-             and /"
+        let detail = format_args!(
+            "nothing is served at {path}; the paths are /events/{{channel}}, /publish/{{channel}}, \
+             /channels/{{channel}}, /health, /health/live, /metrics, /openapi.json and /"
         );
-        Self::new(
-            StatusCode::NOT_FOUND,
-            ProblemKind::NotFound,
-            "Not found",
-            detail,
-        )
+        Self::new(ProblemKind::NotFound, detail)
     }
 
-    pub(super) fn no_channel(channel: impl Display) -> Self {
-        let detail = format!("nothing was ever published to the channel {channel}");
-        Self::new(
-            StatusCode::NOT_FOUND,
-            ProblemKind::UnknownChannel,
-            "Unknown channel",
-            detail,
-        )
+    pub(super) fn unknown_channel(channel: &Channel) -> Self {
+        let detail = format_args!("nothing was ever published to the channel {channel}");
+        Self::new(ProblemKind::UnknownChannel, detail)
     }
 
     pub(super) fn method_not_allowed(allowed: &[Method]) -> Self {
         let value = allow(allowed);
-        let detail = format!(
-            "this resource answers {}",
-            value.to_str().unwrap_or_default()
-        );
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            ProblemKind::Method,
-            "Method not allowed",
-            detail,
-        )
-        .with(ALLOW, value)
+        let methods = value.to_str().unwrap_or_default();
+        let detail = format_args!("this resource supports the methods {methods}");
+        Self::new(ProblemKind::Method, detail).with_header(ALLOW, value)
     }
 
     pub(super) fn channel(error: ChannelError) -> Self {
-        Self::bad_request(ProblemKind::ChannelName, "Bad channel name", error)
+        Self::new(ProblemKind::ChannelName, error)
     }
 
-    pub(super) fn percent_encoding(detail: &str) -> Self {
-        let detail = format!("the channel name in the path is badly percent-encoded: {detail}");
-        Self::bad_request(ProblemKind::PercentEncoding, "Bad percent-encoding", detail)
+    pub(super) fn percent_encoding(detail: impl Display) -> Self {
+        let detail = format_args!("the channel name in the path {detail}");
+        Self::new(ProblemKind::PercentEncoding, detail)
     }
 
     pub(super) fn query(detail: impl Display) -> Self {
-        Self::bad_request(ProblemKind::Query, "Bad query parameter", detail)
+        Self::new(ProblemKind::Query, detail)
     }
 
     pub(super) fn header(detail: impl Display) -> Self {
-        Self::bad_request(ProblemKind::Header, "Bad header", detail)
+        Self::new(ProblemKind::Header, detail)
     }
 
     pub(super) fn event_type(error: EventTypeError) -> Self {
-        Self::bad_request(ProblemKind::EventType, "Bad event type", error)
+        Self::new(ProblemKind::EventType, error)
     }
 
     pub(super) fn body(detail: impl Display) -> Self {
-        Self::bad_request(ProblemKind::Body, "Bad body", detail)
+        Self::new(ProblemKind::Body, detail)
     }
 
     pub(super) fn too_large(detail: impl Display) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            ProblemKind::TooLarge,
-            "Too large",
-            detail,
-        )
+        Self::new(ProblemKind::TooLarge, detail)
     }
 
     pub(super) fn media_type(detail: impl Display) -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ProblemKind::MediaType,
-            "Unsupported media type",
-            detail,
-        )
+        Self::new(ProblemKind::MediaType, detail)
     }
 
-    /// The body took longer than it may.
-    pub(super) fn body_timeout(millis: u64) -> Self {
-        let seconds = millis / 1_000;
-        let detail = format!("the body did not arrive within {seconds} s; nothing was appended");
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            ProblemKind::BodyTimeout,
-            "Body too slow",
-            detail,
-        )
+    pub(super) fn body_timeout(timeout: Duration) -> Self {
+        let seconds = timeout.as_secs();
+        let detail =
+            format_args!("the body did not arrive within {seconds} s; nothing was appended");
+        Self::new(ProblemKind::BodyTimeout, detail)
     }
 
-    /// A rate is exceeded; there is something again in so many milliseconds.
-    pub(super) fn rate_limited(what: impl Display, wait_millis: u64) -> Self {
-        let seconds = wait_millis.div_ceil(1_000).max(1);
-        let detail = format!("{what}; nothing was changed. Try again in {seconds} s");
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            ProblemKind::RateLimited,
-            "Too many requests",
-            detail,
-        )
-        .with(RETRY_AFTER, HeaderValue::from(seconds))
+    /// Rejects a request over a rate limit, which has a permit again after `wait`.
+    pub(super) fn rate_limited(limit: impl Display, wait: Duration) -> Self {
+        let seconds = retry_after_seconds(wait);
+        let detail = format_args!("{limit}; nothing was changed. Try again in {seconds} s");
+        Self::new(ProblemKind::RateLimited, detail).with_retry_after(wait)
     }
 
-    fn denied(
-        status: StatusCode,
-        title: &'static str,
-        detail: impl Display,
-        challenge: &'static str,
-    ) -> Self {
-        let kind = if status == StatusCode::FORBIDDEN {
-            ProblemKind::Forbidden
-        } else {
-            ProblemKind::Unauthorized
+    /// Rejects a request without a token. `accepted` names the parts of a request that can have one.
+    pub(super) fn missing_token(accepted: &str) -> Self {
+        let detail = format_args!("this request needs a token, in {accepted}");
+        // RFC 6750, 3.1: a request without a token is answered without an error code.
+        Self::new(ProblemKind::Unauthorized, detail).with_challenge("Bearer realm=\"runnel\"")
+    }
+
+    /// Rejects a request whose token is not accepted.
+    pub(super) fn invalid_token(detail: impl Display) -> Self {
+        Self::new(ProblemKind::Unauthorized, detail)
+            .with_challenge("Bearer realm=\"runnel\", error=\"invalid_token\"")
+    }
+
+    /// Rejects a request whose token is accepted but does not grant the permission.
+    pub(super) fn forbidden(permission: Permission, channel: &Channel) -> Self {
+        let operation = match permission {
+            Permission::Publish => "publish",
+            Permission::Subscribe => "subscribe",
         };
-        Self::new(status, kind, title, detail)
-            .with(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+        let detail = format_args!(
+            "the token does not grant permission to {operation} to the channel {channel}"
+        );
+        Self::new(ProblemKind::Forbidden, detail)
+            .with_challenge("Bearer realm=\"runnel\", error=\"insufficient_scope\"")
     }
 
-    /// There is no token (RFC 6750, 3); the places where there may be one.
-    pub(super) fn no_token(places: &str) -> Self {
-        let detail = format_args!("this needs a token, in {places}");
-        Self::denied(
-            StatusCode::UNAUTHORIZED,
-            "Unauthorized",
-            detail,
-            "Bearer realm=\"runnel\"",
-        )
+    /// Adds a challenge (RFC 6750, 3).
+    fn with_challenge(self, challenge: &'static str) -> Self {
+        self.with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
-    /// There is a token, and it is not good (RFC 6750, 3.1).
-    pub(super) fn unauthorized(detail: impl Display) -> Self {
-        let challenge = "Bearer realm=\"runnel\", error=\"invalid_token\"";
-        Self::denied(StatusCode::UNAUTHORIZED, "Unauthorized", detail, challenge)
-    }
-
-    /// The token is good, but not for this.
-    pub(super) fn forbidden(right: Permission, channel: &Channel) -> Self {
-        let detail = match right {
-            Permission::Publish => {
-                format!("the token is not good for publishing to the channel {channel}")
-            }
-            Permission::Subscribe => {
-                format!("the token is not good for subscribing to the channel {channel}")
-            }
-        };
-        let challenge = "Bearer realm=\"runnel\", error=\"insufficient_scope\"";
-        Self::denied(StatusCode::FORBIDDEN, "Forbidden", detail, challenge)
-    }
-
-    /// A page that is not trusted has sent a cookie.
-    pub(super) fn origin() -> Self {
+    /// Rejects a change that a page of an untrusted origin requests with a token in a cookie.
+    pub(super) fn untrusted_origin() -> Self {
         Self::new(
-            StatusCode::FORBIDDEN,
             ProblemKind::Origin,
-            "Origin not trusted",
-            "with a token in a cookie this needs an `origin` that is this server's own or listed in \
-             `cors_origins`; a token in the header `authorization` is good from everywhere",
+            "a request with its token in a cookie needs an `origin` that is this server's own or listed \
+             in `cors_origins`; a token in the header `authorization` is accepted from every origin",
         )
     }
 
-    pub(super) fn refused(refused: AppendError) -> Self {
-        match refused {
-            AppendError::Closed => Self::new(
-                StatusCode::CONFLICT,
-                ProblemKind::Closed,
-                "Channel closed",
-                refused,
-            ),
-            AppendError::KeyReused => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                ProblemKind::KeyReused,
-                "Idempotency key reused",
-                refused,
-            ),
-        }
+    pub(super) fn append(error: AppendError) -> Self {
+        let kind = match error {
+            AppendError::Closed => ProblemKind::Closed,
+            AppendError::KeyReused => ProblemKind::KeyReused,
+        };
+        Self::new(kind, error)
     }
 
     pub(super) fn config(error: ConfigError) -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            ProblemKind::Configuration,
-            "Bad configuration",
-            error,
-        )
+        Self::new(ProblemKind::Configuration, error)
     }
 
-    /// The store could not be read.
+    /// Reports that the store cannot be read.
     pub(super) fn store() -> Self {
-        Self::unavailable(
-            ProblemKind::Store,
-            "Store unavailable",
-            "the store does not answer",
-            2,
-        )
+        Self::new(ProblemKind::Store, "the store does not answer")
+            .with_retry_after(STORE_RETRY_AFTER)
     }
 
-    pub(super) fn commit(failure: &CommitError) -> Self {
-        match failure {
-            CommitError::Contended => Self::unavailable(
+    pub(super) fn commit(error: &CommitError) -> Self {
+        match error {
+            CommitError::Contended => Self::new(
                 ProblemKind::Contended,
-                "Channel contended",
-                "too many publishers write to this channel at once; nothing was appended",
-                1,
-            ),
-            CommitError::Store(_) => Self::unavailable(
+                "too many publishers are writing to this channel at once; nothing was appended",
+            )
+            .with_retry_after(CONTENDED_RETRY_AFTER),
+            CommitError::Store(_) => Self::new(
                 ProblemKind::Store,
-                "Store unavailable",
                 "the store does not answer; nothing was appended",
-                2,
-            ),
-            CommitError::Away(millis) => Self::unavailable(
+            )
+            .with_retry_after(STORE_RETRY_AFTER),
+            CommitError::Away(millis) => Self::new(
                 ProblemKind::Store,
-                "Store unavailable",
-                "the store has been failing and is left alone for a moment; nothing was appended",
-                millis.div_ceil(1_000).max(1),
-            ),
-            CommitError::Unknown(_) => Self::unavailable(
+                "the store has been failing and is not being tried for a moment; nothing was appended",
+            )
+            .with_retry_after(Duration::from_millis(*millis)),
+            CommitError::Unknown(_) => Self::new(
                 ProblemKind::OutcomeUnknown,
-                "Outcome unknown",
-                "the store failed in mid-commit: the events may have been appended. Repeating the \
-                 request is safe if it carries an Idempotency-Key",
-                2,
-            ),
+                "the store failed during the commit, and the events may have been appended. The request \
+                 can be repeated safely if it has an Idempotency-Key",
+            )
+            .with_retry_after(STORE_RETRY_AFTER),
             CommitError::Format(_) => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
                 ProblemKind::LogUnreadable,
-                "Log unreadable",
-                "the stored log of this channel cannot be read; nothing was changed",
+                "the stored log of this channel cannot be decoded; nothing was changed",
             ),
         }
     }
 
-    fn unavailable(
-        kind: ProblemKind,
-        title: &'static str,
-        detail: &str,
-        retry_after_seconds: u64,
-    ) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, detail)
-            .with(RETRY_AFTER, HeaderValue::from(retry_after_seconds))
-    }
-
-    /// The response that tells the client of it.
+    /// Returns the response.
     #[must_use]
     pub fn into_response(self) -> Response {
+        let status = self.status();
         let details = Details {
-            r#type: format!("urn:runnel:problem:{}", self.kind.value()),
-            title: self.title,
-            status: self.status.as_u16(),
+            r#type: format!("urn:runnel:problem:{}", self.kind.name()),
+            title: self.kind.title(),
+            status: status.as_u16(),
             detail: &self.detail,
         };
         let body = serde_json::to_vec(&details).unwrap_or_default();
         let mut response = Response::new(Body::Full(body.into()));
-        *response.status_mut() = self.status;
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
@@ -333,4 +242,9 @@ impl Problem {
         headers.extend(self.headers);
         response
     }
+}
+
+/// Returns the value of `retry-after`: whole seconds, rounded up, at least 1.
+fn retry_after_seconds(wait: Duration) -> u64 {
+    whole_millis(wait).div_ceil(1_000).max(1)
 }

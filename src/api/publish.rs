@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
@@ -97,10 +98,10 @@ async fn accept_events(
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query(), &[])?;
     let close = query.flag("close")?.unwrap_or(false);
-    let format = Format::of(&parts.headers)?;
+    let format = Format::from_headers(&parts.headers)?;
     let key = idempotency_key(&parts.headers)?;
     let body = read(&parts, body, &config).await?;
-    let mut publication = format.read(&body, query.get("event"), config.max_event_bytes)?;
+    let mut publication = format.parse(&body, query.get("event"), config.max_event_bytes)?;
     check_count(publication.events.len(), config.max_batch_events)?;
     let repeat = repeat(key, &publication, &parts, &body)?;
     if config.trace_events {
@@ -140,7 +141,7 @@ pub(super) async fn append(
     let answer = committer::append(channel, batch, retention).await;
     answer
         .map_err(|failure| failed(channel, &failure))?
-        .map_err(Problem::refused)
+        .map_err(Problem::append)
 }
 
 /// Reports a commit that was given up, to the operator and to the publisher.
@@ -256,7 +257,9 @@ async fn read(parts: &Parts, body: RequestBody, config: &PublishConfig) -> Resul
     let read = pin!(Limited::new(body, limit).collect());
     let timeout = pin!(clock::sleep_millis(config.body_timeout_millis));
     let Either::Left((read, _)) = select(read, timeout).await else {
-        return Err(Problem::body_timeout(config.body_timeout_millis));
+        return Err(Problem::body_timeout(Duration::from_millis(
+            config.body_timeout_millis,
+        )));
     };
     match read {
         Ok(collected) => Ok(collected.to_bytes()),

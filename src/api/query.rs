@@ -1,59 +1,66 @@
 //! Query parameters.
 
-use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-use percent_encoding::percent_decode_str;
+use thiserror::Error;
 
+use super::percent::{self, NotUtf8};
 use super::problem::Problem;
 
-/// The parameters that a last event ID may be given in, the first that is there.
+/// The parameters for the last event ID, in order of precedence.
 pub const LAST_EVENT_ID_PARAMETERS: [&str; 3] = ["last_event_id", "lastEventId", "Last-Event-ID"];
 
-/// The parameters of a request, decoded. Those that nobody asks for are ignored.
+/// The decoded parameters of a request or the fields of a form. Unknown ones are ignored.
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Decodes a query. Each name may be given once, except those `repeated`.
-    pub fn parse(query: Option<&str>, repeated: &[&str]) -> Result<Self, Problem> {
-        Self::decode(query.unwrap_or_default(), repeated).map_err(Problem::query)
+    /// Decodes a query.
+    ///
+    /// # Errors
+    /// Returns a problem if it does not decode to UTF-8, or if a name not in `repeatable` is given more
+    /// than once.
+    pub fn parse(query: Option<&str>, repeatable: &[&str]) -> Result<Self, Problem> {
+        Self::decode(query.unwrap_or_default(), repeatable).map_err(Problem::query)
     }
 
-    /// Decodes what is encoded as a form (WHATWG URL 5.1), but takes only UTF-8.
-    pub(super) fn decode(text: &str, repeated: &[&str]) -> Result<Self, String> {
+    /// Decodes form-encoded parameters (WHATWG URL 5.1), strictly as UTF-8.
+    pub(super) fn decode(text: &str, repeatable: &[&str]) -> Result<Self, QueryError> {
         let mut pairs: Vec<(String, String)> = vec![];
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (name, value) = (decoded(name)?, decoded(value)?);
-            let again = pairs.iter().any(|(given, _)| *given == name);
-            if again && !repeated.contains(&name.as_str()) {
-                return Err(format!("`{name}` is given more than once"));
+            let (name, value) = (decode(name)?, decode(value)?);
+            let is_repeated = pairs.iter().any(|(earlier, _)| *earlier == name);
+            if is_repeated && !repeatable.contains(&name.as_str()) {
+                return Err(QueryError::Repeated(name));
             }
             pairs.push((name, value));
         }
         Ok(Self(pairs))
     }
 
-    /// The value of a parameter.
+    /// Returns the first value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
-            .find(|(given, _)| given == name)
+            .find(|(other, _)| other == name)
             .map(|(_, value)| value.as_str())
     }
 
-    /// The names of all parameters.
+    /// Returns the names of all parameters.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
-    /// All values of a parameter, in order.
+    /// Returns all values of a parameter, in order.
     pub fn all(&self, name: &str) -> Vec<&str> {
-        let named = self.0.iter().filter(|(given, _)| given == name);
+        let named = self.0.iter().filter(|(other, _)| other == name);
         named.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// A parameter that is a whole number.
+    /// Returns the value of a parameter that is a whole number.
+    ///
+    /// # Errors
+    /// Returns a problem if the value is no such number or not `accepted`.
     pub fn number(
         &self,
         name: &str,
@@ -76,7 +83,10 @@ impl Query {
         }
     }
 
-    /// A parameter that is `true` or `false`.
+    /// Returns the value of a parameter that is `true` or `false`.
+    ///
+    /// # Errors
+    /// Returns a problem if the value is neither.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
         match self.get(name) {
             None => Ok(None),
@@ -89,12 +99,20 @@ impl Query {
     }
 }
 
-fn decoded(text: &str) -> Result<String, String> {
-    let spaced = text.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8();
-    decoded
-        .map(Cow::into_owned)
-        .map_err(|_| format!("{text:?} does not decode to UTF-8"))
+/// Reasons to reject form-encoded parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(super) enum QueryError {
+    /// A parameter that can be given only once is given again.
+    #[error("`{0}` is given more than once")]
+    Repeated(String),
+    /// A name or value does not decode to UTF-8.
+    #[error("{0:?} {NotUtf8}")]
+    NotUtf8(String),
+}
+
+fn decode(text: &str) -> Result<String, QueryError> {
+    let decoded = String::from_utf8(percent::decode_form(text));
+    decoded.map_err(|_| QueryError::NotUtf8(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -103,9 +121,9 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Law: any query is parameters or a problem, and so is each of them.
+        /// Property: any query, and any parameter in it, is parsed or rejected without a panic.
         #[test]
-        fn any_query_is_read_or_refused(text in prop_oneof![
+        fn any_query_is_parsed_or_rejected(text in prop_oneof![
             any::<String>(),
             "((last|live|last_event_id|x)=([0-9]{0,22}|true|false|%[0-9a-f]{0,2}|\\+|é)&?){0,4}",
         ]) {
@@ -119,9 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_decoded_and_each_is_given_once() {
-        let query =
-            Query::parse(Some("a=%20+x&b&live=false&last=3"), &[]).unwrap_or_else(|_| panic!());
+    fn parameters_are_decoded_and_rejected_if_repeated() {
+        let query = Query::parse(Some("a=%20+x&b&live=false&last=3"), &[]).unwrap();
         assert_eq!(
             (query.get("a"), query.get("b"), query.get("c")),
             (Some("  x"), Some(""), None)
@@ -134,11 +151,10 @@ mod tests {
             (Some(false), Some(3))
         );
         assert!(Query::parse(Some("a=1&b=2&a=1"), &["b"]).is_err());
-        let query = Query::parse(Some("a=1&b=2&a=3"), &["a"]).unwrap_or_else(|_| panic!());
+        let query = Query::parse(Some("a=1&b=2&a=3"), &["a"]).unwrap();
         assert_eq!(query.all("a"), ["1", "3"]);
         for last in ["0", "-1", "+1", "x", "", "1.0", "18446744073709551616"] {
-            let query =
-                Query::parse(Some(&format!("last={last}")), &[]).unwrap_or_else(|_| panic!());
+            let query = Query::parse(Some(&format!("last={last}")), &[]).unwrap();
             assert!(query.number("last", 1..=u64::MAX).is_err(), "{last}");
         }
     }

@@ -1,5 +1,7 @@
 //! `GET /events/{channel}` and `GET /events?channel=…`: the event stream.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::StreamExt;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LINK, VARY};
@@ -16,8 +18,8 @@ use super::{accept, auth, limits, link, long_poll, trace};
 use crate::core::access::Permission;
 use crate::core::channel::Channel;
 use crate::core::log::StartFrom;
-use crate::core::metrics::ProblemKind;
-use crate::core::sse::{Cursor, EventType, Frames, reconnection_millis};
+use crate::core::problem::ProblemKind;
+use crate::core::sse::{Cursor, EventType, Frames, reconnection_time};
 use crate::core::stream::{EventFilter, EventStream, Step, StreamConfig, Subscription};
 use crate::core::time::{Instant, Timestamp};
 use crate::core::trace::Trace;
@@ -124,7 +126,8 @@ fn turned_away(
         _ => "this client opens streams too often",
     };
     let mut frames = Frames::default();
-    let retry = reconnection_millis(settings.retry_millis, OVERLOAD, random::u64());
+    let base = Duration::from_millis(settings.retry_millis);
+    let retry = reconnection_time(base, OVERLOAD, random::u64());
     frames.retry(retry, subscription.given.as_ref());
     frames.comment(&format!("{words}; reconnect to resume"));
     let bytes = Bytes::from(frames.into_bytes());

@@ -1,4 +1,4 @@
-//! The trace of a request, taken up and given back.
+//! The trace context in requests and responses.
 
 use http::{HeaderName, HeaderValue};
 
@@ -8,28 +8,29 @@ use crate::platform::random;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// What a server says of the trace it took part in (W3C Trace Context, level 2).
+/// The response header for the trace context (W3C Trace Context, level 2).
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
-/// Takes up the trace that the request says it belongs to, or begins one. [`of`] knows it from now on.
-pub(super) fn take_up<B>(request: &mut http::Request<B>) -> Trace {
+/// Continues the trace of the request, or starts one, and stores it in the request for [`of`].
+pub(super) fn begin<B>(request: &mut http::Request<B>) -> Trace {
     let headers = request.headers().get_all(TRACEPARENT).iter();
     let mut headers = headers.map(HeaderValue::as_bytes);
-    // Of several none is to be believed.
-    let given = headers.next().filter(|_| headers.next().is_none());
-    let trace = Trace::of(given, (random::u64(), random::u64()), random::u64());
+    // Of several headers none can be trusted.
+    let traceparent = headers.next().filter(|_| headers.next().is_none());
+    let trace =
+        Trace::continue_or_start(traceparent, (random::u64(), random::u64()), random::u64());
     request.extensions_mut().insert(trace);
     trace
 }
 
-/// The trace of a request.
+/// Returns the trace of the request with these extensions.
 pub(super) fn of(extensions: &http::Extensions) -> Trace {
     let trace = extensions.get().copied();
-    trace.unwrap_or_else(|| Trace::of(None, (0, 0), 0))
+    trace.unwrap_or_else(|| Trace::continue_or_start(None, (0, 0), 0))
 }
 
-/// Tells the client.
-pub(super) fn give_back(trace: Trace, response: &mut Response) {
+/// Adds the trace to the response.
+pub(super) fn add_to(trace: Trace, response: &mut Response) {
     if let Ok(value) = HeaderValue::from_str(&trace.to_string()) {
         response.headers_mut().insert(TRACERESPONSE, value);
     }

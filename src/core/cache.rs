@@ -41,7 +41,7 @@ impl<K: Clone + Eq + Hash, V> BoundedCache<K, V> {
     }
 
     /// Keeps a value, which takes so many bytes, unless it has no room at all or is kept already.
-    pub fn keep(&mut self, key: K, value: V, bytes: usize) {
+    pub fn insert(&mut self, key: K, value: V, bytes: usize) {
         if bytes > self.limit || self.by_key.contains_key(&key) {
             return;
         }
@@ -66,12 +66,12 @@ mod tests {
     fn the_oldest_are_forgotten_when_there_are_too_many_bytes() {
         let mut recent = BoundedCache::new(300);
         for key in 0..100 {
-            recent.keep(key, key, 100);
+            recent.insert(key, key, 100);
         }
         let kept: Vec<_> = (0..100).filter(|key| recent.get(key).is_some()).collect();
         assert_eq!(kept, [97, 98, 99]);
         assert_eq!((recent.bytes, recent.order.len()), (300, 3));
-        recent.keep(500, 500, 301);
+        recent.insert(500, 500, 301);
         assert_eq!(recent.get(&500), None, "it is too large");
         assert!(recent.get(&99).is_some());
     }
@@ -79,8 +79,8 @@ mod tests {
     #[test]
     fn what_is_kept_already_is_not_kept_twice() {
         let mut recent = BoundedCache::new(1_000);
-        recent.keep("a", 1, 100);
-        recent.keep("a", 2, 200);
+        recent.insert("a", 1, 100);
+        recent.insert("a", 2, 200);
         assert_eq!(recent.get("a"), Some(&1));
         assert_eq!((recent.bytes, recent.order.len()), (100, 1));
     }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use thiserror::Error;
+
 /// The longest channel name, in bytes.
 pub const MAX_CHANNEL_BYTES: usize = 160;
 
-/// The name of a channel: 1 to 160 bytes of `A-Z a-z 0-9 . _ ~ : -`, with `/` between segments
-/// that are not empty and not `.` or `..`.
+/// The name of a channel: 1 to 160 bytes, in segments separated by `/`. A segment is one or more of
+/// `A-Z a-z 0-9 . _ ~ : -`, but not `.` or `..`.
 ///
 /// ```
 /// # use runnel::core::channel::Channel;
@@ -19,7 +21,7 @@ pub const MAX_CHANNEL_BYTES: usize = 160;
 pub struct Channel(String);
 
 impl Channel {
-    /// The name as it was given.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -32,43 +34,27 @@ impl fmt::Display for Channel {
     }
 }
 
-/// Why a text is not a channel name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Reasons to reject a channel name.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ChannelError {
-    /// Nothing was given.
+    /// The name is empty.
+    #[error("the channel name is empty")]
     Empty,
     /// The name has this many bytes, more than [`MAX_CHANNEL_BYTES`].
+    #[error("the channel name has {0} bytes; at most {MAX_CHANNEL_BYTES} are accepted")]
     TooLong(usize),
-    /// Two slashes follow each other, or the name begins or ends with one.
+    /// The name begins or ends with a slash, or has two in a row.
+    #[error("the channel name has an empty segment; `/` is accepted only between segments")]
     EmptySegment,
-    /// A segment is `.` or `..`, which clients and proxies resolve away.
+    /// A segment is `.` or `..`, which clients and proxies remove.
+    #[error("a segment of the channel name is `.` or `..`, which is not accepted")]
     DotSegment,
-    /// This character is not in the alphabet.
+    /// The name has this character, which is not in the alphabet.
+    #[error(
+        "the channel name contains {0:?}; accepted are A-Z a-z 0-9 . _ ~ : - and `/` between segments"
+    )]
     Character(char),
 }
-
-impl fmt::Display for ChannelError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => write!(f, "the channel name is empty"),
-            Self::TooLong(bytes) => write!(
-                f,
-                "the channel name has {bytes} bytes; at most {MAX_CHANNEL_BYTES} are accepted"
-            ),
-            Self::EmptySegment => write!(
-                f,
-                "the channel name has an empty segment: `/` stands only between segments"
-            ),
-            Self::DotSegment => write!(f, "a segment of a channel name cannot be `.` or `..`"),
-            Self::Character(found) => write!(
-                f,
-                "the channel name contains {found:?}; accepted are A-Z a-z 0-9 . _ ~ : - and `/` between segments"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for ChannelError {}
 
 impl FromStr for Channel {
     type Err = ChannelError;
@@ -99,32 +85,29 @@ impl FromStr for Channel {
 mod tests {
     use super::*;
 
-    fn refused(text: &str) -> ChannelError {
+    fn error(text: &str) -> ChannelError {
         text.parse::<Channel>().unwrap_err()
     }
 
     #[test]
-    fn accepts_the_whole_alphabet_and_slashes_between_segments() {
+    fn names_consist_of_the_alphabet_with_slashes_between_segments() {
         for name in ["a", "A.b_c~d:e-9", "tenants/42/orders", &"x".repeat(160)] {
             assert_eq!(name.parse::<Channel>().unwrap().as_str(), name);
         }
     }
 
     #[test]
-    fn refuses_everything_else_and_says_why() {
-        assert_eq!(refused(""), ChannelError::Empty);
-        assert_eq!(refused(&"x".repeat(161)), ChannelError::TooLong(161));
+    fn other_names_are_rejected_with_the_reason() {
+        assert_eq!(error(""), ChannelError::Empty);
+        assert_eq!(error(&"x".repeat(161)), ChannelError::TooLong(161));
         for name in ["/a", "a/", "a//b", "/"] {
-            assert_eq!(refused(name), ChannelError::EmptySegment, "{name}");
+            assert_eq!(error(name), ChannelError::EmptySegment, "{name}");
         }
         for name in ["..", "a/../b", "./a"] {
-            assert_eq!(refused(name), ChannelError::DotSegment, "{name}");
+            assert_eq!(error(name), ChannelError::DotSegment, "{name}");
         }
         for name in ["a b", "a\nb", "a\0", "a%2f", "a!b", "a\\b", "ä", "a?b"] {
-            assert!(
-                matches!(refused(name), ChannelError::Character(_)),
-                "{name}"
-            );
+            assert!(matches!(error(name), ChannelError::Character(_)), "{name}");
         }
     }
 }

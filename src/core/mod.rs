@@ -11,8 +11,8 @@ pub mod environment;
 pub mod limit;
 pub mod log;
 pub mod metrics;
-#[cfg(test)]
-mod simulation;
+pub mod parking;
+pub mod problem;
 pub mod sse;
 pub mod store;
 pub mod stream;

@@ -1,23 +1,23 @@
-//! Trace context, as the W3C has it: which trace a request belongs to.
+//! W3C Trace Context: the trace that a request belongs to.
 
 use std::fmt;
 
-/// Where a request stands in its trace.
+/// The trace context of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// The trace; not 0.
+    /// The trace ID; never 0.
     id: u128,
-    /// What this server does in it; not 0.
+    /// The ID of this server's span; never 0.
     span: u64,
-    /// Whether the caller may have recorded its part.
+    /// The flag `sampled`: the caller may have recorded trace data.
     sampled: bool,
 }
 
 impl Trace {
-    /// Goes on with the trace of a `traceparent` header (W3C Trace Context, 3.2), or begins one if
-    /// there is none that can be read. The random numbers are drawn anew for each request.
+    /// Continues the trace of a `traceparent` header (W3C Trace Context, 3.2), or starts a new trace
+    /// if there is no valid one. `random` and `span` are random numbers, drawn for each request.
     #[must_use]
-    pub fn of(traceparent: Option<&[u8]>, random: (u64, u64), span: u64) -> Self {
+    pub fn continue_or_start(traceparent: Option<&[u8]>, random: (u64, u64), span: u64) -> Self {
         let (id, sampled) = traceparent.and_then(parse).unwrap_or_else(|| {
             let id = (u128::from(random.0) << 64) | u128::from(random.1);
             (id.max(1), false)
@@ -26,20 +26,20 @@ impl Trace {
         Self { id, span, sampled }
     }
 
-    /// The id of the trace: 32 hexadecimal digits.
+    /// Returns the trace ID in 32 hexadecimal digits.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{:032x}", self.id)
     }
 
-    /// The id of what this server does in it: 16 hexadecimal digits.
+    /// Returns the ID of this server's span in 16 hexadecimal digits.
     #[must_use]
     pub fn span(&self) -> String {
         format!("{:016x}", self.span)
     }
 }
 
-/// The value of a `traceparent` or `traceresponse` header.
+/// Formats the value of a `traceparent` or `traceresponse` header.
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flags = u8::from(self.sampled);
@@ -47,20 +47,20 @@ impl fmt::Display for Trace {
     }
 }
 
-/// The trace of a `traceparent`, and whether it is sampled. Later versions may have more at the end.
+/// Parses the trace ID and the flag `sampled` of a `traceparent`. Versions after 00 can append fields.
 fn parse(header: &[u8]) -> Option<(u128, bool)> {
     let header = str::from_utf8(header).ok()?;
     let mut fields = header.split('-');
     let version = hex(fields.next()?, 2)?;
     let (id, parent) = (hex(fields.next()?, 32)?, hex(fields.next()?, 16)?);
     let flags = hex(fields.next()?, 2)?;
-    let is_known = version == 0 && fields.next().is_none();
-    let is_later = version > 0 && version < 0xff;
-    let is_good = (is_known || is_later) && id != 0 && parent != 0;
-    is_good.then_some((id, flags & 1 == 1))
+    let is_version_00 = version == 0 && fields.next().is_none();
+    let is_later_version = version > 0 && version < 0xff;
+    let is_valid = (is_version_00 || is_later_version) && id != 0 && parent != 0;
+    is_valid.then_some((id, flags & 1 == 1))
 }
 
-/// So many hexadecimal digits, in lower case.
+/// Parses exactly `digits` hexadecimal digits in lower case.
 fn hex(text: &str, digits: usize) -> Option<u128> {
     let are_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     (text.len() == digits && text.bytes().all(are_hex))
@@ -76,24 +76,24 @@ mod tests {
 
     const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    fn of(header: &str) -> String {
-        Trace::of(Some(header.as_bytes()), (1, 2), 3).to_string()
+    fn continued(header: &str) -> String {
+        Trace::continue_or_start(Some(header.as_bytes()), (1, 2), 3).to_string()
     }
 
     #[test]
-    fn a_trace_goes_on_with_a_span_of_its_own() {
+    fn a_trace_is_continued_with_a_span_of_its_own() {
         let expected = "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000003-01";
-        assert_eq!(of(HEADER), expected);
+        assert_eq!(continued(HEADER), expected);
         let later = HEADER.replacen("00", "cc", 1) + "-what-will-be";
-        assert_eq!(of(&later), expected);
+        assert_eq!(continued(&later), expected);
         let not_sampled = HEADER.replace("-01", "-fe");
-        assert_eq!(of(&not_sampled), expected.replace("-01", "-00"));
+        assert_eq!(continued(&not_sampled), expected.replace("-01", "-00"));
     }
 
     #[test]
-    fn what_is_no_traceparent_begins_a_new_trace() {
+    fn an_invalid_traceparent_starts_a_new_trace() {
         let new = "00-00000000000000010000000000000002-0000000000000003-00";
-        assert_eq!(Trace::of(None, (1, 2), 3).to_string(), new);
+        assert_eq!(Trace::continue_or_start(None, (1, 2), 3).to_string(), new);
         for header in [
             "",
             "00",
@@ -106,26 +106,26 @@ mod tests {
             "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             " 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
-            assert_eq!(of(header), new, "{header:?}");
+            assert_eq!(continued(header), new, "{header:?}");
         }
     }
 
     #[test]
     fn ids_are_never_0() {
-        let trace = Trace::of(None, (0, 0), 0);
+        let trace = Trace::continue_or_start(None, (0, 0), 0);
         assert_eq!(trace.id(), format!("{:032x}", 1));
         assert_eq!(trace.span(), format!("{:016x}", 1));
     }
 
     proptest! {
-        /// Law: what is given back can be read, whatever was given.
+        /// Property: any header results in a valid trace.
         #[test]
-        fn any_header_makes_a_good_trace(
+        fn any_header_results_in_a_valid_trace(
             header in prop::collection::vec(any::<u8>(), 0..80),
             random in any::<(u64, u64)>(),
             span in any::<u64>(),
         ) {
-            let trace = Trace::of(Some(&header), random, span);
+            let trace = Trace::continue_or_start(Some(&header), random, span);
             prop_assert_eq!(parse(trace.to_string().as_bytes()), Some((trace.id, trace.sampled)));
         }
     }

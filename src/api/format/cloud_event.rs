@@ -1,24 +1,25 @@
 //! CloudEvents 1.0 over HTTP (CloudEvents HTTP protocol binding 1.0.2).
 //!
-//! In structured mode the body is the whole CloudEvent, in binary mode it is its data; either way it
-//! is the event's data as it is. The attribute `type` is its type, and `source` and `id`, which name
-//! a CloudEvent, are its idempotency key.
+//! The body is the event's data, unchanged. In structured mode it is the whole CloudEvent, in binary
+//! mode its data. The attribute `type` becomes the event type, and `source` and `id`, which identify a
+//! CloudEvent, become the idempotency key.
 
 use std::borrow::Cow;
 
 use http::HeaderMap;
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use thiserror::Error;
 
-use super::{Publication, check_object};
+use super::{NotAnObject, Publication, check_object};
+use crate::api::percent;
 use crate::api::problem::Problem;
 use crate::core::log::NewEvent;
 
-/// What the idempotency key begins with, so that it is no other's.
-const KEY: &str = "cloudevents";
+/// The first part of the idempotency key, which distinguishes it from keys of other formats.
+const KEY_PREFIX: &str = "cloudevents";
 
-/// The attributes that every CloudEvent has, `specversion` apart.
+/// The required attributes of a CloudEvent, except `specversion`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
     id: String,
@@ -26,48 +27,63 @@ pub struct Attributes {
     event_type: String,
 }
 
+#[derive(Debug, Error)]
+enum CloudEventError {
+    #[error("the CloudEvent has no {0}")]
+    Missing(&'static str),
+    #[error("the specversion of the CloudEvent is {0:?}; accepted is \"1.0\"")]
+    Version(String),
+    #[error("it has both data and data_base64")]
+    DataTwice,
+    #[error(transparent)]
+    NotAnObject(#[from] NotAnObject),
+    #[error(transparent)]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// The attributes in their JSON format (1.0.2), of which only those that are used here are read.
+#[derive(Deserialize)]
+struct RawAttributes {
+    specversion: Option<String>,
+    id: Option<String>,
+    source: Option<String>,
+    r#type: Option<String>,
+    data: Option<IgnoredAny>,
+    data_base64: Option<IgnoredAny>,
+}
+
 impl Attributes {
-    /// The attributes in `ce-` headers; `None` if it is no CloudEvent in binary mode.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+    /// Parses the `ce-` headers of a CloudEvent in binary mode; returns `None` if there are none.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let names = ["ce-specversion", "ce-id", "ce-source", "ce-type"];
         if names.iter().all(|name| headers.get(*name).is_none()) {
             return Ok(None);
         }
-        let refused = |why: &str| {
+        let [specversion, id, source, event_type] = names.map(|name| header(headers, name));
+        let raw = RawAttributes {
+            specversion: specversion?,
+            id: id?,
+            source: source?,
+            r#type: event_type?,
+            data: None,
+            data_base64: None,
+        };
+        raw.validate().map(Some).map_err(|error| {
             Problem::header(format_args!(
-                "{why}; a CloudEvent in binary mode has the headers ce-specversion, ce-id, \
+                "{error}; a CloudEvent in binary mode has the headers ce-specversion, ce-id, \
                  ce-source and ce-type"
             ))
-        };
-        let [version, id, source, event_type] = names.map(|name| attribute(headers, name));
-        Self::new(version?, id?, source?, event_type?)
-            .map(Some)
-            .map_err(|why| refused(&why))
+        })
     }
 
-    fn new(
-        version: Option<String>,
-        id: Option<String>,
-        source: Option<String>,
-        event_type: Option<String>,
-    ) -> Result<Self, String> {
-        let given = |name: &str, value: Option<String>| match value {
-            Some(value) if !value.is_empty() => Ok(value),
-            _ => Err(format!("the CloudEvent has no {name}")),
-        };
-        match given("specversion", version)?.as_str() {
-            "1.0" => Ok(Self {
-                id: given("id", id)?,
-                source: given("source", source)?,
-                event_type: given("type", event_type)?,
-            }),
-            other => Err(format!(
-                "the specversion of the CloudEvent is {other:?}; accepted is \"1.0\""
-            )),
-        }
+    /// Parses the body of a CloudEvent in structured mode.
+    pub(super) fn from_body(json: &str) -> Result<Self, Problem> {
+        RawAttributes::parse(json)
+            .and_then(RawAttributes::validate)
+            .map_err(|error| Problem::body(format_args!("the body is not a CloudEvent: {error}")))
     }
 
-    /// The event that has these attributes and this data.
+    /// Creates the publication of the event with these attributes and this data.
     pub(super) fn publication(self, data: String) -> Publication {
         Publication {
             events: vec![NewEvent {
@@ -75,13 +91,39 @@ impl Attributes {
                 data,
                 trace: None,
             }],
-            key: Some(vec![KEY.to_owned(), self.source, self.id]),
+            key: Some(vec![KEY_PREFIX.to_owned(), self.source, self.id]),
         }
     }
 }
 
-/// The attribute in a `ce-` header, which may be quoted and percent-encoded (3.1.3.2).
-fn attribute(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
+impl RawAttributes {
+    fn parse(json: &str) -> Result<Self, CloudEventError> {
+        check_object(json)?;
+        Ok(serde_json::from_str(json)?)
+    }
+
+    fn validate(self) -> Result<Attributes, CloudEventError> {
+        if self.data.is_some() && self.data_base64.is_some() {
+            return Err(CloudEventError::DataTwice);
+        }
+        let required = |name, value: Option<String>| {
+            let value = value.filter(|value| !value.is_empty());
+            value.ok_or(CloudEventError::Missing(name))
+        };
+        let version = required("specversion", self.specversion)?;
+        if version != "1.0" {
+            return Err(CloudEventError::Version(version));
+        }
+        Ok(Attributes {
+            id: required("id", self.id)?,
+            source: required("source", self.source)?,
+            event_type: required("type", self.r#type)?,
+        })
+    }
+}
+
+/// Returns the attribute in a `ce-` header, which can be quoted and percent-encoded (3.1.3.2).
+fn header(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -91,51 +133,25 @@ fn attribute(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem>
             "{name} is given more than once"
         )));
     }
-    let bad = || Problem::header(format_args!("{name} is not percent-encoded UTF-8"));
-    let value = value.to_str().map_err(|_| bad())?;
+    let malformed = || Problem::header(format_args!("{name} is not percent-encoded UTF-8"));
+    let value = value.to_str().map_err(|_| malformed())?;
     let quoted = value
         .strip_prefix('"')
         .and_then(|value| value.strip_suffix('"'));
-    let plain = quoted.map_or(Cow::Borrowed(value), unescaped);
-    let decoded = percent_decode_str(&plain)
-        .decode_utf8()
-        .map_err(|_| bad())?;
+    let unquoted = quoted.map_or(Cow::Borrowed(value), unescape);
+    let decoded = percent::decode(&unquoted).map_err(|_| malformed())?;
     Ok(Some(decoded.into_owned()))
 }
 
-/// A quoted string without the backslashes of its quoted pairs (RFC 9110, 5.6.4).
-fn unescaped(quoted: &str) -> Cow<'_, str> {
-    let mut plain = String::with_capacity(quoted.len());
+/// Removes the backslashes of the quoted pairs in a quoted string (RFC 9110, 5.6.4).
+fn unescape(quoted: &str) -> Cow<'_, str> {
+    let mut unescaped = String::with_capacity(quoted.len());
     let mut characters = quoted.chars();
     while let Some(character) = characters.next() {
-        plain.extend(match character {
+        unescaped.extend(match character {
             '\\' => characters.next(),
             _ => Some(character),
         });
     }
-    plain.into()
-}
-
-/// A CloudEvent in the JSON format (1.0.2), as far as it matters here.
-#[derive(Deserialize)]
-struct Structured {
-    specversion: Option<String>,
-    id: Option<String>,
-    source: Option<String>,
-    r#type: Option<String>,
-    data: Option<IgnoredAny>,
-    data_base64: Option<IgnoredAny>,
-}
-
-/// The attributes of a CloudEvent in structured mode.
-pub(super) fn structured(text: &str) -> Result<Attributes, Problem> {
-    let refused = |why: &str| Problem::body(format_args!("the body is not a CloudEvent: {why}"));
-    check_object(text).map_err(refused)?;
-    let event: Structured =
-        serde_json::from_str(text).map_err(|error| refused(&error.to_string()))?;
-    if event.data.is_some() && event.data_base64.is_some() {
-        return Err(refused("it has both data and data_base64"));
-    }
-    Attributes::new(event.specversion, event.id, event.source, event.r#type)
-        .map_err(|why| refused(&why))
+    unescaped.into()
 }

@@ -8,16 +8,16 @@ fn lines_of_json() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Law: any body is events or a problem, in every format; every event can be put on the wire.
+    /// Property: any body is parsed or rejected in every format, and every event can be encoded.
     #[test]
-    fn any_body_is_read_or_refused(
+    fn any_body_is_parsed_or_rejected(
         body in prop_oneof![any::<Vec<u8>>(), lines_of_json()],
         event_type in prop::option::of(any::<String>()),
         max_event_bytes in 0_usize..40,
     ) {
         for format in [JSON, TEXT, Format::JsonLines, Format::Form, Format::CloudEvent] {
-            let read = format.read(&body, event_type.as_deref(), max_event_bytes);
-            for event in read.map(|publication| publication.events).unwrap_or_default() {
+            let parsed = format.parse(&body, event_type.as_deref(), max_event_bytes);
+            for event in parsed.map(|publication| publication.events).unwrap_or_default() {
                 prop_assert!(event.data.len() <= max_event_bytes);
                 let event_type = event.event_type.as_deref();
                 prop_assert!(event_type.is_none_or(|text| EventType::from_publisher(text).is_ok()));
@@ -25,9 +25,9 @@ proptest! {
         }
     }
 
-    /// Law: any content type is a format or a problem.
+    /// Property: any content type is accepted or rejected without a panic.
     #[test]
-    fn any_content_type_is_read_or_refused(value in "[a-zA-Z/+;=\" -]{0,30}|(application|text)/[a-z+-]{0,8}(;[a-z =\"-]{0,12}){0,2}") {
+    fn any_content_type_is_accepted_or_rejected(value in "[a-zA-Z/+;=\" -]{0,30}|(application|text)/[a-z+-]{0,8}(;[a-z =\"-]{0,12}){0,2}") {
         let _ = format(&value);
     }
 }
@@ -44,17 +44,17 @@ const TEXT: Format = Format::Body {
 fn format(content_type: &str) -> Result<Format, StatusCode> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
-    Format::of(&headers).map_err(|problem| problem.status())
+    Format::from_headers(&headers).map_err(|problem| problem.status())
 }
 
 fn events(format: Format, body: &[u8]) -> Result<Vec<NewEvent>, StatusCode> {
     format
-        .read(body, None, 20)
+        .parse(body, None, 20)
         .map(|publication| publication.events)
         .map_err(|problem| problem.status())
 }
 
-fn new(event_type: Option<&str>, data: &str) -> NewEvent {
+fn event(event_type: Option<&str>, data: &str) -> NewEvent {
     NewEvent {
         event_type: event_type.map(str::to_owned),
         data: data.to_owned(),
@@ -63,7 +63,7 @@ fn new(event_type: Option<&str>, data: &str) -> NewEvent {
 }
 
 #[test]
-fn formats_are_told_by_the_content_type() {
+fn the_content_type_determines_the_format() {
     assert_eq!(format("application/json"), Ok(JSON));
     assert_eq!(format("Application/JSON; charset=\"UTF-8\""), Ok(JSON));
     assert_eq!(format("application/vnd.shop+json"), Ok(JSON));
@@ -92,16 +92,21 @@ fn formats_are_told_by_the_content_type() {
             "{other}"
         );
     }
-    assert_eq!(Format::of(&HeaderMap::new()).unwrap_err().status(), 415);
+    assert_eq!(
+        Format::from_headers(&HeaderMap::new())
+            .unwrap_err()
+            .status(),
+        415
+    );
 }
 
 #[test]
-fn a_body_is_one_event_as_it_is() {
+fn a_body_is_the_data_of_one_event_unchanged() {
     assert_eq!(
         events(JSON, b"{ \"a\":\n1}"),
-        Ok(vec![new(None, "{ \"a\":\n1}")])
+        Ok(vec![event(None, "{ \"a\":\n1}")])
     );
-    assert_eq!(events(TEXT, b""), Ok(vec![new(None, "")]));
+    assert_eq!(events(TEXT, b""), Ok(vec![event(None, "")]));
     assert_eq!(events(JSON, b"{"), Err(StatusCode::BAD_REQUEST));
     assert_eq!(events(JSON, b""), Err(StatusCode::BAD_REQUEST));
     assert_eq!(events(TEXT, b"a\xff"), Err(StatusCode::BAD_REQUEST));
@@ -113,20 +118,20 @@ fn a_body_is_one_event_as_it_is() {
 }
 
 #[test]
-fn a_batch_is_an_event_a_line() {
+fn a_batch_has_one_event_on_each_line() {
     let batch = b"{\"data\":\"a\\nb\"}\r\n\n{\"event\":\"x\",\"data\":{\"n\": 1}}\n{\"data\":null}";
     assert_eq!(
         events(Format::JsonLines, batch),
         Ok(vec![
-            new(None, "a\nb"),
-            new(Some("x"), "{\"n\": 1}"),
-            new(None, "null")
+            event(None, "a\nb"),
+            event(Some("x"), "{\"n\": 1}"),
+            event(None, "null")
         ])
     );
 }
 
 #[test]
-fn a_bad_line_names_its_number() {
+fn a_malformed_line_is_reported_with_its_number() {
     for (batch, line) in [
         ("{\"data\":1}\n\n{\"data\":}", "line 3: "),
         ("{\"data\":1}\n{}", "line 2: "),
@@ -141,7 +146,7 @@ fn a_bad_line_names_its_number() {
         ("{\"data\":\"aaaaaaaaaaaaaaaaaaaaa\"}", "line 1: "),
     ] {
         let problem = Format::JsonLines
-            .read(batch.as_bytes(), None, 20)
+            .parse(batch.as_bytes(), None, 20)
             .unwrap_err();
         assert!(format!("{problem:?}").contains(line), "{problem:?}");
     }
@@ -152,20 +157,20 @@ fn a_bad_line_names_its_number() {
 }
 
 fn one(format: Format, body: &str) -> (Option<String>, String, Option<Vec<String>>) {
-    let Publication { mut events, key } = format.read(body.as_bytes(), None, 200).unwrap();
+    let Publication { mut events, key } = format.parse(body.as_bytes(), None, 200).unwrap();
     assert_eq!(events.len(), 1);
     let event = events.remove(0);
     (event.event_type, event.data, key)
 }
 
-fn refused(format: Format, body: &str) -> String {
-    let problem = format.read(body.as_bytes(), None, 200).unwrap_err();
+fn rejection(format: Format, body: &str) -> String {
+    let problem = format.parse(body.as_bytes(), None, 200).unwrap_err();
     assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
     format!("{problem:?}")
 }
 
 #[test]
-fn a_form_has_data_and_may_have_a_type_and_an_id() {
+fn a_form_has_data_and_optionally_a_type_and_an_id() {
     let form = |body| one(Format::Form, body);
     assert_eq!(form("data=a+b%0Ac"), (None, "a b\nc".into(), None));
     assert_eq!(
@@ -173,7 +178,7 @@ fn a_form_has_data_and_may_have_a_type_and_an_id() {
         (Some("price".into()), String::new(), Some(vec!["7".into()]))
     );
     assert_eq!(form("event=&data=x&id="), (None, "x".into(), None));
-    for (body, why) in [
+    for (body, reason) in [
         ("", "no field `data`"),
         ("event=x", "no field `data`"),
         ("data=1&data=2", "`data` is given more than once"),
@@ -181,17 +186,21 @@ fn a_form_has_data_and_may_have_a_type_and_an_id() {
         ("data=1&event=runnel.end", "runnel."),
         ("data=1&event=a%0Ab", "line feed"),
     ] {
-        let problem = refused(Format::Form, body);
-        assert!(problem.contains(why), "{body}: {problem}");
+        let problem = rejection(Format::Form, body);
+        assert!(problem.contains(reason), "{body}: {problem}");
     }
-    assert!(Format::Form.read(b"data=1&event=x", Some("y"), 20).is_err());
+    assert!(
+        Format::Form
+            .parse(b"data=1&event=x", Some("y"), 20)
+            .is_err()
+    );
 }
 
 const CLOUD_EVENT: &str =
     r#"{"specversion":"1.0","id":"7","source":"/shop","type":"order.placed","data":{"n":1}}"#;
 
 #[test]
-fn a_cloud_event_is_the_data_and_has_a_type_and_a_key() {
+fn a_cloud_event_has_data_a_type_and_an_idempotency_key() {
     let key = ["cloudevents", "/shop", "7"].map(str::to_owned).to_vec();
     assert_eq!(
         one(Format::CloudEvent, CLOUD_EVENT),
@@ -211,7 +220,7 @@ fn a_cloud_event_is_the_data_and_has_a_type_and_a_key() {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    let binary = Format::of(&headers).unwrap();
+    let binary = Format::from_headers(&headers).unwrap();
     assert_eq!(
         one(binary, "hello"),
         (Some("order.placed".into()), "hello".into(), Some(key))
@@ -221,23 +230,23 @@ fn a_cloud_event_is_the_data_and_has_a_type_and_a_key() {
         HeaderValue::from_static("application/x-ndjson"),
     );
     assert_eq!(
-        Format::of(&headers).unwrap_err().status(),
+        Format::from_headers(&headers).unwrap_err().status(),
         StatusCode::BAD_REQUEST
     );
 }
 
 #[test]
-fn a_cloud_event_without_what_it_must_have_is_refused() {
-    for (left_out, why) in [
+fn a_cloud_event_without_a_required_attribute_is_rejected() {
+    for (attribute, reason) in [
         (r#""id":"7","#, "no id"),
         (r#""source":"/shop","#, "no source"),
         (r#","type":"order.placed""#, "no type"),
         (r#""specversion":"1.0","#, "no specversion"),
     ] {
-        let problem = refused(Format::CloudEvent, &CLOUD_EVENT.replace(left_out, ""));
-        assert!(problem.contains(why), "{problem}");
+        let problem = rejection(Format::CloudEvent, &CLOUD_EVENT.replace(attribute, ""));
+        assert!(problem.contains(reason), "{problem}");
     }
-    for (body, why) in [
+    for (body, reason) in [
         (CLOUD_EVENT.replace("1.0", "0.3"), "0.3"),
         (CLOUD_EVENT.replace("order.placed", "runnel.end"), "runnel."),
         (
@@ -250,20 +259,20 @@ fn a_cloud_event_without_what_it_must_have_is_refused() {
         ),
         ("{".into(), "CloudEvent"),
     ] {
-        let problem = refused(Format::CloudEvent, &body);
-        assert!(problem.contains(why), "{problem}");
+        let problem = rejection(Format::CloudEvent, &body);
+        assert!(problem.contains(reason), "{problem}");
     }
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     headers.insert("ce-id", HeaderValue::from_static("7"));
-    let problem = Format::of(&headers).unwrap_err();
+    let problem = Format::from_headers(&headers).unwrap_err();
     assert!(
         format!("{problem:?}").contains("no specversion"),
         "{problem:?}"
     );
     headers.insert("ce-id", HeaderValue::from_bytes(b"\xff").unwrap());
     assert_eq!(
-        Format::of(&headers).unwrap_err().status(),
+        Format::from_headers(&headers).unwrap_err().status(),
         StatusCode::BAD_REQUEST
     );
 }

@@ -7,47 +7,46 @@ use jsonwebtoken::jwk::{
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::{Algorithm, KeyError};
+use super::algorithm::Algorithm;
+use super::key::Key;
+use super::key_error::KeyError;
 
-/// The private parts of a set's keys, which the library passes over.
+/// The private members of a set's keys, which the library ignores.
 #[derive(Deserialize)]
-struct Privates {
-    keys: Vec<Private>,
+struct PrivateKeySet {
+    keys: Vec<PrivateKey>,
 }
 
 #[derive(Deserialize)]
-struct Private {
+struct PrivateKey {
     d: Option<IgnoredAny>,
 }
 
-/// The keys for `algorithm` in a set, with their names. What is for anything else, and what lacks
-/// members, is passed over, as RFC 7517, 5, has it.
-pub(super) fn keys(
-    algorithm: Algorithm,
-    text: &str,
-) -> Result<Vec<(Option<String>, DecodingKey)>, KeyError> {
-    let set: JwkSet = read(text)?;
-    let privates: Privates = read(text)?;
-    let keys = set.keys.into_iter().zip(privates.keys);
-    let fitting = keys.filter(|(jwk, _)| is_for(algorithm, jwk));
-    fitting
-        .map(|(jwk, private)| match private.d {
-            Some(_) => Err(KeyError::Private),
-            None => {
-                let key = DecodingKey::from_jwk(&jwk).map_err(|_| KeyError::Unfit)?;
-                Ok((jwk.common.key_id, key))
+/// Parses a set and returns its keys for `algorithm`. Keys for anything else and keys that lack members
+/// are ignored, as RFC 7517, 5, requires.
+pub(super) fn parse_set(algorithm: Algorithm, json: &str) -> Result<Vec<Key>, KeyError> {
+    let set: JwkSet = deserialize(json)?;
+    let private: PrivateKeySet = deserialize(json)?;
+    let keys = set.keys.into_iter().zip(private.keys);
+    keys.filter(|(jwk, _)| is_for(algorithm, jwk))
+        .map(|(jwk, private)| {
+            if private.d.is_some() {
+                return Err(KeyError::Private);
             }
+            let key = DecodingKey::from_jwk(&jwk).map_err(|_| KeyError::Invalid)?;
+            let kid = jwk.common.key_id;
+            Ok(Key { kid, key })
         })
         .collect()
 }
 
-/// From bytes, as the library reads keys: one copy of that code is enough.
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, KeyError> {
-    serde_json::from_slice(text.as_bytes()).map_err(|_| KeyError::Set)
+/// Deserializes from bytes: `jsonwebtoken` does so too, so that the code is compiled only once.
+fn deserialize<T: DeserializeOwned>(json: &str) -> Result<T, KeyError> {
+    serde_json::from_slice(json.as_bytes()).map_err(|_| KeyError::KeySet)
 }
 
 fn is_for(algorithm: Algorithm, jwk: &Jwk) -> bool {
-    let is_of_kind = match (algorithm, &jwk.algorithm) {
+    let is_of_type = match (algorithm, &jwk.algorithm) {
         (Algorithm::Hs256, AlgorithmParameters::OctetKey(_))
         | (Algorithm::Rs256, AlgorithmParameters::RSA(_)) => true,
         (Algorithm::Es256, AlgorithmParameters::EllipticCurve(key)) => {
@@ -58,12 +57,11 @@ fn is_for(algorithm: Algorithm, jwk: &Jwk) -> bool {
         }
         _ => false,
     };
-    let (its, uses) = (jwk.common.key_algorithm, &jwk.common.public_key_use);
+    let own_algorithm = jwk.common.key_algorithm;
+    let own_use = jwk.common.public_key_use.as_ref();
     let operations = jwk.common.key_operations.as_ref();
-    is_of_kind
-        && its.is_none_or(|its| its == jsonwebtoken::Algorithm::from(algorithm).into())
-        && uses
-            .as_ref()
-            .is_none_or(|its| *its == PublicKeyUse::Signature)
-        && operations.is_none_or(|its| its.contains(&KeyOperations::Verify))
+    is_of_type
+        && own_algorithm.is_none_or(|own| own == jsonwebtoken::Algorithm::from(algorithm).into())
+        && own_use.is_none_or(|own| *own == PublicKeyUse::Signature)
+        && operations.is_none_or(|own| own.contains(&KeyOperations::Verify))
 }

@@ -1,8 +1,10 @@
 //! JSON Web Tokens (RFC 7519), signed, in compact serialisation (RFC 7515).
 //!
-//! `jsonwebtoken` takes them apart and checks header, signature, `aud` and `iss`. What is around it
-//! makes it as strict as RFC 8725 wants it. `exp` and `nbf` are compared here, for the library would
-//! ask a clock of its own.
+//! `jsonwebtoken` parses them and checks signature, `aud` and `iss`. The checks around it add the
+//! strictness that RFC 8725 asks for. `exp` and `nbf` are compared here, since the library would read a
+//! clock of its own.
+
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -11,33 +13,31 @@ use jsonwebtoken::{Validation, decode, decode_header};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use super::known::TokenCache;
-use super::{AuthError, Keys, Permissions, Principal, digest, verifying};
-use crate::core::time::Timestamp;
+use super::token_cache::TokenCache;
+use super::{AuthError, Keys, Permissions, Principal, verifier};
+use crate::core::time::{Timestamp, whole_millis};
 
 /// The longest JWT, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
 
-/// How far the clocks of issuer and server may differ: 5 s.
-pub const LEEWAY_MILLIS: u64 = 5_000;
+/// The difference between the clocks of the issuer and this server that is tolerated.
+pub const LEEWAY: Duration = Duration::from_secs(5);
 
-/// The last second of the year 9999. What is later was meant in milliseconds.
+/// The last second of the year 9999. Larger numbers are rejected as milliseconds.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
-/// Whose JWTs are good.
+/// An issuer of JWTs.
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    /// The keys that it signs with.
     keys: Keys,
-    /// What the claims have to be, but for the times.
     validation: Validation,
-    known: TokenCache,
+    cache: TokenCache,
 }
 
-/// What is looked for in a header beside what the library does.
+/// The header parameters that the library does not check.
 #[derive(Deserialize)]
 struct Header {
-    #[serde(default, deserialize_with = "is_there")]
+    #[serde(default, deserialize_with = "is_present")]
     crit: bool,
 }
 
@@ -48,30 +48,32 @@ struct Claims {
     sub: Option<String>,
     #[serde(default)]
     runnel: Permissions,
-    /// The library checks these, but passes over some that are of another form.
+    /// The library compares `aud` and `iss`, but ignores them if they are of another type.
     #[serde(rename = "aud")]
     _aud: Option<Audience>,
     #[serde(rename = "iss")]
     _iss: Option<String>,
-    /// Has only an object read. An array would be taken for the members in their order.
+    /// Rejects arrays, which `serde` would otherwise read as the members in order.
     #[serde(flatten)]
     _object: (),
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "only its form is checked")]
+#[expect(dead_code, reason = "only the type is checked")]
 enum Audience {
     One(String),
-    Several(Vec<String>),
+    Many(Vec<String>),
 }
 
 impl Issuer {
-    /// An issuer with these keys. If there is an audience, `aud` has to name it, and otherwise nobody;
-    /// if there is a name, `iss` has to be it.
+    /// Creates an issuer with these keys.
+    ///
+    /// With an `audience`, tokens must name it in `aud`; without one, they must have no `aud`. With a
+    /// `name`, it must be the token's `iss`.
     #[must_use]
     pub fn new(keys: Keys, audience: Option<String>, name: Option<String>) -> Self {
-        verifying::install();
+        verifier::install();
         let mut validation = Validation::new(keys.algorithm().into());
         validation.validate_exp = false;
         if let Some(audience) = audience {
@@ -85,60 +87,64 @@ impl Issuer {
         Self {
             keys,
             validation,
-            known: TokenCache::default(),
+            cache: TokenCache::default(),
         }
     }
 
-    /// What a JWT is good for now.
-    pub(super) fn admit(&self, token: &[u8], now: Timestamp) -> Result<Principal, AuthError> {
-        if let Some(credential) = self.known.get(token, now) {
-            return Ok(credential);
+    /// Returns the principal that a JWT stands for at `now`.
+    pub(super) fn authenticate(
+        &self,
+        token: &[u8],
+        now: Timestamp,
+    ) -> Result<Principal, AuthError> {
+        if let Some(principal) = self.cache.get(token, now) {
+            return Ok(principal);
         }
-        let credential = self.verify(token, now)?;
-        self.known.put(token, &credential, now);
-        Ok(credential)
+        let principal = self.verify(token, now)?;
+        self.cache.insert(token, &principal, now);
+        Ok(principal)
     }
 
     fn verify(&self, token: &[u8], now: Timestamp) -> Result<Principal, AuthError> {
-        let claims = self.claims(token)?;
-        let (exp, nbf) = (millis(claims.exp)?, claims.nbf.map(millis).transpose()?);
-        let expires = Timestamp(exp.0.saturating_add(LEEWAY_MILLIS));
+        let claims = self.verified_claims(token)?;
+        let expires = plus_leeway(numeric_date(claims.exp)?);
+        let not_before = claims.nbf.map(numeric_date).transpose()?;
         if now >= expires {
             return Err(AuthError::Expired);
         }
-        if nbf.is_some_and(|nbf| nbf.0 > now.0.saturating_add(LEEWAY_MILLIS)) {
+        if not_before.is_some_and(|not_before| not_before > plus_leeway(now)) {
             return Err(AuthError::NotYet);
         }
-        let subject = claims.sub.map(|sub| format!("sub:{sub}"));
-        Ok(Principal {
-            grant: claims.runnel,
-            expires: Some(expires),
-            identity: Some(subject.unwrap_or_else(|| digest(token))),
-        })
+        Ok(Principal::with_jwt(
+            token,
+            claims.sub.as_deref(),
+            claims.runnel,
+            expires,
+        ))
     }
 
-    /// What the issuer says, if it has said it, and to us.
-    fn claims(&self, token: &[u8]) -> Result<Claims, AuthError> {
+    /// Verifies signature, audience and issuer and returns the claims.
+    fn verified_claims(&self, token: &[u8]) -> Result<Claims, AuthError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthError::Malformed);
         }
         let header = decode_header(token).map_err(|_| AuthError::Malformed)?;
-        if is_critical(token) {
+        if has_crit(token) {
             return Err(AuthError::Critical);
         }
-        for key in self.keys.of(header.kid.as_deref()) {
+        for key in self.keys.candidates(header.kid.as_deref()) {
             match decode(token, key, &self.validation) {
                 Ok(decoded) => return Ok(decoded.claims),
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {}
-                Err(error) => return Err(refusal(&error)),
+                Err(error) => return Err(auth_error(&error)),
             }
         }
         Err(AuthError::Signature)
     }
 }
 
-/// Why a token whose header is readable is refused.
-fn refusal(error: &Error) -> AuthError {
+/// Classifies an error of the library for a token whose header can be read.
+fn auth_error(error: &Error) -> AuthError {
     match error.kind() {
         ErrorKind::InvalidAlgorithm => AuthError::Algorithm,
         ErrorKind::InvalidAudience => AuthError::Audience,
@@ -153,23 +159,27 @@ fn refusal(error: &Error) -> AuthError {
     }
 }
 
-/// Whether the header has `crit`. The library reads it without heeding it, and takes `null` for none.
-fn is_critical(token: &[u8]) -> bool {
+/// Returns whether the header has `crit`. The library ignores its content, and takes `null` for absent.
+fn has_crit(token: &[u8]) -> bool {
     let header = token.split(|&byte| byte == b'.').next();
     let json = header.and_then(|header| BASE64.decode(header).ok());
     json.and_then(|json| serde_json::from_slice(&json).ok())
         .is_some_and(|header: Header| header.crit)
 }
 
-fn is_there<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+fn is_present<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(value).map(|_| true)
 }
 
-/// A `NumericDate` (RFC 7519, 2).
-fn millis(seconds: f64) -> Result<Timestamp, AuthError> {
+/// Converts a `NumericDate` (RFC 7519, 2).
+fn numeric_date(seconds: f64) -> Result<Timestamp, AuthError> {
     if !(0.0..=LAST_SECOND).contains(&seconds) {
         return Err(AuthError::Claims);
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     Ok(Timestamp((seconds * 1_000.0) as u64))
+}
+
+fn plus_leeway(time: Timestamp) -> Timestamp {
+    Timestamp(time.0.saturating_add(whole_millis(LEEWAY)))
 }

@@ -1,4 +1,4 @@
-//! Which channels a right is about.
+//! Patterns of channel names.
 
 use std::str::FromStr;
 
@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::core::channel::{Channel, ChannelError};
 
-/// Some channels: `*` is all of them, `orders/*` those whose name begins with `orders/`, and
-/// anything else is the one of that name.
+/// A pattern of channel names: `*` includes every channel, `orders/*` every channel whose name
+/// begins with `orders/`, and any other pattern the channel of that name.
 ///
 /// ```
 /// # use runnel::core::access::Pattern;
@@ -19,16 +19,16 @@ use crate::core::channel::{Channel, ChannelError};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Pattern {
-    /// All channels.
+    /// Includes every channel.
     All,
-    /// Those whose name begins with this one and a slash.
+    /// Includes the channels whose name begins with this name and a slash.
     Below(Channel),
-    /// This one.
+    /// Includes this channel.
     One(Channel),
 }
 
 impl Pattern {
-    /// Whether the channel is one of them.
+    /// Returns whether the pattern includes `channel`.
     #[must_use]
     pub fn includes(&self, channel: &Channel) -> bool {
         match self {
@@ -46,10 +46,12 @@ impl FromStr for Pattern {
     type Err = ChannelError;
 
     fn from_str(text: &str) -> Result<Self, ChannelError> {
-        match (text, text.strip_suffix("/*")) {
-            ("*", _) => Ok(Self::All),
-            (_, Some(parent)) => Ok(Self::Below(parent.parse()?)),
-            (_, None) => Ok(Self::One(text.parse()?)),
+        if text == "*" {
+            return Ok(Self::All);
+        }
+        match text.strip_suffix("/*") {
+            Some(parent) => Ok(Self::Below(parent.parse()?)),
+            None => Ok(Self::One(text.parse()?)),
         }
     }
 }
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_all_channels_or_those_below_one_or_one() {
+    fn a_pattern_includes_all_channels_or_those_below_a_name_or_one() {
         for channel in ["a", "orders", "orders/1", "orders/eu/1"] {
             assert!(includes("*", channel));
         }
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_alone_or_for_all_that_follows_a_slash() {
+    fn a_star_is_accepted_only_alone_or_after_the_last_slash() {
         for text in [
             "", "**", "a*", "*/a", "a/*/b", "/*", "a//*", "a/**", "a/*/*", "*/*", "../*", "a/./*",
             " *", "a b", "a/",
@@ -104,17 +106,17 @@ mod tests {
     }
 
     proptest! {
-        /// Law: a pattern includes a channel if and only if it is a star, the channel's name, or the
-        /// name of one of the channel's parents and `/*`.
+        /// Property: a pattern includes a channel if and only if it is `*`, the channel's name, or the
+        /// name of one of the channel's parents followed by `/*`.
         #[test]
-        fn a_channel_is_included_by_its_name_its_parents_and_the_star_alone(
+        fn a_channel_is_included_by_its_name_its_parents_and_the_star_only(
             pattern in "([ab]{1,2}/){0,2}([ab]{1,2}|\\*)",
             channel in "([ab]{1,2}/){0,3}[ab]{1,2}",
         ) {
             let parents = channel.match_indices('/').map(|(at, _)| format!("{}/*", &channel[..at]));
-            let mut by: Vec<String> = parents.collect();
-            by.extend(["*".to_owned(), channel.clone()]);
-            prop_assert_eq!(includes(&pattern, &channel), by.contains(&pattern));
+            let mut including: Vec<String> = parents.collect();
+            including.extend(["*".to_owned(), channel.clone()]);
+            prop_assert_eq!(includes(&pattern, &channel), including.contains(&pattern));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Records, and runs of them.
+//! Records, and batches of them.
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -6,21 +6,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::core::sse::{EventType, Seq};
 use crate::core::time::Timestamp;
 
-/// The attribute of an event that says what trace it belongs to.
+/// The attribute that carries the trace context of an event's publisher.
 pub const TRACE: &str = "traceparent";
 
-/// One event as it is stored. Its id is not in it: that follows from its place.
+/// One event as it is stored. Its id is not part of it: that follows from its position in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record<'a> {
-    /// When it was appended.
+    /// The time of the append.
     pub time: Timestamp,
-    /// Its type; `None` means `message`.
+    /// The type; `None` means `message`.
     #[serde(borrow)]
     pub event_type: Option<EventType<'a>>,
-    /// Its data, as published.
+    /// The data, as published.
     #[serde(borrow)]
     pub data: &'a str,
-    /// Names and values that travel with it: [`TRACE`], or nothing.
+    /// Names and values that travel with the event: [`TRACE`], or none.
     #[serde(borrow)]
     pub attributes: Vec<(&'a str, &'a str)>,
 }
@@ -38,7 +38,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for EventType<'a> {
 }
 
 impl Record<'_> {
-    /// The `traceparent` of what published it, if it is to be told: it has no line ends.
+    /// Returns the `traceparent` of the publisher, if subscribers are to see it. It has no line ends.
     #[must_use]
     pub fn trace(&self) -> Option<&str> {
         let trace = self.attributes.iter().find(|(name, _)| *name == TRACE);
@@ -49,7 +49,7 @@ impl Record<'_> {
             .then_some(trace)
     }
 
-    /// Appends the record's bytes to `out`.
+    /// Appends the encoded record to `out`.
     ///
     /// # Errors
     /// Never for a vector with room to grow; the codec's signature allows for other sinks.
@@ -59,25 +59,25 @@ impl Record<'_> {
     }
 }
 
-/// Records that follow each other, as stored: the newest ones in the head, or one segment.
+/// Encoded records that follow each other: the newest ones in a head, a segment, or a part of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordBatch {
-    /// The seq of the first record (where it would be, if there is none).
+    /// The seq of the first record; of the one that would be first if there is none.
     pub first: Seq,
-    /// How many records there are.
+    /// The number of records.
     pub count: u64,
-    /// Their bytes, one after another.
+    /// The encoded records, one after another.
     pub records: Bytes,
 }
 
 impl RecordBatch {
-    /// The seq of the record that would follow.
+    /// Returns the seq of the record that would follow.
     #[must_use]
     pub const fn next(&self) -> Seq {
         self.first.plus(self.count)
     }
 
-    /// The records with their seqs.
+    /// Iterates over the records and their seqs.
     #[must_use]
     pub fn records(&self) -> Records<'_> {
         Records {
@@ -89,7 +89,7 @@ impl RecordBatch {
     }
 }
 
-/// An iterator over a [`RecordBatch`]. After the first record that cannot be read it ends.
+/// An iterator over a [`RecordBatch`]. It ends after the first record that cannot be decoded.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     seq: Seq,
@@ -99,7 +99,7 @@ pub struct Records<'a> {
 }
 
 impl Records<'_> {
-    /// How many bytes of the run have been passed.
+    /// Returns the number of bytes that the iterator has consumed.
     #[must_use]
     pub const fn offset(&self) -> usize {
         self.total.saturating_sub(self.rest.len())

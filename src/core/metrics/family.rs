@@ -1,7 +1,8 @@
 //! The families of series: their names, units, labels and bounds.
 
-use super::label::{Call, CallOutcome, EndReason, Label, ProblemKind, Publishing};
+use super::label::{Call, CallOutcome, EndReason, Label, Publishing};
 use crate::core::log::GapReason;
+use crate::core::problem::ProblemKind;
 
 /// Series that differ by their labels only.
 #[derive(Debug)]

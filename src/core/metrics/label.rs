@@ -1,6 +1,7 @@
 //! The labels of the series: few and fixed, so that no client makes a series.
 
 use crate::core::log::GapReason;
+use crate::core::problem::ProblemKind;
 
 /// One of the values of a label.
 pub trait Label: Copy + 'static {
@@ -103,60 +104,11 @@ label! {
     }
 }
 
-label! {
-    /// Why a request was not served: the kind of its problem, as in `urn:runnel:problem:KIND`, or why
-    /// a subscriber was sent away to come back later.
-    ProblemKind {
-        /// There is no such path.
-        NotFound = "not-found",
-        /// There is no such channel.
-        UnknownChannel = "unknown-channel",
-        /// The method is not for this path.
-        Method = "method",
-        /// The name of the channel is not one.
-        ChannelName = "channel-name",
-        /// The name of the channel is badly percent-encoded.
-        PercentEncoding = "percent-encoding",
-        /// A query parameter is bad.
-        Query = "query",
-        /// A header is bad.
-        Header = "header",
-        /// The type of an event is bad.
-        EventType = "event-type",
-        /// The body is bad.
-        Body = "body",
-        /// Something is larger than it may be.
-        TooLarge = "too-large",
-        /// The body is of a type that is not read.
-        MediaType = "media-type",
-        /// The body took longer than it may.
-        BodyTimeout = "body-timeout",
-        /// A rate is exceeded.
-        RateLimited = "rate-limited",
-        /// There is no good token.
-        Unauthorized = "unauthorized",
-        /// The token is good, but not for this.
-        Forbidden = "forbidden",
-        /// A page that is not trusted has sent a cookie.
-        Origin = "origin",
-        /// The channel is closed.
-        Closed = "closed",
-        /// The idempotency key was used for something else.
-        KeyReused = "idempotency-key-reused",
-        /// A variable is missing or not accepted.
-        Configuration = "configuration",
-        /// The store does not answer.
-        Store = "store",
-        /// Too many publishers write to the channel.
-        Contended = "contended",
-        /// The store failed in mid-commit.
-        OutcomeUnknown = "outcome-unknown",
-        /// The stored log cannot be read.
-        LogUnreadable = "log-unreadable",
-        /// The instance has as many streams as it may.
-        TooManyStreams = "too-many-streams",
-        /// A client opens streams too often.
-        StreamRate = "stream-rate",
+impl Label for ProblemKind {
+    const VALUES: &'static [&'static str] = Self::NAMES;
+
+    fn place(self) -> u16 {
+        self as u16
     }
 }
 

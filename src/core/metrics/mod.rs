@@ -28,7 +28,7 @@ mod slot;
 pub use counts::{Counts, Distribution};
 pub use family::{FAMILIES, Family, Kind, Unit};
 pub use handle::Metrics;
-pub use label::{Call, CallOutcome, EndReason, Label, ProblemKind, Publishing};
+pub use label::{Call, CallOutcome, EndReason, Label, Publishing};
 pub use recorder::Recorder;
 pub use series::{Counter, Histogram};
 pub use slot::{BLOCKS, PROBES, SLOTS, Slot, block, probe, slot_creation_key, slot_key};

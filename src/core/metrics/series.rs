@@ -1,8 +1,9 @@
 //! Series by what they count, and the places that they have in [`FAMILIES`].
 
 use super::family::{FAMILIES, Kind};
-use super::label::{Call, CallOutcome, EndReason, Label, ProblemKind, Publishing};
+use super::label::{Call, CallOutcome, EndReason, Label, Publishing};
 use crate::core::log::GapReason;
+use crate::core::problem::ProblemKind;
 
 /// A series that is a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

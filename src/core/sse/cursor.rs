@@ -1,118 +1,114 @@
-//! Cursors: where a client stands, and what it hands back to resume.
+//! Cursors: the positions of a client, from which it resumes.
 
 use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use thiserror::Error;
 
 use super::event_id::{EPOCH_COUNT, Epoch, EventId, Seq};
 
-/// The longest cursor, in bytes: a `Last-Event-ID` header of more than 128 bytes, or with other
-/// characters, costs browsers a CORS preflight (Fetch, "CORS-safelisted request-header").
+/// The longest cursor, in bytes. A `Last-Event-ID` header that is longer, or has other characters, makes
+/// browsers send a CORS preflight (Fetch, "CORS-safelisted request-header").
 pub const MAX_CURSOR_BYTES: usize = 128;
 
-/// The most channels of one stream: a cursor over more would not fit [`MAX_CURSOR_BYTES`].
+/// The most channels of a stream: a cursor over more would not fit into [`MAX_CURSOR_BYTES`].
 pub const MAX_CHANNELS: usize = 10;
 
-/// The bytes of a position among several, and the digits of base 64 (RFC 4648, "URL and Filename safe")
-/// that they are written as.
-const MARK_BYTES: usize = 9;
-const MARK_DIGITS: usize = 12;
+/// The size of a position in a multi-channel cursor: 9 bytes, written as 12 digits of base 64 (RFC
+/// 4648, "URL and Filename safe").
+const POSITION_BYTES: usize = 9;
+const POSITION_DIGITS: usize = 12;
 
-/// What a position among several is if its log has not begun.
-const BEGINNING: u128 = (1 << (8 * MARK_BYTES)) - 1;
+/// The number of [`Position::Beginning`]. Any other position has the number `seq * EPOCHS + epoch`.
+const BEGINNING: u128 = (1 << (8 * POSITION_BYTES)) - 1;
 
-/// A position among several is a seq times this, and an epoch.
 const EPOCHS: u128 = EPOCH_COUNT as u128;
 
-/// The highest seq that a position among several can name: 2.1 · 10^12.
+/// The highest seq in a multi-channel cursor: 2.1 · 10^12.
 const MAX_SEQ: u64 = ((BEGINNING - 1) / EPOCHS - 1) as u64;
 
-/// Where a client stands in one channel.
+/// The position of a client in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
-    /// Before the first event of a log that had not begun.
+    /// Before the first event of a log that did not exist yet.
     Beginning,
-    /// After this event; its seq may be 0, which is before the first.
+    /// After this event. The seq 0 stands before the first event.
     After(EventId),
 }
 
-/// Where a client stands: one [`Position`] for each channel of its stream, in the stream's order.
+/// The client's [`Position`] in each channel of its stream, in the order of the stream.
 ///
-/// Over one channel it is written as the id of the last event, or `0` if the log had not begun. Over
-/// several it is `~`, a digit that says which of the channels moved last (in an event's id, that is
-/// the event's channel), and 12 digits of base 64 for each: at most 122 bytes of `[A-Za-z0-9_~-]`.
+/// For one channel the text is the id of the last event, or `0` for [`Position::Beginning`]. For
+/// several channels it is `~`, one digit for the index of the channel that advanced last (in an
+/// event's id, the event's channel), and 12 digits of base 64 for each channel: at most 122 bytes
+/// of `[A-Za-z0-9_~-]`.
 ///
-/// `Display` and `FromStr` are each other's inverse: a text that parses is written back the same.
+/// `Display` and `FromStr` are inverses: a text that parses is displayed unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     positions: Vec<Position>,
-    moved: usize,
+    last_advanced: usize,
 }
 
-/// The text is not a cursor of this server, or there are no positions or too many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The text is not a cursor of this server, or the number of positions is not 1 to [`MAX_CHANNELS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not a cursor of this server, such as 3k9x2a-17")]
 pub struct CursorError;
 
-impl fmt::Display for CursorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a cursor of this server, such as 3k9x2a-17")
-    }
-}
-
-impl std::error::Error for CursorError {}
-
 impl Cursor {
-    /// A cursor with these positions, 1 to [`MAX_CHANNELS`].
+    /// Creates a cursor with these positions.
     ///
     /// # Errors
-    /// If there are fewer or more.
+    /// Returns an error if there are no positions or more than [`MAX_CHANNELS`].
     pub fn new(positions: Vec<Position>) -> Result<Self, CursorError> {
         if positions.is_empty() || positions.len() > MAX_CHANNELS {
             return Err(CursorError);
         }
         let mut cursor = Self {
             positions: positions.clone(),
-            moved: 0,
+            last_advanced: 0,
         };
-        for (place, position) in positions.into_iter().enumerate().rev() {
-            cursor.advance(place, position);
+        for (index, position) in positions.into_iter().enumerate().rev() {
+            cursor.advance(index, position);
         }
         Ok(cursor)
     }
 
-    /// Moves the position at `place`, if there is one, to `position`.
+    /// Sets the position in the channel at `index`, if there is one.
     ///
-    /// Among several, a seq that cannot be written is taken for the highest that can: who resumes
-    /// there gets events again rather than losing any.
-    pub fn advance(&mut self, place: usize, position: Position) {
-        let several = self.positions.len() > 1;
-        if let Some(known) = self.positions.get_mut(place) {
-            *known = match position {
-                Position::After(EventId { epoch, seq }) if several => Position::After(EventId {
-                    epoch,
-                    seq: seq.min(Seq(MAX_SEQ)),
-                }),
+    /// In a multi-channel cursor, a seq that is too high to be written becomes the highest that can
+    /// be: a client that resumes there receives events again rather than losing any.
+    pub fn advance(&mut self, index: usize, position: Position) {
+        let multi_channel = self.positions.len() > 1;
+        if let Some(current) = self.positions.get_mut(index) {
+            *current = match position {
+                Position::After(EventId { epoch, seq }) if multi_channel => {
+                    Position::After(EventId {
+                        epoch,
+                        seq: seq.min(Seq(MAX_SEQ)),
+                    })
+                }
                 position => position,
             };
-            self.moved = place;
+            self.last_advanced = index;
         }
     }
 
-    /// The positions, in the order of the channels.
+    /// Returns the positions, in the order of the channels.
     #[must_use]
     pub fn positions(&self) -> &[Position] {
         &self.positions
     }
 
-    /// Which position moved last.
+    /// Returns the index of the channel that advanced last.
     #[must_use]
-    pub const fn moved(&self) -> usize {
-        self.moved
+    pub const fn last_advanced(&self) -> usize {
+        self.last_advanced
     }
 
-    /// Appends the cursor's text to `out`.
+    /// Appends the text of the cursor to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         if let [position] = self.positions.as_slice() {
             return match position {
@@ -121,15 +117,15 @@ impl Cursor {
             };
         }
         out.push(b'~');
-        out.push(b'0'.wrapping_add(u8::try_from(self.moved).unwrap_or_default()));
+        out.push(b'0'.wrapping_add(u8::try_from(self.last_advanced).unwrap_or_default()));
         for position in &self.positions {
             let number = match position {
                 Position::Beginning => BEGINNING,
                 Position::After(id) => number(*id),
             };
-            let mut digits = [0; MARK_DIGITS];
-            if let Some(low) = number.to_be_bytes().last_chunk::<MARK_BYTES>() {
-                // It fits: 9 bytes are 12 digits.
+            let mut digits = [0; POSITION_DIGITS];
+            if let Some(low) = number.to_be_bytes().last_chunk::<POSITION_BYTES>() {
+                // 9 bytes always fit into 12 digits.
                 let _ = BASE64.encode_slice(low, &mut digits);
             }
             out.extend_from_slice(&digits);
@@ -141,7 +137,7 @@ impl From<Position> for Cursor {
     fn from(position: Position) -> Self {
         Self {
             positions: vec![position],
-            moved: 0,
+            last_advanced: 0,
         }
     }
 }
@@ -161,21 +157,27 @@ impl FromStr for Cursor {
         if text == "0" {
             return Ok(Position::Beginning.into());
         }
-        let Some(several) = text.strip_prefix('~') else {
+        let Some(multi_channel) = text.strip_prefix('~') else {
             let id = text.parse().map_err(|_| CursorError)?;
             return Ok(Position::After(id).into());
         };
-        let (moved, digits) = several.as_bytes().split_first().ok_or(CursorError)?;
-        let moved = usize::from(moved.wrapping_sub(b'0'));
-        let (positions, rest) = digits.as_chunks::<MARK_DIGITS>();
+        let (last_advanced, digits) = multi_channel.as_bytes().split_first().ok_or(CursorError)?;
+        let last_advanced = usize::from(last_advanced.wrapping_sub(b'0'));
+        let (positions, rest) = digits.as_chunks::<POSITION_DIGITS>();
         if !rest.is_empty()
             || !(2..=MAX_CHANNELS).contains(&positions.len())
-            || moved >= positions.len()
+            || last_advanced >= positions.len()
         {
             return Err(CursorError);
         }
-        let positions = positions.iter().map(position).collect::<Result<_, _>>()?;
-        Ok(Self { positions, moved })
+        let positions = positions
+            .iter()
+            .map(parse_position)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            positions,
+            last_advanced,
+        })
     }
 }
 
@@ -187,9 +189,11 @@ fn number(id: EventId) -> u128 {
     u128::from(id.seq.0) * EPOCHS + u128::from(id.epoch.number())
 }
 
-fn position(digits: &[u8; MARK_DIGITS]) -> Result<Position, CursorError> {
+fn parse_position(digits: &[u8; POSITION_DIGITS]) -> Result<Position, CursorError> {
     let mut bytes = [0; size_of::<u128>()];
-    let low = bytes.last_chunk_mut::<MARK_BYTES>().ok_or(CursorError)?;
+    let low = bytes
+        .last_chunk_mut::<POSITION_BYTES>()
+        .ok_or(CursorError)?;
     BASE64
         .decode_slice_unchecked(digits, low)
         .map_err(|_| CursorError)?;
@@ -225,17 +229,17 @@ mod tests {
     }
 
     proptest! {
-        /// Law: parse(write(cursor)) = cursor, in so many bytes and an alphabet that needs no
-        /// escape and no preflight.
+        /// Property: every cursor is parsed back from its text, which is at most
+        /// [`MAX_CURSOR_BYTES`] long and needs no escaping and no CORS preflight.
         #[test]
-        fn every_cursor_is_read_back_as_it_was_written(
+        fn every_cursor_is_parsed_back_from_its_text(
             positions in prop::collection::vec(positions(), 1..=MAX_CHANNELS),
-            moved in 0..MAX_CHANNELS,
+            index in 0..MAX_CHANNELS,
         ) {
             let mut cursor = Cursor::new(positions).unwrap();
-            if let Some(position) = cursor.positions().get(moved).copied() {
-                cursor.advance(moved, position);
-                prop_assert_eq!(cursor.moved(), moved);
+            if let Some(position) = cursor.positions().get(index).copied() {
+                cursor.advance(index, position);
+                prop_assert_eq!(cursor.last_advanced(), index);
             }
             let text = cursor.to_string();
             prop_assert!(text.len() <= MAX_CURSOR_BYTES);
@@ -243,9 +247,9 @@ mod tests {
             prop_assert_eq!(text.parse::<Cursor>(), Ok(cursor));
         }
 
-        /// Law: write(parse(text)) = text, for any text that parses; none makes it panic.
+        /// Property: any text that parses is displayed unchanged, and no text causes a panic.
         #[test]
-        fn any_text_that_parses_is_written_back_the_same(
+        fn any_text_that_parses_is_displayed_unchanged(
             text in prop_oneof![".*", "~[0-9]([A-Za-z0-9_-]{12}){1,11}", "~?[0-9]?[A-Za-z0-9_-]{0,40}"],
         ) {
             if let Ok(cursor) = text.parse::<Cursor>() {
@@ -259,13 +263,13 @@ mod tests {
     }
 
     #[test]
-    fn over_one_channel_it_is_the_id_or_0() {
+    fn the_cursor_of_one_channel_is_the_last_id_or_0() {
         assert_eq!(Cursor::from(after("3k9x2a-17")).to_string(), "3k9x2a-17");
         assert_eq!(Cursor::from(Position::Beginning).to_string(), "0");
     }
 
     #[test]
-    fn over_several_channels_it_says_which_moved_and_has_12_digits_for_each() {
+    fn a_multi_channel_cursor_has_the_last_advanced_index_and_12_digits_per_channel() {
         let mut cursor = Cursor::new(vec![after("00000z-1"), Position::Beginning]).unwrap();
         assert_eq!(cursor.to_string(), "~0AAAAAACBvxAj____________");
         cursor.advance(1, after("000000-0"));
@@ -273,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seq_too_high_for_several_channels_is_the_highest_that_fits() {
+    fn a_seq_too_high_for_a_multi_channel_cursor_becomes_the_highest_that_fits() {
         let positions = vec![after("zzzzzz-18446744073709551615"), Position::Beginning];
         let cursor = Cursor::new(positions).unwrap();
         assert_eq!(cursor.positions()[0], after(&format!("zzzzzz-{MAX_SEQ}")));
@@ -281,10 +285,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_would_not_write() {
+    fn non_canonical_texts_are_rejected() {
         let position = "A".repeat(12);
         let positions = |count: usize| position.repeat(count);
-        let refused = [
+        let rejected = [
             String::new(),
             "~".into(),
             "~0".into(),
@@ -298,10 +302,10 @@ mod tests {
             format!("~é{}", positions(2)),
             format!("~0{}A", positions(2)),
             format!("~0{}{}+", positions(1), "A".repeat(11)),
-            // The number before that of a log that has not begun.
+            // One less than the number of `Position::Beginning`.
             format!("~0{}{}-", positions(1), "_".repeat(11)),
         ];
-        for text in refused {
+        for text in rejected {
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text:?}");
         }
         assert_eq!(Cursor::new(vec![]), Err(CursorError));

@@ -4,13 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 const EPOCH_DIGITS: usize = 6;
-/// How many epochs there are.
+
+/// The number of epochs.
 pub(super) const EPOCH_COUNT: u32 = 36_u32.pow(6);
 
-/// Which log of a channel an id belongs to: drawn at random when the log is created or purged, so
-/// that ids of a log that is gone are not taken for ids of its successor. Six digits of base 36.
+/// The epoch of a channel's log, written as six digits of base 36.
+///
+/// A log draws its epoch at random when it is created or purged, so that ids of an earlier log are
+/// not mistaken for its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u32")]
 pub struct Epoch(u32);
@@ -19,17 +23,17 @@ impl TryFrom<u32> for Epoch {
     type Error = EventIdError;
 
     fn try_from(number: u32) -> Result<Self, EventIdError> {
-        match number < EPOCH_COUNT {
-            true => Ok(Self(number)),
-            false => Err(EventIdError),
+        if number >= EPOCH_COUNT {
+            return Err(EventIdError);
         }
+        Ok(Self(number))
     }
 }
 
 const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 impl Epoch {
-    /// An epoch from a random number; every epoch is equally likely.
+    /// Returns the epoch for a random number. Every epoch is equally likely.
     #[must_use]
     #[allow(clippy::cast_possible_truncation)] // the remainder is below 36^6, which is below 2^32
     pub const fn from_random(random: u64) -> Self {
@@ -37,18 +41,18 @@ impl Epoch {
         Self((random % EPOCHS) as u32)
     }
 
-    /// The number that the digits stand for, below [`EPOCH_COUNT`].
+    /// Returns the number that the digits stand for, below [`EPOCH_COUNT`].
     pub(super) const fn number(self) -> u32 {
         self.0
     }
 
-    /// The digits as they are displayed.
+    /// Returns the digits, most significant first.
     pub(super) fn digits(self) -> [u8; EPOCH_DIGITS] {
         let mut digits = [b'0'; EPOCH_DIGITS];
         let mut rest = self.0;
         for digit in digits.iter_mut().rev() {
-            if let Some(of_rest) = DIGITS.get((rest % 36) as usize) {
-                *digit = *of_rest;
+            if let Some(lowest) = DIGITS.get((rest % 36) as usize) {
+                *digit = *lowest;
             }
             rest /= 36;
         }
@@ -77,48 +81,48 @@ impl FromStr for Epoch {
     }
 }
 
-/// The place of an event in its log: 1, 2, 3 … without holes. 0 is the place before the first.
+/// The sequence number of an event in its log: 1, 2, 3 … without gaps. 0 stands before the first event.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
 pub struct Seq(pub u64);
 
 impl Seq {
-    /// The place of the first event of a log.
+    /// The sequence number of a log's first event.
     pub const FIRST: Self = Self(1);
 
-    /// The place `count` further on.
+    /// Returns the sequence number `count` after this one.
     #[must_use]
     pub const fn plus(self, count: u64) -> Self {
         Self(self.0.saturating_add(count))
     }
 
-    /// The place `count` back, not before 0.
+    /// Returns the sequence number `count` before this one, at least 0.
     #[must_use]
     pub const fn minus(self, count: u64) -> Self {
         Self(self.0.saturating_sub(count))
     }
 
-    /// How many places this one lies after `earlier`; 0 if it does not.
+    /// Returns the number of events from `earlier` to this one; 0 if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// The id of one event, written `<epoch>-<seq>`, e.g. `3k9x2a-17`.
+/// The id of an event, written `<epoch>-<seq>`, such as `3k9x2a-17`.
 ///
-/// `Display` and `FromStr` are each other's inverse: a text that parses is written back the same.
+/// `Display` and `FromStr` are inverses: a text that parses is displayed unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventId {
-    /// The log the event is in.
+    /// The epoch of the event's log.
     pub epoch: Epoch,
-    /// Its place there.
+    /// The event's sequence number in that log.
     pub seq: Seq,
 }
 
 impl EventId {
-    /// The id of the event that follows.
+    /// Returns the id of the next event.
     #[must_use]
     pub const fn next(self) -> Self {
         Self {
@@ -127,7 +131,7 @@ impl EventId {
         }
     }
 
-    /// Appends the id's text to `out`.
+    /// Appends the text of the id to `out`.
     pub(super) fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.epoch.digits());
         out.push(b'-');
@@ -135,17 +139,10 @@ impl EventId {
     }
 }
 
-/// The text is not an event id of this server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The text is not an event id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not an event id of the form <epoch>-<seq>, such as 3k9x2a-17")]
 pub struct EventIdError;
-
-impl fmt::Display for EventIdError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an event id of the form <epoch>-<seq>, such as 3k9x2a-17")
-    }
-}
-
-impl std::error::Error for EventIdError {}
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,31 +179,32 @@ mod tests {
     }
 
     proptest! {
-        /// Law: parse(write(id)) = id, in an alphabet that needs no escape and no preflight.
+        /// Property: every id is parsed back from its text, which needs no escaping and no CORS
+        /// preflight.
         #[test]
-        fn every_id_is_read_back_as_it_was_written(id in event_ids()) {
+        fn every_id_is_parsed_back_from_its_text(id in event_ids()) {
             let text = id.to_string();
             prop_assert_eq!(text.parse::<EventId>(), Ok(id));
             prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b)));
         }
 
-        /// Law: write(parse(text)) = text, for any text that parses.
+        /// Property: any text that parses is displayed unchanged.
         #[test]
-        fn every_text_that_parses_is_written_back_the_same(text in "[0-9a-zA-Z+-]{0,8}-?[0-9+_]{0,21}") {
+        fn any_text_that_parses_is_displayed_unchanged(text in "[0-9a-zA-Z+-]{0,8}-?[0-9+_]{0,21}") {
             if let Ok(id) = text.parse::<EventId>() {
                 prop_assert_eq!(id.to_string(), text);
             }
         }
 
-        /// Law: no text makes parsing panic.
+        /// Property: any text is parsed or rejected without a panic.
         #[test]
-        fn any_text_is_parsed_or_refused(text in ".*") {
+        fn any_text_is_parsed_or_rejected(text in ".*") {
             let _ = text.parse::<EventId>();
         }
     }
 
     #[test]
-    fn is_written_as_epoch_and_seq() {
+    fn an_id_is_displayed_as_epoch_and_seq() {
         let id = EventId {
             epoch: Epoch(35),
             seq: Seq(17),
@@ -219,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_would_not_write() {
+    fn non_canonical_texts_are_rejected() {
         for text in [
             "",
             "-",

@@ -1,20 +1,20 @@
-//! Event types: the name an `EventSource` listener is registered under.
+//! Event types: the names under which `EventSource` listeners are registered.
 
-use std::fmt;
+use thiserror::Error;
 
-/// The longest event type a publisher may give, in bytes.
+/// The longest event type that publishers can use, in bytes.
 pub const MAX_EVENT_TYPE_BYTES: usize = 255;
 
-/// An event type that fits on one line of an event stream: not empty, no CR, LF or NUL.
+/// An event type that fits on a line of an event stream: not empty, and without CR, LF and NUL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventType<'a>(&'a str);
 
 impl<'a> EventType<'a> {
-    /// Takes a type that is about to be written to the wire, whoever chose it.
+    /// Parses an event type, including those reserved for Runnel.
     ///
     /// # Errors
-    /// When it is empty or has a character that ends a line or, in an id, voids the field
-    /// (WHATWG HTML 9.2.5 and 9.2.6).
+    /// Returns an error if it is empty, or has a character that ends a line or voids a field (WHATWG HTML
+    /// 9.2.5 and 9.2.6).
     pub fn parse(text: &'a str) -> Result<Self, EventTypeError> {
         if text.is_empty() {
             return Err(EventTypeError::Empty);
@@ -25,11 +25,12 @@ impl<'a> EventType<'a> {
         Ok(Self(text))
     }
 
-    /// Takes a type from a publisher.
+    /// Parses an event type from a publisher.
     ///
     /// # Errors
-    /// As [`EventType::parse`], and when it is longer than [`MAX_EVENT_TYPE_BYTES`] or reserved:
-    /// `open` and `error` are fired by the browser itself, `runnel.*` are Runnel's signals.
+    /// Returns the errors of [`EventType::parse`], and an error if the type is longer than
+    /// [`MAX_EVENT_TYPE_BYTES`] or reserved: browsers themselves dispatch `open` and `error`, and
+    /// `runnel.*` are Runnel's control events.
     pub fn from_publisher(text: &'a str) -> Result<Self, EventTypeError> {
         let parsed = Self::parse(text)?;
         if text.len() > MAX_EVENT_TYPE_BYTES {
@@ -41,57 +42,39 @@ impl<'a> EventType<'a> {
         Ok(parsed)
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub const fn as_str(self) -> &'a str {
         self.0
     }
 }
 
-/// Why a text is not an event type.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Reasons to reject an event type.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum EventTypeError {
-    /// Nothing was given.
+    /// The type is empty.
+    #[error("the event type is empty; leave it out for an event of type `message`")]
     Empty,
-    /// A carriage return, a line feed or a NUL.
+    /// The type has a carriage return, a line feed or a NUL.
+    #[error("the event type contains a carriage return, line feed or NUL character")]
     LineBreakOrNul,
-    /// This many bytes, more than [`MAX_EVENT_TYPE_BYTES`].
+    /// The type has this many bytes, more than [`MAX_EVENT_TYPE_BYTES`].
+    #[error("the event type has {0} bytes; at most {MAX_EVENT_TYPE_BYTES} are accepted")]
     TooLong(usize),
-    /// A name that publishers cannot use.
+    /// Publishers cannot use this type.
+    #[error(
+        "the event type `{0}` is reserved: browsers dispatch `open` and `error` themselves, and \
+         `runnel.*` are Runnel's control events"
+    )]
     Reserved(String),
 }
-
-impl fmt::Display for EventTypeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => write!(
-                f,
-                "the event type is empty; leave it out for an event of type `message`"
-            ),
-            Self::LineBreakOrNul => write!(
-                f,
-                "the event type contains a carriage return, line feed or NUL character"
-            ),
-            Self::TooLong(bytes) => write!(
-                f,
-                "the event type has {bytes} bytes; at most {MAX_EVENT_TYPE_BYTES} are accepted"
-            ),
-            Self::Reserved(name) => write!(
-                f,
-                "the event type `{name}` is reserved: `open` and `error` are the browser's own, `runnel.*` are Runnel's signals"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for EventTypeError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn takes_any_single_line_from_a_publisher() {
+    fn publishers_can_use_any_single_line() {
         for text in [
             "message",
             " price ",
@@ -106,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_would_break_a_line_or_be_mistaken_for_a_signal() {
+    fn types_that_would_break_a_line_or_pass_for_a_control_event_are_rejected() {
         assert_eq!(EventType::from_publisher(""), Err(EventTypeError::Empty));
         for text in ["a\nb", "a\r", "\0", "runnel.gap\n"] {
             assert_eq!(

@@ -3,11 +3,11 @@
 mod cursor;
 mod event_id;
 mod event_type;
-mod frame;
+mod frames;
 mod reconnection;
 
 pub use cursor::{Cursor, CursorError, MAX_CHANNELS, MAX_CURSOR_BYTES, Position};
 pub use event_id::{Epoch, EventId, EventIdError, Seq};
 pub use event_type::{EventType, EventTypeError, MAX_EVENT_TYPE_BYTES};
-pub use frame::Frames;
-pub use reconnection::{MAX_RECONNECTION_MILLIS, reconnection_millis};
+pub use frames::Frames;
+pub use reconnection::{MAX_RECONNECTION_TIME, reconnection_time};

@@ -1,28 +1,36 @@
-//! The reconnection time a stream asks of its client (WHATWG HTML 9.2.6, field `retry`).
+//! The reconnection time of a stream (WHATWG HTML 9.2.6, field `retry`).
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
-/// No client is asked to stay away longer than this, jitter excluded: 60 s.
-pub const MAX_RECONNECTION_MILLIS: u64 = 60_000;
+use crate::core::time::whole_millis;
 
-/// The reconnection time for one connection, in milliseconds.
+/// The longest reconnection time, before jitter is added, unless the configured base is longer.
+pub const MAX_RECONNECTION_TIME: Duration = Duration::from_secs(60);
+
+/// Returns the reconnection time for one connection: exponential backoff with jitter.
 ///
-/// `base_millis` doubles with each step of `pressure` (0 in good times, more while the store fails
-/// or the instance is loaded) up to [`MAX_RECONNECTION_MILLIS`], and `random`, any number, spreads
-/// the result evenly over the same span again. Clients that were cut off together so come back
-/// apart, and none sooner than the base.
+/// `base` doubles with each step of `pressure`, up to [`MAX_RECONNECTION_TIME`]. `pressure` is 0 in
+/// normal operation and rises while the store fails or the instance is overloaded. `random`, any
+/// number, adds up to the same time again, evenly distributed. So clients that were disconnected
+/// together reconnect at different times, and none earlier than `base`.
 ///
 /// ```
-/// # use runnel::core::sse::reconnection_millis;
-/// assert_eq!(reconnection_millis(2_000, 0, 0), 2_000);
-/// assert_eq!(reconnection_millis(2_000, 0, 2_000), 4_000);
-/// assert_eq!(reconnection_millis(2_000, 3, 0), 16_000);
+/// # use std::time::Duration;
+/// # use runnel::core::sse::reconnection_time;
+/// let base = Duration::from_secs(2);
+/// assert_eq!(reconnection_time(base, 0, 0), Duration::from_secs(2));
+/// assert_eq!(reconnection_time(base, 0, 2_000), Duration::from_secs(4));
+/// assert_eq!(reconnection_time(base, 3, 0), Duration::from_secs(16));
 /// ```
 #[must_use]
-pub fn reconnection_millis(base_millis: u64, pressure: u32, random: u64) -> u64 {
-    let doubled = base_millis.saturating_mul(1_u64.checked_shl(pressure).unwrap_or(u64::MAX));
-    let floor = doubled.min(MAX_RECONNECTION_MILLIS.max(base_millis));
-    floor.saturating_add(random % NonZeroU64::MIN.saturating_add(floor))
+pub fn reconnection_time(base: Duration, pressure: u32, random: u64) -> Duration {
+    let factor = 1_u32.checked_shl(pressure).unwrap_or(u32::MAX);
+    let floor = base
+        .saturating_mul(factor)
+        .min(MAX_RECONNECTION_TIME.max(base));
+    let jitter = random % NonZeroU64::MIN.saturating_add(whole_millis(floor));
+    floor.saturating_add(Duration::from_millis(jitter))
 }
 
 #[cfg(test)]
@@ -31,29 +39,36 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Law: never below the base, never above twice the capped base.
+        /// Property: the time is never below the base, and never above twice the capped base.
         #[test]
-        fn stays_between_the_floor_and_twice_the_floor(
+        fn the_time_is_between_the_base_and_twice_the_cap(
             base in 1_u64..100_000, pressure in 0_u32..80, random: u64,
         ) {
-            let millis = reconnection_millis(base, pressure, random);
-            prop_assert!(millis >= base);
-            prop_assert!(millis <= 2 * base.max(MAX_RECONNECTION_MILLIS));
+            let base = Duration::from_millis(base);
+            let time = reconnection_time(base, pressure, random);
+            prop_assert!(time >= base);
+            prop_assert!(time <= 2 * base.max(MAX_RECONNECTION_TIME));
         }
     }
 
     #[test]
-    fn no_number_overflows() {
-        assert_eq!(reconnection_millis(0, 0, u64::MAX), 0);
-        assert_eq!(reconnection_millis(u64::MAX, 200, u64::MAX), u64::MAX);
+    fn no_input_overflows() {
+        assert_eq!(
+            reconnection_time(Duration::ZERO, 0, u64::MAX),
+            Duration::ZERO
+        );
+        for longest in [Duration::from_millis(u64::MAX), Duration::MAX] {
+            assert_eq!(reconnection_time(longest, 200, u64::MAX), longest);
+        }
     }
 
     #[test]
-    fn spreads_evenly_over_the_span() {
+    fn jitter_is_evenly_distributed() {
+        let base = Duration::from_secs(1);
         let mut thirds = [0_u32; 3];
         for random in 0..3_003_u64 {
-            let extra = reconnection_millis(1_000, 0, random) - 1_000;
-            thirds[usize::try_from(extra * 3 / 1_001).unwrap()] += 1;
+            let jitter = (reconnection_time(base, 0, random) - base).as_millis();
+            thirds[usize::try_from(jitter * 3 / 1_001).unwrap()] += 1;
         }
         assert!(
             thirds.iter().all(|&n| (990..=1_011).contains(&n)),

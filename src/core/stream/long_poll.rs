@@ -1,71 +1,84 @@
 //! One answer to a client that asks again and again instead of holding a stream.
 
-use super::feeds::Found;
-use super::{EventFilter, GapSignal, MergedReader, Step, StreamConfig, Subscription};
-use crate::core::log::ClockReading;
+use std::time::Duration;
+
+use super::action::ReadRequest;
+use super::control::GapSignal;
+use super::fetcher::Fetcher;
+use super::merged_reader::{MergedAction, MergedReader};
+use super::subscriber::{StreamObserver, report_errors};
+use super::subscription::{EventFilter, StreamConfig, Subscription};
+use crate::core::environment::Environment;
+use crate::core::log::Log;
 use crate::core::sse::Cursor;
 use crate::core::time::{Instant, Timestamp};
 
-/// An answer ends with the event that takes it to this many bytes of data: 256 KiB.
+/// An answer ends with the event that takes it to this size of data: 256 KiB.
 const PAGE_BYTES: usize = 256 * 1024;
 
-/// The store is given this long, if streams give it longer: 5 s.
-const PATIENCE_MILLIS: u64 = 5_000;
+/// The longest time for which the store may fail, if streams bear it longer: 5 s.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The life of one request: it waits until there is something to answer, or until its time is up.
-/// It is driven as a [`EventStream`](super::EventStream) is, but never emits.
+/// The state machine of one request: it waits until there is something to answer, or until its time is
+/// up.
 #[derive(Debug)]
 pub struct LongPoll {
-    types: EventFilter,
+    filter: EventFilter,
+    /// The largest number of events in the answer.
     limit: usize,
-    /// The tags of answers that the client has.
-    known: Vec<String>,
+    /// The entity tags of answers that the client has.
+    known_tags: Vec<String>,
     until: Instant,
-    feeds: MergedReader,
+    reader: MergedReader,
     events: Vec<PageEvent>,
     gaps: Vec<GapSignal>,
     bytes: usize,
-    state: State,
+    outcome: Option<Outcome>,
 }
 
+/// The reason for which the answer is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Reading,
-    /// It is over, and why.
-    Over(Over),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Over {
-    /// The answer is full, and more events are there.
+enum Outcome {
+    /// It is full, and more events are there.
     Full,
     /// The store has not said what more there is.
     CutShort,
-    /// That is all there is now.
-    Caught,
-    /// That is all there will ever be.
+    /// It has everything that is there now.
+    CaughtUp,
+    /// It has everything that will ever be there.
     Closed,
+}
+
+/// The next command of a long-poll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PollAction {
+    /// Read from the log of the channel at this index: [`MergedReader::page_read`].
+    Read(usize, ReadRequest),
+    /// Ask again at this time, or when a page was read.
+    Wait(Instant),
+    /// The answer is complete: [`LongPoll::into_page`].
+    Done,
 }
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// What is told of events that cannot be had.
+pub struct LongPollPage {
+    /// The gaps before the events.
     pub gaps: Vec<GapSignal>,
-    /// The events, in order of their channels' seqs.
+    /// The events, those of each channel in the order of their seqs.
     pub events: Vec<PageEvent>,
-    /// Where the client stands now.
+    /// The position after the events.
     pub cursor: Cursor,
-    /// Whether more events are there already, or may be.
+    /// Set if more events are there already, or may be.
     pub more: bool,
-    /// Whether it is full, and so stays what it is.
+    /// Set if the answer is full, and so never changes.
     pub full: bool,
-    /// Whether nothing will ever follow.
+    /// Set if nothing will ever follow.
     pub closed: bool,
 }
 
-impl Page {
-    /// What the answer to the same request is only as long as it is the same.
+impl LongPollPage {
+    /// Returns the entity tag of the answer: equal tags mean equal answers to the same request.
     #[must_use]
     pub fn tag(&self) -> String {
         tag(&self.cursor, self.more, self.closed)
@@ -81,119 +94,132 @@ fn tag(cursor: &Cursor, more: bool, closed: bool) -> String {
 /// An event in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageEvent {
-    /// Its channel's place in the subscription.
+    /// The index of its channel in the subscription.
     pub channel: usize,
-    /// Where the client stands when it has it.
+    /// The position after it.
     pub cursor: Cursor,
     /// Its type, if it has one.
     pub event_type: Option<String>,
     /// Its data.
     pub data: String,
-    /// When it was appended.
+    /// The time of its append.
     pub time: Timestamp,
-    /// The `traceparent` of what published it, if it is to be told.
+    /// The `traceparent` of its publisher, if subscribers are to see it.
     pub trace: Option<String>,
 }
 
 impl LongPoll {
-    /// A request that is answered as soon as there is something to tell and the answer's tag is not
-    /// `known`; at the latest at `until`, or when the client's token expires. `limit` is the most events in the answer.
+    /// Creates a request that is answered once there is something to report whose entity tag is not among
+    /// `known_tags`; at the latest at `until`, or when the client's token expires. The answer has at most
+    /// `limit` events.
     #[must_use]
     pub fn new(
         subscription: Subscription,
-        settings: StreamConfig,
+        config: StreamConfig,
         limit: usize,
-        known: Vec<String>,
+        known_tags: Vec<String>,
         until: Instant,
         random: u64,
         now: Instant,
     ) -> Self {
         let mut random = fastrand::Rng::with_seed(random);
-        let settings = StreamConfig {
-            patience_millis: settings.patience_millis.min(PATIENCE_MILLIS),
-            ..settings
+        let config = StreamConfig {
+            store_patience: config.store_patience.min(STORE_PATIENCE),
+            ..config
         };
+        let reader = MergedReader::new(&subscription, config, &mut random, now);
+        let expires = subscription.expires;
         Self {
-            types: subscription.types.clone(),
+            filter: subscription.filter,
             limit,
-            known,
-            until: subscription
-                .expires
-                .map_or(until, |expires| until.min(expires)),
-            feeds: MergedReader::new(subscription, settings, &mut random, now),
+            known_tags,
+            until: expires.map_or(until, |expires| until.min(expires)),
+            reader,
             events: vec![],
             gaps: vec![],
             bytes: 0,
-            state: State::Reading,
+            outcome: None,
         }
     }
 
-    /// The channels: what was read is told to them.
-    pub const fn feeds(&mut self) -> &mut MergedReader {
-        &mut self.feeds
+    /// Drives the request to its answer; returns `None` if the store has not said where the client
+    /// starts.
+    pub async fn run<E: Environment, L: Log>(
+        mut self,
+        env: &E,
+        mut fetcher: Fetcher<E, L>,
+        observer: &mut impl StreamObserver,
+    ) -> Option<LongPollPage> {
+        loop {
+            fetcher.deliver(&mut self.reader).await;
+            report_errors(&mut fetcher, &mut self.reader, observer);
+            match self.next(env.now()) {
+                PollAction::Read(index, request) => fetcher.begin(index, request),
+                PollAction::Wait(until) => fetcher.wait(until, &mut self.reader).await,
+                PollAction::Done => return self.into_page(),
+            }
+        }
     }
 
-    /// Says what to do next: [`Step::End`] once it can be answered.
-    pub fn next(&mut self, now: ClockReading) -> Step {
+    /// Returns the channels of the request, which take the pages that were read.
+    #[cfg(test)]
+    pub(super) const fn reader(&mut self) -> &mut MergedReader {
+        &mut self.reader
+    }
+
+    /// Returns the next command.
+    pub(super) fn next(&mut self, now: Instant) -> PollAction {
         loop {
-            if self.state != State::Reading {
-                return Step::End;
+            if self.outcome.is_some() {
+                return PollAction::Done;
             }
-            match self.feeds.next(now) {
-                Found::Read(step) => return step,
-                Found::Gaps => {
-                    let gaps = self.feeds.take_gaps().into_iter();
+            match self.reader.next(now) {
+                MergedAction::Read(index, request) => return PollAction::Read(index, request),
+                MergedAction::ReportGaps => {
+                    let gaps = self.reader.take_gaps().into_iter();
                     self.gaps.extend(gaps.map(|(gap, _)| gap));
                 }
-                Found::Events(_) if self.is_full() => self.end(Over::Full),
-                Found::Events(place) => self.take(place, now.monotonic),
-                Found::Ended { closed: true } => self.end(Over::Closed),
-                Found::Ended { closed: false } => self.end(Over::Caught),
-                Found::Nothing(until) => match self.feeds.are_settled() {
-                    true if self.has_news() || now.monotonic >= self.until => {
-                        self.end(Over::Caught)
+                MergedAction::Deliver(_) if self.is_full() => self.outcome = Some(Outcome::Full),
+                MergedAction::Deliver(index) => self.take(index, now),
+                MergedAction::Ended { closed: true } => self.outcome = Some(Outcome::Closed),
+                MergedAction::Ended { closed: false } => self.outcome = Some(Outcome::CaughtUp),
+                MergedAction::Wait(until) if self.reader.is_settled() => {
+                    if !self.has_news() && now < self.until {
+                        return PollAction::Wait(until.min(self.until));
                     }
-                    true => return Step::Wait(until.min(self.until)),
-                    // Whatever the time, it is not known yet what is there.
-                    false => match self.feeds.patience_ends() {
-                        Some(end) if now.monotonic >= self.gives_up(end) => {
-                            self.end(Over::CutShort)
-                        }
-                        Some(end) => return Step::Wait(until.min(self.gives_up(end))),
-                        None => return Step::Wait(until),
-                    },
+                    self.outcome = Some(Outcome::CaughtUp);
+                }
+                // Whatever the time, it is not known yet what is there.
+                MergedAction::Wait(until) => match self.gives_up_at() {
+                    Some(end) if now >= end => self.outcome = Some(Outcome::CutShort),
+                    Some(end) => return PollAction::Wait(until.min(end)),
+                    None => return PollAction::Wait(until),
                 },
             }
         }
     }
 
-    /// The answer; `None` if the store has not said where the client stands.
-    #[must_use]
-    pub fn into_page(self) -> Option<Page> {
-        let State::Over(over) = self.state else {
-            return None;
-        };
-        Some(Page {
+    /// Returns the answer; `None` if the store has not said where the client starts.
+    pub(super) fn into_page(self) -> Option<LongPollPage> {
+        let outcome = self.outcome?;
+        Some(LongPollPage {
             gaps: self.gaps,
             events: self.events,
-            cursor: self.feeds.cursor()?.clone(),
-            more: matches!(over, Over::Full | Over::CutShort),
-            full: over == Over::Full,
-            closed: over == Over::Closed,
+            cursor: self.reader.cursor()?.clone(),
+            more: matches!(outcome, Outcome::Full | Outcome::CutShort),
+            full: outcome == Outcome::Full,
+            closed: outcome == Outcome::Closed,
         })
     }
 
-    fn end(&mut self, over: Over) {
-        self.state = State::Over(over);
-    }
-
-    /// When to give up, the store's time being over at `end`: only when the client's is, too, if it is
-    /// known where the client stands and there is nothing to tell.
-    fn gives_up(&self, end: Instant) -> Instant {
-        match self.feeds.cursor() {
+    /// Returns the time to give up a store that fails: the end of its patience, but not before the end of
+    /// the client's if there is a position to answer with and nothing to report.
+    fn gives_up_at(&self) -> Option<Instant> {
+        let end = self.reader.patience_ends()?;
+        Some(match self.reader.cursor() {
             Some(_) if !self.has_news() => end.max(self.until),
             _ => end,
-        }
+        })
     }
 
     fn is_full(&self) -> bool {
@@ -201,19 +227,19 @@ impl LongPoll {
     }
 
     fn has_news(&self) -> bool {
-        let told = !self.events.is_empty() || !self.gaps.is_empty();
-        let tag = self.feeds.cursor().map(|cursor| tag(cursor, false, false));
-        told && tag.is_none_or(|tag| !self.known.contains(&tag))
+        let is_empty = self.events.is_empty() && self.gaps.is_empty();
+        let tag = self.reader.cursor().map(|cursor| tag(cursor, false, false));
+        !is_empty && tag.is_none_or(|tag| !self.known_tags.contains(&tag))
     }
 
-    fn take(&mut self, place: usize, now: Instant) {
-        let (types, events, bytes) = (&self.types, &mut self.events, &mut self.bytes);
+    fn take(&mut self, index: usize, now: Instant) {
+        let (filter, events, bytes) = (&self.filter, &mut self.events, &mut self.bytes);
         let limit = self.limit;
-        let _ = self.feeds.deliver(place, now, |cursor, record| {
-            if types.include(record.event_type) {
+        let _ = self.reader.deliver(index, now, |cursor, record| {
+            if filter.includes(record.event_type) {
                 *bytes = record.data.len().saturating_add(*bytes);
                 events.push(PageEvent {
-                    channel: place,
+                    channel: index,
                     cursor: cursor.clone(),
                     event_type: record.event_type.map(|text| text.as_str().to_owned()),
                     data: record.data.to_owned(),

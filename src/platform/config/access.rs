@@ -93,7 +93,7 @@ async fn publish_token() -> Result<Secret, ConfigError> {
 async fn subscribe_token() -> Result<Secret, ConfigError> {
     let token = text("subscribe_token").await?;
     not_empty("subscribe_token", &token)?;
-    if publish_token().await?.is(token.as_bytes()) {
+    if publish_token().await?.matches(token.as_bytes()) {
         return Err(ConfigError(
             "the variables subscribe_token and publish_token are the same: every subscriber could publish"
                 .to_owned(),
@@ -123,7 +123,7 @@ fn keys(algorithm: &str, key: &str) -> Result<Option<Keys>, ConfigError> {
             )),
         };
     }
-    let algorithm: Algorithm = algorithm.parse().map_err(|()| {
+    let algorithm: Algorithm = algorithm.parse().map_err(|_| {
         ConfigError(format!(
             "the variable jwt_algorithm is {algorithm:?}; accepted are HS256, RS256, ES256 and EdDSA"
         ))

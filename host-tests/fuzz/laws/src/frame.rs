@@ -1,6 +1,7 @@
 //! The encoder of event streams, against a parser that is not ours.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use eventsource_stream::{Event, Eventsource};
 use futures::{StreamExt, executor::block_on, stream};
@@ -70,11 +71,11 @@ fn id(seq: u64) -> EventId {
 /// The event between what streams have around events, with the same text wherever text can be.
 fn wire(event_type: Option<EventType<'_>>, data: &str) -> Vec<u8> {
     let mut frames = Frames::default();
-    frames.retry(2_000, None);
+    frames.retry(Duration::from_secs(2), None);
     frames.event(&Position::After(id(1)).into(), event_type, data, None);
     frames.comment(data);
     if let Ok(name) = EventType::parse("runnel.end") {
-        frames.signal(name, None, data);
+        frames.control_event(name, None, data);
     }
     frames.event(&Position::After(id(2)).into(), None, "last", None);
     let bytes = frames.len();

@@ -47,7 +47,7 @@ async fn a_bad_setting_is_refused_by_name_and_no_secret_is_quoted() {
         ),
         (
             &[jwt, "jwt_algorithm=RS256", &long],
-            "jwt_key has something else than public keys for RS256",
+            "jwt_key has something other than public keys for RS256",
         ),
         (
             &[jwt, "jwt_algorithm=ES256", &private],

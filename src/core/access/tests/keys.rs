@@ -1,8 +1,8 @@
-//! What is a key, and what is refused as one.
+//! Parsing of keys.
 
 use super::*;
 
-fn refused(algorithm: Algorithm, text: &str) -> KeyError {
+fn rejected(algorithm: Algorithm, text: &str) -> KeyError {
     let keys = Keys::parse(algorithm, text).map(|keys| format!("{keys:?}"));
     let error = keys.unwrap_err();
     for word in text.split_ascii_whitespace().filter(|word| word.len() > 20) {
@@ -12,7 +12,7 @@ fn refused(algorithm: Algorithm, text: &str) -> KeyError {
 }
 
 #[test]
-fn algorithms_are_known_by_their_exact_names() {
+fn algorithms_are_parsed_from_their_exact_names() {
     for algorithm in Algorithm::ALL {
         assert_eq!(algorithm.name().parse(), Ok(algorithm));
     }
@@ -22,33 +22,33 @@ fn algorithms_are_known_by_their_exact_names() {
 }
 
 #[test]
-fn short_secrets_are_refused() {
+fn short_secrets_are_rejected() {
     assert_eq!(
-        refused(Algorithm::Hs256, &SECRET[..31]),
+        rejected(Algorithm::Hs256, &SECRET[..31]),
         KeyError::ShortSecret
     );
     let one_is_short = format!("{SECRET} a-short-one");
     assert_eq!(
-        refused(Algorithm::Hs256, &one_is_short),
+        rejected(Algorithm::Hs256, &one_is_short),
         KeyError::ShortSecret
     );
     assert_eq!(
-        refused(Algorithm::Hs256, r#"{"keys":[{"kty":"oct","k":"YWJj"}]}"#),
+        rejected(Algorithm::Hs256, r#"{"keys":[{"kty":"oct","k":"YWJj"}]}"#),
         KeyError::ShortSecret
     );
 }
 
 #[test]
-fn a_public_key_is_no_secret_and_a_secret_no_public_key() {
-    assert_eq!(refused(Algorithm::Hs256, RS256.0), KeyError::PemForSecret);
+fn public_keys_are_rejected_as_secrets_and_secrets_as_public_keys() {
+    assert_eq!(rejected(Algorithm::Hs256, RS256.0), KeyError::PemForSecret);
     let secret = "0123456789abcdef0123456789abcdef";
     for algorithm in [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa] {
-        assert_eq!(refused(algorithm, secret), KeyError::Pem(algorithm));
+        assert_eq!(rejected(algorithm, secret), KeyError::Pem(algorithm));
     }
 }
 
 #[test]
-fn a_key_for_one_algorithm_is_none_for_another() {
+fn a_key_is_rejected_for_another_algorithm() {
     for (pem, own) in [
         (RS256.0, Algorithm::Rs256),
         (ES256.0, Algorithm::Es256),
@@ -57,58 +57,58 @@ fn a_key_for_one_algorithm_is_none_for_another() {
         assert!(Keys::parse(own, pem).is_ok());
         for other in [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa] {
             if other != own {
-                assert_eq!(refused(other, pem), KeyError::Pem(other));
+                assert_eq!(rejected(other, pem), KeyError::Pem(other));
             }
         }
     }
 }
 
 #[test]
-fn rsa_keys_are_read_in_both_forms_if_they_are_long_enough() {
+fn rsa_keys_are_accepted_in_both_formats_if_they_are_long_enough() {
     let pkcs1 = include_str!("fixtures/RS256.pkcs1.pem");
     assert!(Keys::parse(Algorithm::Rs256, pkcs1).is_ok());
     let short = include_str!("fixtures/1024.pem");
-    assert_eq!(refused(Algorithm::Rs256, short), KeyError::ShortModulus);
+    assert_eq!(rejected(Algorithm::Rs256, short), KeyError::ShortModulus);
 }
 
 #[test]
-fn private_keys_are_refused() {
+fn private_keys_are_rejected() {
     for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"] {
         let pem = format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
-        assert_eq!(refused(Algorithm::Es256, &pem), KeyError::Private);
+        assert_eq!(rejected(Algorithm::Es256, &pem), KeyError::Private);
     }
-    let set = SET.replace("\"crv\"", "\"d\": \"AAAA\", \"crv\"");
-    assert_eq!(refused(Algorithm::EdDsa, &set), KeyError::Private);
-    assert_eq!(refused(Algorithm::Es256, &set), KeyError::Private);
+    let set = KEY_SET.replace("\"crv\"", "\"d\": \"AAAA\", \"crv\"");
+    assert_eq!(rejected(Algorithm::EdDsa, &set), KeyError::Private);
+    assert_eq!(rejected(Algorithm::Es256, &set), KeyError::Private);
 }
 
 #[test]
-fn what_is_no_key_is_refused() {
+fn malformed_and_weak_keys_are_rejected() {
     let damaged = RS256.0.replace('M', "N");
     let trailing = format!("{} and more", RS256.0);
     let leading = format!("see {}", RS256.0);
     let twice_one_damaged = format!("{}{damaged}", RS256.0);
     for text in [&damaged, &trailing, &leading, &twice_one_damaged] {
         assert_eq!(
-            refused(Algorithm::Rs256, text),
+            rejected(Algorithm::Rs256, text),
             KeyError::Pem(Algorithm::Rs256)
         );
     }
     assert_eq!(
-        refused(Algorithm::Hs256, " "),
+        rejected(Algorithm::Hs256, " "),
         KeyError::None(Algorithm::Hs256)
     );
     for set in ["{", "{}", "{\"keys\":{}}", "{\"keys\":[1]}"] {
-        assert_eq!(refused(Algorithm::Es256, set), KeyError::Set);
+        assert_eq!(rejected(Algorithm::Es256, set), KeyError::KeySet);
     }
-    // What lacks members is passed over (RFC 7517, 5).
+    // Keys that lack members are ignored (RFC 7517, 5).
     for set in [
         "{\"keys\":[]}",
         "{\"keys\":[{}]}",
         "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\"}]}",
     ] {
         assert_eq!(
-            refused(Algorithm::Es256, set),
+            rejected(Algorithm::Es256, set),
             KeyError::None(Algorithm::Es256)
         );
     }
@@ -120,38 +120,38 @@ fn what_is_no_key_is_refused() {
     ] {
         let set = format!("{{\"keys\":[{{{members}}}]}}");
         let errors = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256]
-            .map(|algorithm| refused(algorithm, &set));
-        assert!(errors.contains(&KeyError::Unfit), "{set}: {errors:?}");
+            .map(|algorithm| rejected(algorithm, &set));
+        assert!(errors.contains(&KeyError::Invalid), "{set}: {errors:?}");
     }
-    // With this point everything would verify.
+    // Any signature verifies under this point.
     let weak = format!(
         "{{\"keys\":[{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{}\"}}]}}",
         BASE64.encode([&[1], &[0; 31][..]].concat())
     );
-    assert_eq!(refused(Algorithm::EdDsa, &weak), KeyError::Unfit);
+    assert_eq!(rejected(Algorithm::EdDsa, &weak), KeyError::Invalid);
 }
 
 #[test]
-fn there_may_be_eight_keys() {
+fn at_most_eight_keys_are_accepted() {
     let secrets = |count: usize| vec!["0123456789abcdef0123456789abcdef"; count].join("\n");
     assert!(Keys::parse(Algorithm::Hs256, &secrets(8)).is_ok());
-    assert_eq!(refused(Algorithm::Hs256, &secrets(9)), KeyError::Many);
+    assert_eq!(rejected(Algorithm::Hs256, &secrets(9)), KeyError::TooMany);
 }
 
 #[test]
-fn there_may_be_two_public_keys_without_a_name() {
-    let several = |count: usize| ES256.0.repeat(count);
-    assert!(Keys::parse(Algorithm::Es256, &several(2)).is_ok());
+fn at_most_two_public_keys_without_a_kid_are_accepted() {
+    let repeated = |count: usize| ES256.0.repeat(count);
+    assert!(Keys::parse(Algorithm::Es256, &repeated(2)).is_ok());
     assert_eq!(
-        refused(Algorithm::Es256, &several(3)),
-        KeyError::Nameless(Algorithm::Es256)
+        rejected(Algorithm::Es256, &repeated(3)),
+        KeyError::TooManyUnnamed(Algorithm::Es256)
     );
 }
 
 proptest! {
-    /// Law: whatever is given as keys is read or refused.
+    /// Property: any text is parsed or rejected without a panic.
     #[test]
-    fn any_text_is_keys_or_refused(
+    fn any_text_is_parsed_or_rejected(
         text in prop_oneof![
             any::<String>(),
             "(-----BEGIN (RSA )?PUBLIC KEY-----\n?[A-Za-z0-9+/=\n]{0,40}(-----END PUBLIC KEY-----)?){0,3}",

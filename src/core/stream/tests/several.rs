@@ -139,7 +139,7 @@ fn every_event_says_by_its_id_which_channel_it_is_of() {
     let mut blocks = channels.sent(&mut stream, 1_000);
     blocks.splice(0..0, first);
     let events = blocks.iter().filter(|block| block.data.is_some());
-    let places = events.map(|event| event.id.clone().unwrap().moved());
+    let places = events.map(|event| event.id.clone().unwrap().last_advanced());
     assert_eq!(data(&blocks), ["a1", "b1", "b2"]);
     assert_eq!(places.collect::<Vec<_>>(), [0, 1, 1]);
 }
@@ -160,7 +160,7 @@ fn channels_take_turns_so_that_a_long_replay_keeps_no_other_waiting() {
         .position(|data| *data == "short")
         .unwrap();
     assert!(short <= 40, "after {short} events");
-    let of_a = |block: &Block| block.id.as_ref().is_some_and(|id| id.moved() == 0);
+    let of_a = |block: &Block| block.id.as_ref().is_some_and(|id| id.last_advanced() == 0);
     let halfway = &blocks[..blocks.len() / 2];
     let share = halfway.iter().filter(|block| of_a(block)).count();
     assert!(

@@ -20,7 +20,7 @@ pub(super) const MAX_EVENT_BYTES: usize = 64 * 1024;
 /// # Panics
 /// When the law is broken.
 pub fn ndjson(body: &[u8]) {
-    let events = match Format::JsonLines.read(body, None, MAX_EVENT_BYTES) {
+    let events = match Format::JsonLines.parse(body, None, MAX_EVENT_BYTES) {
         Ok(publication) => publication.events,
         Err(problem) => return check_problem(problem),
     };
@@ -33,7 +33,7 @@ pub fn ndjson(body: &[u8]) {
     }
     check_events(&events);
     let again: Vec<_> = events.iter().map(line).collect();
-    let again = Format::JsonLines.read(again.join("\n").as_bytes(), None, MAX_EVENT_BYTES);
+    let again = Format::JsonLines.parse(again.join("\n").as_bytes(), None, MAX_EVENT_BYTES);
     assert_eq!(again.map(|again| again.events).ok(), Some(events));
 }
 

@@ -43,7 +43,7 @@ pub fn request(input: &[u8]) {
 }
 
 fn check_path(path: &str) {
-    let route = match Route::of(path) {
+    let route = match Route::parse(path) {
         Ok(route) => route,
         Err(problem) => return check_problem(problem),
     };
@@ -61,7 +61,7 @@ fn check_path(path: &str) {
             assert_eq!(format!("{closes}/close"), named.as_str());
             ("/channels/", named)
         }
-        Route::Description => return assert_eq!(path, "/openapi.json"),
+        Route::OpenApi => return assert_eq!(path, "/openapi.json"),
         Route::Health => return assert_eq!(path, "/health"),
         Route::Live => return assert_eq!(path, "/health/live"),
         Route::Metrics => return assert_eq!(path, "/metrics"),
@@ -74,7 +74,7 @@ fn check_path(path: &str) {
     let plain = format!("{start}{channel}");
     // A slash that was encoded does not make the route another one.
     if name == channel.as_str() || !channel.as_str().ends_with("/close") {
-        assert_eq!(Route::of(&plain).ok(), Some(route));
+        assert_eq!(Route::parse(&plain).ok(), Some(route));
     }
 }
 
@@ -129,7 +129,7 @@ fn check_query(text: Option<&str>) -> Option<Query> {
 
 fn check_format(content_type: &[u8]) -> Option<Format> {
     let value = HeaderValue::from_bytes(content_type).ok()?;
-    let of = |value| Format::of(&HeaderMap::from_iter([(CONTENT_TYPE, value)]));
+    let of = |value| Format::from_headers(&HeaderMap::from_iter([(CONTENT_TYPE, value)]));
     let shouted = HeaderValue::from_bytes(&content_type.to_ascii_uppercase()).ok()?;
     let shouted = of(shouted).ok();
     match of(value) {
@@ -146,7 +146,7 @@ fn check_format(content_type: &[u8]) -> Option<Format> {
 }
 
 fn check_body(format: Format, body: &[u8], event_type: Option<&str>) {
-    let Publication { events, key } = match format.clone().read(body, event_type, MAX_EVENT_BYTES) {
+    let Publication { events, key } = match format.clone().parse(body, event_type, MAX_EVENT_BYTES) {
         Ok(publication) => publication,
         Err(problem) => return check_problem(problem),
     };

@@ -1,0 +1,205 @@
+use super::*;
+use crate::core::log::{Batch, NewEvent};
+use crate::core::time::Timestamp;
+
+const NOW: ClockReading = ClockReading {
+    monotonic: Instant(1_000),
+    wall: Timestamp(1_800_000_000_000),
+};
+
+const RETENTION: Retention = Retention {
+    events: 100,
+    bytes: 100_000,
+    max_age: None,
+};
+
+/// An append of one event.
+fn commit() -> Commit {
+    let event = NewEvent {
+        event_type: None,
+        data: "x".to_owned(),
+        trace: None,
+    };
+    let batch = Batch {
+        events: vec![event],
+        ..Batch::default()
+    };
+    let channel = "demo".parse().unwrap();
+    Commit::new(
+        channel,
+        Request::Append(vec![batch]),
+        RETENTION,
+        7,
+        NOW.monotonic,
+    )
+}
+
+fn down() -> StoreError {
+    StoreError {
+        call: "get head!demo".to_owned(),
+        message: "down".to_owned(),
+    }
+}
+
+fn read(head: &Head) -> Completion {
+    Completion::Read(Ok(Some(head.encode().unwrap().into())))
+}
+
+/// An append to a channel that has `head`, up to its swap; with the value it would put in place.
+fn swapping(head: &Head) -> (Commit, Bytes) {
+    let mut commit = commit();
+    match commit.step(read(head), NOW) {
+        Action::Swap(value) => (commit, value.into()),
+        task => panic!("{task:?}"),
+    }
+}
+
+#[test]
+fn a_swap_that_took_effect_is_committed_whatever_the_store_says() {
+    let (mut commit, value) = swapping(&Head::new(Epoch::from_random(1)));
+    let lost = commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
+    assert!(matches!(lost, Action::Sleep(_)), "{lost:?}");
+    assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
+    let done = commit.step(Completion::Read(Ok(Some(value))), NOW);
+    assert!(matches!(done, Action::Done(_)), "{done:?}");
+    assert_eq!(commit.contention().lost_swaps, 0);
+}
+
+/// Loses the swap under way to `commits` of others, after `millis`. Returns the wait in milliseconds,
+/// whether the head is read before it, and the action after it.
+fn lose(commit: &mut Commit, head: &mut Head, commits: u64, millis: u64) -> (u64, bool, Action) {
+    let now = ClockReading {
+        monotonic: NOW.monotonic.saturating_add(Duration::from_millis(millis)),
+        ..NOW
+    };
+    let mut task = commit.step(Completion::Swapped(Err(SwapError::Lost)), now);
+    let looks = task == Action::Read;
+    head.commits += commits;
+    if looks {
+        task = commit.step(read(head), now);
+        head.commits += 1_000;
+    }
+    let Action::Sleep(waits) = task else {
+        panic!("{task:?}")
+    };
+    assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
+    let waits = u64::try_from(waits.as_millis()).unwrap();
+    (waits, looks, commit.step(read(head), NOW))
+}
+
+#[test]
+fn a_swap_that_was_lost_to_another_writer_is_planned_again() {
+    let mut head = Head::new(Epoch::from_random(1));
+    let (mut commit, _) = swapping(&head);
+    let (waits, looks, again) = lose(&mut commit, &mut head, 1, 1);
+    assert_eq!((waits, looks), (1, false));
+    assert!(matches!(again, Action::Swap(_)), "{again:?}");
+    assert_eq!(commit.contention().lost_swaps, 1);
+}
+
+#[test]
+fn the_outcome_of_a_swap_is_settled_before_a_wait_in_which_the_head_may_forget_it() {
+    let mut head = Head::new(Epoch::from_random(1));
+    let (mut commit, _) = swapping(&head);
+    let mut looked = vec![];
+    for lost in 1..40 {
+        let (waits, looks, again) = lose(&mut commit, &mut head, RECENT_COMMITS, 2);
+        assert_eq!(looks, waits > 16, "{waits}");
+        assert!(matches!(again, Action::Swap(_)), "{again:?}");
+        assert_eq!(commit.contention().lost_swaps, lost);
+        looked.push(looks);
+    }
+    assert!(looked.contains(&true) && looked.contains(&false));
+}
+
+#[test]
+fn a_failed_read_while_settling_changes_nothing() {
+    let mut head = Head::new(Epoch::from_random(1));
+    let (commit, _) = swapping(&head);
+    let mut commit = commit.with_backoff_factor(1_000);
+    let failed = || SwapError::Store(down());
+    assert_eq!(
+        commit.step(Completion::Swapped(Err(failed())), NOW),
+        Action::Read
+    );
+    let waits = commit.step(Completion::Read(Err(down())), NOW);
+    assert_eq!(waits, Action::Sleep(Duration::from_secs(1)));
+    assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
+    head.commits += 1;
+    let again = commit.step(read(&head), NOW);
+    assert!(matches!(again, Action::Swap(_)), "{again:?}");
+}
+
+#[test]
+fn an_instance_with_few_swaps_left_waits_longer() {
+    let mut head = Head::new(Epoch::from_random(1));
+    let (commit, _) = swapping(&head);
+    let mut commit = commit.with_backoff_factor(5);
+    let waits: Vec<_> = (0..20)
+        .map(|_| lose(&mut commit, &mut head, 1, 1).0)
+        .collect();
+    assert!(waits.iter().all(|waits| waits % 5 == 0), "{waits:?}");
+    assert!(waits.iter().any(|&waits| waits > 32), "{waits:?}");
+}
+
+#[test]
+fn a_swap_that_was_lost_to_nobody_is_tried_again() {
+    let mut head = Head::new(Epoch::from_random(1));
+    let (mut commit, value) = swapping(&head);
+    let (_, _, again) = lose(&mut commit, &mut head, 0, 1);
+    assert_eq!(again, Action::Swap(value.into()));
+    assert_eq!(commit.contention().lost_swaps, 0);
+}
+
+#[test]
+fn an_instance_without_swaps_fails_at_once_with_nothing_appended() {
+    let (mut commit, _) = swapping(&Head::new(Epoch::from_random(1)));
+    let failed = commit.step(Completion::Swapped(Err(SwapError::Exhausted)), NOW);
+    assert_eq!(failed, Action::Failed(CommitError::Contended));
+}
+
+#[test]
+fn an_instance_without_swaps_does_not_deny_a_swap_it_tried_before() {
+    let head = Head::new(Epoch::from_random(1));
+    let (mut commit, _) = swapping(&head);
+    let failed = SwapError::Store(down());
+    commit.step(Completion::Swapped(Err(failed)), NOW);
+    commit.step(Completion::Slept, NOW);
+    let again = commit.step(read(&head), NOW);
+    assert!(matches!(again, Action::Swap(_)), "{again:?}");
+    let failed = commit.step(Completion::Swapped(Err(SwapError::Exhausted)), NOW);
+    assert!(
+        matches!(failed, Action::Failed(CommitError::OutcomeUnknown(_))),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn a_segment_stored_for_a_swap_that_was_lost_to_a_purge_is_deleted() {
+    let mut head = Head::new(Epoch::from_random(1));
+    for nonce in 0..2 {
+        let large = NewEvent {
+            event_type: None,
+            data: "x".repeat(12_000),
+            trace: None,
+        };
+        let batch = Batch {
+            events: vec![large],
+            ..Batch::default()
+        };
+        let plan = append(&head, &[batch], nonce, NOW.wall, &RETENTION).unwrap();
+        head = plan.change.unwrap().head;
+    }
+    let mut commit = commit();
+    let stored = match commit.step(read(&head), NOW) {
+        Action::Write(values) => values.into_iter().map(|(key, _)| key).collect::<Vec<_>>(),
+        task => panic!("{task:?}"),
+    };
+    assert_eq!(stored.len(), 1);
+    let swap = commit.step(Completion::Written(Ok(())), NOW);
+    assert!(matches!(swap, Action::Swap(_)), "{swap:?}");
+    commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
+    let purged = purge(&head, Epoch::from_random(2), 9, NOW.wall).unwrap();
+    assert_eq!(commit.step(read(&purged), NOW), Action::Delete(stored));
+    assert_eq!(commit.step(Completion::Written(Ok(())), NOW), Action::Read);
+}

@@ -1,0 +1,333 @@
+//! The engine: carries commits and reads out against a store.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::join_all;
+
+use super::commit::{Action, Commit, Completion, Contention, Request};
+use super::commit_queue::{CommitQueue, GroupLeader, GroupOutcome, Ticket};
+use super::head::Head;
+use super::head_cache::{self, CachedHead, HeadCache};
+use super::key::{create_key, head_key};
+use super::reader::KvReader;
+use super::segment_cache::{self, SegmentCache};
+use crate::core::channel::Channel;
+use crate::core::environment::Environment;
+use crate::core::log::{
+    AppendError, Appended, Batch, CommitError, Log, LogState, ReadError, ReaderOptions, Retention,
+};
+use crate::core::metrics::{Counter, Histogram, Metrics};
+use crate::core::parking::Parking;
+use crate::core::store::{KeyValueStore, StoreClient, StoreError, SwapError};
+use crate::core::time::Instant;
+
+/// The first and the longest interval at which to look whether another reader has read what this one
+/// wants. It grows with the time that takes.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(64));
+
+/// The log engine on a key-value store. Clones are handles to the same engine.
+pub struct KvLog<E, S>(Rc<Shared<E, S>>);
+
+struct Shared<E, S> {
+    env: E,
+    store: StoreClient<E, S>,
+    metrics: Metrics,
+    parking: Parking<E>,
+    heads: HeadCache,
+    segments: SegmentCache,
+    queues: RefCell<HashMap<Channel, CommitQueue>>,
+}
+
+impl<E, S> Clone for KvLog<E, S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E, S> fmt::Debug for KvLog<E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KvLog").finish_non_exhaustive()
+    }
+}
+
+impl<E: Environment, S: KeyValueStore> Log for KvLog<E, S> {
+    type Reader = KvReader<E, S>;
+
+    async fn append(
+        &self,
+        channel: &Channel,
+        batch: Batch,
+        retention: Retention,
+    ) -> Result<Appended, AppendError> {
+        let mut queued = QueuedBatch::join(self, channel, batch);
+        loop {
+            if let Some(outcome) = queued.with_queue(CommitQueue::take_outcome).flatten() {
+                return outcome;
+            }
+            let now = self.0.env.now();
+            let leader = queued.with_queue(|queue, ticket| queue.try_lead(ticket, now));
+            if let Some(leader) = leader.flatten() {
+                queued.commit(leader, retention).await;
+            } else if let Some(then) =
+                queued.with_queue(|queue, ticket| queue.next_check(ticket, now))
+            {
+                self.0.env.sleep_until(then).await;
+            }
+        }
+    }
+
+    async fn purge(&self, channel: &Channel, retention: Retention) -> Result<(), CommitError> {
+        let (outcome, _) = self.commit(channel, Request::Purge, retention).await;
+        outcome.map(drop)
+    }
+
+    async fn state(&self, channel: &Channel) -> Result<Option<LogState>, ReadError> {
+        let read = self.fetch_head(channel).await?;
+        Ok(read.head.map(|head| head.state()))
+    }
+
+    fn reader(&self, channel: &Channel, options: ReaderOptions) -> KvReader<E, S> {
+        KvReader::new(self.clone(), channel.clone(), options)
+    }
+}
+
+impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
+    /// Creates an engine on `store`. Its readers wait in `parking`.
+    #[must_use]
+    pub fn new(env: E, store: StoreClient<E, S>, metrics: Metrics, parking: Parking<E>) -> Self {
+        Self(Rc::new(Shared {
+            env,
+            store,
+            metrics,
+            parking,
+            heads: HeadCache::default(),
+            segments: SegmentCache::default(),
+            queues: RefCell::default(),
+        }))
+    }
+
+    pub(super) fn env(&self) -> &E {
+        &self.0.env
+    }
+
+    /// Returns the head of `channel` as it was later than at `newer_than`. One read serves all readers of
+    /// the instance that ask at the same time.
+    pub(super) async fn head(
+        &self,
+        channel: &Channel,
+        newer_than: Instant,
+    ) -> Result<CachedHead, ReadError> {
+        let asked = self.0.env.now();
+        loop {
+            match self.0.heads.lookup(channel, newer_than, asked) {
+                head_cache::Lookup::Hit(read) => return read,
+                head_cache::Lookup::Miss => return self.fetch_head(channel).await,
+                head_cache::Lookup::InFlight => self.await_other_reader(asked).await,
+            }
+        }
+    }
+
+    async fn fetch_head(&self, channel: &Channel) -> Result<CachedHead, ReadError> {
+        let _announced = Announced(&self.0.parking);
+        let read = self.0.heads.begin(channel, self.0.env.now());
+        let key = head_key(channel);
+        let value = self.0.parking.on_host(self.0.store.get(&key)).await;
+        let result = value
+            .map_err(ReadError::from)
+            .and_then(|value| self.decode_head(channel, &key, value, read.started));
+        read.complete(&result, self.0.env.now());
+        result
+    }
+
+    fn decode_head(
+        &self,
+        channel: &Channel,
+        key: &str,
+        value: Option<Bytes>,
+        as_of: Instant,
+    ) -> Result<CachedHead, ReadError> {
+        let head = match &value {
+            None => None,
+            Some(bytes) => Some(match self.0.heads.unchanged(channel, bytes) {
+                Some(head) => head,
+                None => Rc::new(Head::decode(key, bytes)?),
+            }),
+        };
+        Ok(CachedHead { as_of, value, head })
+    }
+
+    /// Returns the values of segments, in the order of their keys; `None` where there is none.
+    pub(super) async fn segments(&self, keys: &[String]) -> Vec<Result<Option<Bytes>, StoreError>> {
+        let asked = self.0.env.now();
+        while self.0.segments.lookup(keys) == segment_cache::Lookup::InFlight {
+            self.await_other_reader(asked).await;
+        }
+        let _announced = Announced(&self.0.parking);
+        let _read = self.0.segments.begin(keys);
+        join_all(keys.iter().map(|key| self.segment(key))).await
+    }
+
+    async fn segment(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        if let Some(value) = self.0.segments.get(key) {
+            return Ok(Some(value));
+        }
+        let value = self.0.parking.on_host(self.0.store.get(key)).await?;
+        if let Some(value) = &value {
+            self.0.segments.insert(key, value);
+        }
+        Ok(value)
+    }
+
+    async fn await_other_reader(&self, asked: Instant) {
+        let now = self.0.env.now();
+        let (first, max) = LOOK_AGAIN;
+        let waited = now.saturating_duration_since(asked).clamp(first, max);
+        let parking = &self.0.parking;
+        parking.sleep(now.saturating_add(waited), true).await;
+    }
+
+    /// Commits `request` and returns its outcome. While the circuit breaker is open, the store is not
+    /// asked.
+    async fn commit(
+        &self,
+        channel: &Channel,
+        request: Request,
+        retention: Retention,
+    ) -> (GroupOutcome, Contention) {
+        let now = self.0.env.now();
+        if let Err(retry_after) = self
+            .0
+            .store
+            .circuit(|circuit| circuit.enter(now).map_err(Duration::from_millis))
+        {
+            let error = CommitError::CircuitOpen(retry_after);
+            return (Err(error), Contention::default());
+        }
+        let (outcome, contention) = self.drive_commit(channel, request, retention).await;
+        self.0
+            .metrics
+            .add(Counter::SwapConflicts, contention.lost_swaps);
+        let (now, random) = (self.0.env.now(), self.0.env.random());
+        self.0.store.circuit(|circuit| match &outcome {
+            Err(CommitError::Store(_) | CommitError::Timeout | CommitError::OutcomeUnknown(_)) => {
+                circuit.failed(now, random)
+            }
+            _ => circuit.works(),
+        });
+        (outcome, contention)
+    }
+
+    async fn drive_commit(
+        &self,
+        channel: &Channel,
+        request: Request,
+        retention: Retention,
+    ) -> (GroupOutcome, Contention) {
+        let Shared { env, store, .. } = &*self.0;
+        let mut commit = Commit::new(channel.clone(), request, retention, env.random(), env.now())
+            .with_backoff_factor(store.swap_backoff_factor());
+        let head_key = head_key(channel);
+        let mut cas = None;
+        let mut action = Action::Read;
+        loop {
+            let completion = match action {
+                Action::Read => {
+                    let read = store.read_for_swap(&head_key).await;
+                    Completion::Read(read.map(|(read, value)| {
+                        cas = Some(read);
+                        value
+                    }))
+                }
+                Action::Increment(period) => {
+                    Completion::Incremented(store.increment(&create_key(channel, period)).await)
+                }
+                Action::Write(values) => Completion::Written(store.set_many(values).await),
+                Action::Delete(keys) => Completion::Written(store.delete_many(&keys).await),
+                Action::Swap(value) => Completion::Swapped(match cas.take() {
+                    Some(cas) => store.swap(cas, &value).await,
+                    None => Err(SwapError::Lost),
+                }),
+                Action::Sleep(duration) => {
+                    env.sleep(duration).await;
+                    Completion::Slept
+                }
+                Action::Done(outcomes) => return (Ok(outcomes), commit.contention()),
+                Action::Failed(error) => return (Err(error), commit.contention()),
+            };
+            action = commit.step(completion, env.clock());
+        }
+    }
+}
+
+/// Announces the end of a shared read when it is dropped, after the guard of the read.
+struct Announced<'a, E: Environment>(&'a Parking<E>);
+
+impl<E: Environment> Drop for Announced<'_, E> {
+    fn drop(&mut self) {
+        self.0.read_ended();
+    }
+}
+
+/// A publisher's batch in the commit queue of its channel, until it is dropped.
+struct QueuedBatch<'a, E: Environment, S: KeyValueStore> {
+    log: &'a KvLog<E, S>,
+    channel: &'a Channel,
+    ticket: Ticket,
+    /// The group that this publisher is committing.
+    leads: Option<u64>,
+}
+
+impl<'a, E: Environment, S: KeyValueStore> QueuedBatch<'a, E, S> {
+    fn join(log: &'a KvLog<E, S>, channel: &'a Channel, batch: Batch) -> Self {
+        let now = log.0.env.now();
+        let mut queues = log.0.queues.borrow_mut();
+        let ticket = queues.entry(channel.clone()).or_default().join(batch, now);
+        Self {
+            log,
+            channel,
+            ticket,
+            leads: None,
+        }
+    }
+
+    fn with_queue<T>(&self, act: impl FnOnce(&mut CommitQueue, &Ticket) -> T) -> Option<T> {
+        let mut queues = self.log.0.queues.borrow_mut();
+        Some(act(queues.get_mut(self.channel)?, &self.ticket))
+    }
+
+    async fn commit(&mut self, leader: GroupLeader, retention: Retention) {
+        self.leads = Some(leader.group());
+        let request = Request::Append(leader.batches);
+        let (outcome, contention) = self.log.commit(self.channel, request, retention).await;
+        let appended = outcome.iter().flatten().flatten();
+        let events = appended
+            .filter(|appended| !appended.repeated)
+            .map(|appended| appended.count)
+            .fold(0, u64::saturating_add);
+        if events > 0 {
+            let metrics = &self.log.0.metrics;
+            metrics.observe(Histogram::CommitEvents, events);
+        }
+        self.finish(outcome, contention);
+    }
+
+    fn finish(&mut self, outcome: GroupOutcome, contention: Contention) {
+        if let Some(group) = self.leads.take() {
+            self.with_queue(|queue, _| queue.finish(group, outcome, contention));
+        }
+    }
+}
+
+impl<E: Environment, S: KeyValueStore> Drop for QueuedBatch<'_, E, S> {
+    fn drop(&mut self) {
+        // A leader that is dropped in mid-commit must not leave the others waiting.
+        let abandoned = CommitError::OutcomeUnknown("the commit was abandoned".to_owned());
+        self.finish(Err(abandoned), Contention::default());
+        self.with_queue(CommitQueue::leave);
+    }
+}

@@ -1,0 +1,38 @@
+//! The engine for key-value stores: a log on any store with get, set, delete and compare-and-swap.
+//!
+//! One small value, the [`Head`], is the point of truth and of linearisation: swapping it commits. It
+//! holds the newest records itself and a directory of sealed, immutable [segments](segment) before
+//! them; [`key`] has the schema. [`append()`] plans a change of the head, [`Commit`] carries it through
+//! whatever the store answers, and [`CommitQueue`] lets publishes that meet in an instance share a
+//! commit. [`KvLog`] drives them against a store, and [`KvReader`] reads for one subscriber by way of
+//! caches that the readers of an instance share.
+
+mod append;
+mod commit;
+mod commit_queue;
+mod committer;
+mod creation_lease;
+pub mod format;
+#[cfg(test)]
+mod golden;
+mod head;
+mod head_cache;
+pub mod key;
+mod locate;
+pub(crate) mod mutant;
+mod poll_schedule;
+mod reader;
+mod retention;
+pub mod segment;
+mod segment_cache;
+
+pub use append::{Append, Change, IDEMPOTENCY_WINDOW, MAX_GROUP_BYTES, append, purge};
+pub use commit::{Action, Commit, Completion, Contention, Request};
+pub use commit_queue::{CommitQueue, GroupLeader, Ticket};
+pub use committer::KvLog;
+pub use head::{
+    CommitRecord, Head, IDEMPOTENCY_KEYS, IdempotencyEntry, InvariantError, RECENT_COMMITS,
+};
+pub use locate::Location;
+pub use poll_schedule::PollInterval;
+pub use reader::KvReader;

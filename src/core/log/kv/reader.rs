@@ -1,0 +1,192 @@
+//! One subscriber's reader of one channel.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::committer::KvLog;
+use super::head::Head;
+use super::head_cache::CachedHead;
+use super::key::segment_key;
+use super::locate::Location;
+use super::poll_schedule::PollSchedule;
+use super::segment::{self, SegmentMeta};
+use crate::core::channel::Channel;
+use crate::core::environment::Environment;
+use crate::core::log::{
+    FormatError, GapReason, LogReader, News, Page, PageBatch, ReadError, ReaderOptions, StartFrom,
+};
+use crate::core::sse::Seq;
+use crate::core::store::KeyValueStore;
+use crate::core::time::Instant;
+
+/// The time for which an older head than the one known is put down to a stale read of the store: 1 s.
+/// After that the log was lost.
+const STALE_READS: Duration = Duration::from_secs(1);
+
+/// A reader on a key-value store: it knows a head, and asks for a newer one on schedule.
+pub struct KvReader<E, S> {
+    log: KvLog<E, S>,
+    channel: Channel,
+    /// The newest head known; `None` if there was none, or before the first read.
+    head: Option<Rc<Head>>,
+    /// The time at which `head` was read.
+    as_of: Instant,
+    /// Set if the next read has to ask for a head that was read later than at `newer_than`.
+    refresh: bool,
+    newer_than: Instant,
+    schedule: PollSchedule,
+    /// The time since which the store has been answering with an older head than the one known.
+    regressed_since: Option<Instant>,
+}
+
+impl<E, S> fmt::Debug for KvReader<E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KvReader")
+            .field("channel", &self.channel)
+            .field("schedule", &self.schedule)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: Environment, S: KeyValueStore> LogReader for KvReader<E, S> {
+    async fn read(&mut self, from: &StartFrom, max_bytes: u64) -> Result<Page, ReadError> {
+        if self.refresh {
+            let read = self.log.head(&self.channel, self.newer_than).await?;
+            self.accept(read, from);
+        }
+        let Some(head) = self.head.clone() else {
+            return Ok(Page {
+                state: None,
+                as_of: self.as_of,
+                start: Seq::FIRST,
+                batches: vec![],
+            });
+        };
+        let (state, now) = (head.state(), self.log.env().clock().wall);
+        let resolved = from.resolve(&state, |since| head.first_between(since, now));
+        let is_ahead = resolved
+            .gap
+            .is_some_and(|gap| gap.reason == GapReason::Ahead);
+        let batches = match head.locate(resolved.next, max_bytes) {
+            Location::Tail | Location::Evicted => vec![],
+            // The store may have answered with an old head.
+            _ if is_ahead => vec![],
+            Location::Inline(records) => vec![PageBatch {
+                records,
+                is_tail: true,
+            }],
+            Location::Segments(_) if max_bytes == 0 => vec![],
+            Location::Segments(segments) => self.read_segments(&head, &segments).await?,
+        };
+        if !batches.is_empty() {
+            self.schedule.activity(self.log.env().now());
+        }
+        Ok(Page {
+            state: Some(state),
+            as_of: self.as_of,
+            start: resolved.next,
+            batches,
+        })
+    }
+
+    fn news(&mut self, now: Instant) -> News {
+        let due = self.schedule.due();
+        if now < due {
+            return News::NotBefore(due);
+        }
+        if !self.refresh {
+            self.refresh = true;
+            self.newer_than = self.as_of.max(self.schedule.before_due());
+        }
+        News::Ready
+    }
+
+    fn invalidate(&mut self, now: Instant) {
+        self.refresh = true;
+        self.newer_than = now;
+        self.schedule.poll_soon(now);
+    }
+}
+
+impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
+    pub(super) fn new(log: KvLog<E, S>, channel: Channel, options: ReaderOptions) -> Self {
+        Self {
+            log,
+            channel,
+            head: None,
+            as_of: options.opened,
+            refresh: true,
+            newer_than: options.opened,
+            schedule: PollSchedule::new(options.poll, options.opened),
+            regressed_since: None,
+        }
+    }
+
+    /// Takes a head that was read, and schedules the next read.
+    fn accept(&mut self, read: CachedHead, from: &StartFrom) {
+        let now = self.log.env().now();
+        self.refresh = false;
+        self.as_of = read.as_of;
+        if !self.is_stale(read.head.as_deref(), now) {
+            self.head = read.head;
+        }
+        if let Some(head) = &self.head
+            && let StartFrom::After(crate::core::sse::Position::After(last)) = from
+            && (last.epoch != head.epoch || last.seq.plus(1) < head.next())
+        {
+            self.schedule.activity(now);
+        }
+        self.schedule.polled(now);
+    }
+
+    /// Returns whether the store answers with an older head than before. A store with replicas may do so
+    /// for a while; if it goes on, the log was lost.
+    fn is_stale(&mut self, head: Option<&Head>, now: Instant) -> bool {
+        let commits = |head: Option<&Head>| head.map_or(0, |head| head.commits);
+        if commits(head) >= commits(self.head.as_deref()) {
+            self.regressed_since = None;
+            return false;
+        }
+        let since = *self.regressed_since.get_or_insert(now);
+        now.saturating_duration_since(since) < STALE_READS
+    }
+
+    /// Reads segments that follow each other. Returns those before the first that cannot be had, if any.
+    async fn read_segments(
+        &self,
+        head: &Head,
+        segments: &[SegmentMeta],
+    ) -> Result<Vec<PageBatch>, ReadError> {
+        let keys: Vec<_> = segments
+            .iter()
+            .map(|meta| segment_key(&self.channel, head.segment_id(meta.first)))
+            .collect();
+        let values = self.log.segments(&keys).await;
+        let mut batches = Vec::with_capacity(values.len());
+        for ((meta, key), value) in segments.iter().zip(&keys).zip(values) {
+            let missing = |cause| ReadError::Missing {
+                resume_at: meta.next(),
+                cause,
+            };
+            let id = head.segment_id(meta.first);
+            let records = match value {
+                Ok(Some(bytes)) => match segment::decode(key, id, &bytes) {
+                    Err(error @ FormatError::Newer { .. }) => Err(ReadError::Format(error)),
+                    decoded => decoded.map_err(|error| missing(Some(error))),
+                },
+                Ok(None) => Err(missing(None)),
+                Err(error) => Err(ReadError::Store(error)),
+            };
+            match records {
+                Ok(records) => batches.push(PageBatch {
+                    records,
+                    is_tail: false,
+                }),
+                Err(error) if batches.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(batches)
+    }
+}

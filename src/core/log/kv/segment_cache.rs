@@ -1,0 +1,81 @@
+//! Segments that were read recently, shared by all readers of an instance.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use crate::core::cache::BoundedCache;
+
+/// The memory for segments: 1 MiB.
+const CAPACITY_BYTES: usize = 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct SegmentCache {
+    /// By key. A segment never changes, so its age does not matter.
+    segments: RefCell<BoundedCache<String, Bytes>>,
+    /// The keys that are being read.
+    in_flight: RefCell<HashSet<String>>,
+}
+
+/// The result of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lookup {
+    /// All of them are cached.
+    Hit,
+    /// The first that is not cached is being read.
+    InFlight,
+    /// The first that is not cached has to be read.
+    Miss,
+}
+
+impl Default for SegmentCache {
+    fn default() -> Self {
+        Self {
+            segments: RefCell::new(BoundedCache::new(CAPACITY_BYTES)),
+            in_flight: RefCell::default(),
+        }
+    }
+}
+
+impl SegmentCache {
+    pub(super) fn lookup(&self, keys: &[String]) -> Lookup {
+        let segments = self.segments.borrow();
+        let missing = keys.iter().find(|key| segments.get(*key).is_none());
+        match missing {
+            None => Lookup::Hit,
+            Some(key) if self.in_flight.borrow().contains(key) => Lookup::InFlight,
+            Some(_) => Lookup::Miss,
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Bytes> {
+        self.segments.borrow().get(key).cloned()
+    }
+
+    pub(super) fn insert(&self, key: &str, value: &Bytes) {
+        let mut segments = self.segments.borrow_mut();
+        segments.insert(key.to_owned(), value.clone(), value.len());
+    }
+
+    /// Begins a read, which is under way until the guard is dropped.
+    pub(super) fn begin<'a>(&'a self, keys: &'a [String]) -> InFlightGuard<'a> {
+        self.in_flight.borrow_mut().extend(keys.iter().cloned());
+        InFlightGuard { cache: self, keys }
+    }
+}
+
+/// A read under way. If it is dropped early, others read the segments themselves.
+pub(super) struct InFlightGuard<'a> {
+    cache: &'a SegmentCache,
+    keys: &'a [String],
+}
+
+impl Drop for InFlightGuard<'_> {
+    fn drop(&mut self) {
+        let mut in_flight = self.cache.in_flight.borrow_mut();
+        for key in self.keys {
+            in_flight.remove(key);
+        }
+    }
+}

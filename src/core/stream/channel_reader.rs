@@ -1,0 +1,584 @@
+//! The events of one channel, as one subscriber gets them.
+//!
+//! | phase | meaning | left when |
+//! |---|---|---|
+//! | `Starting` | no page has said yet where the subscriber starts | a page resolves the start: `Following`; there is no log and the stream is not live: `Ended` |
+//! | `Following` | everything up to a known event was delivered; replay and live are the same | the channel is closed and all was delivered, or the stream is not live: `Ended` |
+//! | `Ended` | nothing follows | never |
+//!
+//! Beside that at most one read is under way ([`Pending`]).
+
+use bytes::Bytes;
+use std::time::Duration;
+
+use super::action::{ReadRequest, ReadWhen};
+use super::event_stream::CHUNK_BYTES;
+use super::page_buffer::{CorruptRecord, Delivered, PageBuffer};
+use super::shared_frames::{EncodedBatch, SharedFrames};
+use super::stats::EventCount;
+use super::store_backoff::StoreBackoff;
+use crate::core::channel::Channel;
+use crate::core::log::{FormatError, Gap, GapReason, LogState, Page, ReadError, Record, StartFrom};
+use crate::core::sse::{EventId, Position, Seq};
+use crate::core::time::Instant;
+
+/// The time for which an answer that contradicts what is known is put down to a stale read of the store:
+/// records that are missing, and a client whose position is ahead of the log. 1 s.
+const STALE_READS: Duration = Duration::from_secs(1);
+
+/// One channel of a stream.
+#[derive(Debug)]
+pub(super) struct ChannelReader {
+    channel: Channel,
+    start: StartFrom,
+    live: bool,
+    opened: Instant,
+    /// The store may fail for this long.
+    store_patience: Duration,
+    phase: Phase,
+    /// The position that the client gave.
+    last_event_id: Option<Position>,
+    /// The position that the client has reached, once known.
+    position: Option<Position>,
+    /// To be reported before anything else.
+    gap: Option<Gap>,
+    known: Option<Known>,
+    pending: Pending,
+    buffer: PageBuffer,
+    shared: Option<SharedFrames>,
+    reads_ahead: bool,
+    has_delivered: bool,
+    backoff: StoreBackoff,
+    missing: Missing,
+    error: Option<FormatError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    /// The last event delivered.
+    Following(EventId),
+    Ended(End),
+}
+
+/// The last page, without its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    state: Option<LogState>,
+    as_of: Instant,
+    start: Seq,
+}
+
+/// The read under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pending {
+    None,
+    News,
+    Read { since: Instant },
+}
+
+/// The reason why nothing more comes from a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is closed, and everything was delivered.
+    Closed,
+    /// Everything that was there was delivered, and no more was asked for.
+    CaughtUp,
+}
+
+/// Records that the log promises and that cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    No,
+    Since(Instant),
+    /// They were missing again after [`STALE_READS`] and are given up.
+    Lost {
+        resume_at: Seq,
+    },
+}
+
+/// The next command of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ChannelAction {
+    /// Read a page: [`ChannelReader::page_read`].
+    Read(ReadRequest),
+    /// Report a gap: [`ChannelReader::take_gap`].
+    ReportGap,
+    /// Deliver events: [`ChannelReader::deliver`] or [`ChannelReader::deliver_shared`].
+    Deliver,
+    /// Nothing before this time, or before the page under way.
+    Wait(Instant),
+    /// Nothing any more.
+    Ended(End),
+}
+
+impl ChannelReader {
+    pub(super) fn new(
+        channel: Channel,
+        start: StartFrom,
+        live: bool,
+        store_patience: Duration,
+        random: u64,
+        now: Instant,
+    ) -> Self {
+        let last_event_id = match start {
+            StartFrom::After(position) => Some(position),
+            _ => None,
+        };
+        Self {
+            channel,
+            start,
+            live,
+            opened: now,
+            store_patience,
+            phase: Phase::Starting,
+            last_event_id,
+            position: None,
+            gap: None,
+            known: None,
+            pending: Pending::None,
+            buffer: PageBuffer::default(),
+            shared: None,
+            reads_ahead: false,
+            has_delivered: false,
+            backoff: StoreBackoff::new(random),
+            missing: Missing::No,
+            error: None,
+        }
+    }
+
+    pub(super) const fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Returns the position that the client has reached; `None` before the first page.
+    pub(super) const fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Returns the position of the client before a gap is reported: the one that it gave, if that can be
+    /// read.
+    pub(super) fn position_before_gap(&self) -> Option<Position> {
+        match (&self.gap, self.last_event_id) {
+            (Some(_), Some(given)) => Some(given),
+            _ => self.position,
+        }
+    }
+
+    /// Shares encoded events with other streams.
+    pub(super) fn share(&mut self, shared: SharedFrames) {
+        self.shared = Some(shared);
+    }
+
+    /// Reads the next page before the last one is delivered.
+    pub(super) const fn enable_read_ahead(&mut self) {
+        self.reads_ahead = true;
+    }
+
+    /// Returns whether the first page says that the client has everything and nothing will follow.
+    pub(super) fn is_finished(&self) -> bool {
+        let resumes = self.start.resumes();
+        match self.known {
+            None => false,
+            Some(Known { state: None, .. }) => {
+                !self.live && (!resumes || self.start == StartFrom::After(Position::Beginning))
+            }
+            Some(Known {
+                state: Some(state),
+                start,
+                ..
+            }) => {
+                let has_all = self.start.gap(&state).is_none() && start == state.next;
+                has_all && (!self.live || (state.closed && resumes))
+            }
+        }
+    }
+
+    /// Returns whether everything was read that the log had when it was last asked.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Ended(_))
+            || (self.position.is_some()
+                && self.known.is_some()
+                && !matches!(self.pending, Pending::Read { .. })
+                && self.missing == Missing::No
+                && self.backoff.failing_since().is_none())
+    }
+
+    /// Returns the next command.
+    pub(super) fn next(&mut self, now: Instant) -> ChannelAction {
+        if self.gap.is_some() {
+            return ChannelAction::ReportGap;
+        }
+        let action = match self.phase {
+            Phase::Ended(end) => Some(ChannelAction::Ended(end)),
+            Phase::Following(last) if !self.buffer.is_empty() => {
+                self.read_ahead(last, now).or(Some(ChannelAction::Deliver))
+            }
+            _ if self.pending != Pending::None => None,
+            Phase::Following(last) => self.follow(last, now),
+            Phase::Starting => self.resolve_start(now),
+        };
+        action.unwrap_or_else(|| ChannelAction::Wait(self.wait(now)))
+    }
+
+    fn wait(&self, now: Instant) -> Instant {
+        let retry = self.backoff.waits_until(now);
+        let patience = self.patience_ends().filter(|end| *end > now);
+        let wait = [retry, patience].into_iter().flatten().min();
+        wait.unwrap_or(Instant::NEVER)
+    }
+
+    /// Returns the time at which the store will have failed, or not answered, for too long.
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
+        let hanging = match self.pending {
+            Pending::Read { since } => Some(since),
+            Pending::None | Pending::News => None,
+        };
+        let since = [hanging, self.backoff.failing_since()]
+            .into_iter()
+            .flatten()
+            .min();
+        since.map(|since| since.saturating_add(self.store_patience))
+    }
+
+    /// Returns the gap that [`ChannelAction::ReportGap`] is about.
+    pub(super) fn take_gap(&mut self) -> Option<Gap> {
+        self.gap.take()
+    }
+
+    fn read(
+        &mut self,
+        from: StartFrom,
+        max_bytes: u64,
+        when: ReadWhen,
+        now: Instant,
+    ) -> Option<ChannelAction> {
+        if when == ReadWhen::Now && self.backoff.waits_until(now).is_some() {
+            return None;
+        }
+        debug_assert_eq!(self.pending, Pending::None, "one read at a time");
+        self.pending = match when {
+            ReadWhen::Now => Pending::Read { since: now },
+            ReadWhen::OnNews | ReadWhen::Invalidated => Pending::News,
+        };
+        Some(ChannelAction::Read(ReadRequest {
+            from,
+            max_bytes,
+            when,
+        }))
+    }
+
+    /// Asks for the state again, after an answer that cannot be right.
+    fn read_again(&mut self, from: StartFrom, now: Instant) -> Option<ChannelAction> {
+        let when = match self.missing {
+            Missing::No => ReadWhen::Now,
+            Missing::Since(_) | Missing::Lost { .. } => ReadWhen::Invalidated,
+        };
+        self.read(from, 0, when, now)
+    }
+
+    /// Returns the read of the first page.
+    pub(super) fn first_read(&mut self, now: Instant) -> Option<ReadRequest> {
+        debug_assert_eq!((self.phase, self.known), (Phase::Starting, None));
+        match self.read_again(self.start.clone(), now) {
+            Some(ChannelAction::Read(request)) => Some(request),
+            _ => None,
+        }
+    }
+
+    fn read_news(&mut self, from: StartFrom, now: Instant) -> Option<ChannelAction> {
+        self.read(from, 0, ReadWhen::OnNews, now)
+    }
+
+    /// Notes that a read that waited for news has begun.
+    pub(super) const fn read_started(&mut self, now: Instant) {
+        self.pending = Pending::Read { since: now };
+    }
+
+    /// Takes the result of a read.
+    pub(super) fn page_read(&mut self, result: Result<Page, ReadError>, now: Instant) {
+        self.pending = Pending::None;
+        match result {
+            Ok(page) => self.accept(page),
+            Err(ReadError::Missing { resume_at, cause }) => {
+                self.error = cause;
+                self.record_missing(resume_at, now);
+            }
+            Err(ReadError::Store(_)) => self.store_failed(now),
+            Err(ReadError::Format(error)) => {
+                self.error = Some(error);
+                self.store_failed(now);
+            }
+        }
+    }
+
+    fn accept(&mut self, page: Page) {
+        self.backoff.reset();
+        self.known = Some(Known {
+            state: page.state,
+            as_of: page.as_of,
+            start: page.start,
+        });
+        let follows = match (self.phase, page.state) {
+            (Phase::Starting, _) => true,
+            (Phase::Following(last), Some(state)) => {
+                let next = self.buffer.next().unwrap_or(last.seq.plus(1));
+                state.epoch == last.epoch && page.start == next
+            }
+            (Phase::Following(_) | Phase::Ended(_), _) => false,
+        };
+        if follows {
+            page.batches
+                .into_iter()
+                .for_each(|batch| self.buffer.push(batch));
+        }
+    }
+
+    fn store_failed(&mut self, now: Instant) {
+        // Missing records mean nothing while the store fails.
+        self.missing = Missing::No;
+        self.backoff.failed(now);
+    }
+
+    /// Notes that records which the log promises are missing. Retention may have dropped them meanwhile,
+    /// or the store's answer was stale: a newer state may know better.
+    fn record_missing(&mut self, resume_at: Seq, now: Instant) {
+        self.missing = match self.missing {
+            Missing::No => Missing::Since(now),
+            Missing::Since(since) if now.saturating_duration_since(since) >= STALE_READS => {
+                Missing::Lost { resume_at }
+            }
+            missing => missing,
+        };
+        self.known = None;
+    }
+
+    /// Returns what is wrong with the stored log, if something was found since the last call. The reader
+    /// copes with it; this is for the operator.
+    pub(super) fn take_error(&mut self) -> Option<FormatError> {
+        self.error.take()
+    }
+
+    fn resolve_start(&mut self, now: Instant) -> Option<ChannelAction> {
+        let Some(known) = self.known else {
+            return self.read_again(self.start.clone(), now);
+        };
+        let Some(state) = known.state else {
+            return self.without_log(known.as_of, now);
+        };
+        let gap = self.start.gap(&state);
+        let is_ahead = gap
+            .as_ref()
+            .is_some_and(|gap| gap.reason == GapReason::Ahead);
+        if is_ahead && !self.is_beyond_doubt(known.as_of) {
+            return self.read_news(self.start.clone(), now);
+        }
+        if let StartFrom::Live(since) = self.start {
+            self.buffer.skip_older(since, state.next);
+        }
+        let last = state.before(known.start);
+        self.follow_after(last);
+        self.gap = gap;
+        if self.gap.is_some() {
+            return Some(ChannelAction::ReportGap);
+        }
+        if self.buffer.is_empty() {
+            self.follow(last, now)
+        } else {
+            Some(ChannelAction::Deliver)
+        }
+    }
+
+    /// Starts where there is no log yet, or not any more.
+    fn without_log(&mut self, as_of: Instant, now: Instant) -> Option<ChannelAction> {
+        if matches!(self.start, StartFrom::Live(_) | StartFrom::Last(_)) {
+            // The log will begin after this stream did.
+            self.start = StartFrom::After(Position::Beginning);
+        }
+        let requested = self.start.requested();
+        let is_lost = self.start.resumes() && self.start != StartFrom::After(Position::Beginning);
+        if is_lost && self.live && !self.is_beyond_doubt(as_of) {
+            return self.read_news(self.start.clone(), now);
+        }
+        self.position = Some(Position::Beginning);
+        if !self.live {
+            self.phase = Phase::Ended(End::CaughtUp);
+        }
+        if is_lost {
+            self.start = StartFrom::After(Position::Beginning);
+            self.gap = Some(Gap {
+                reason: GapReason::Reset,
+                requested,
+                resumed_from: None,
+            });
+            return Some(ChannelAction::ReportGap);
+        }
+        match self.phase {
+            Phase::Ended(end) => Some(ChannelAction::Ended(end)),
+            Phase::Starting | Phase::Following(_) => self.read_news(self.start.clone(), now),
+        }
+    }
+
+    /// Returns whether the store has had the time to answer with what it has.
+    fn is_beyond_doubt(&self, as_of: Instant) -> bool {
+        as_of.saturating_duration_since(self.opened) >= STALE_READS
+    }
+
+    /// Goes on after `last`: with records of the log, or by waiting for news.
+    fn follow(&mut self, last: EventId, now: Instant) -> Option<ChannelAction> {
+        let from = StartFrom::After(Position::After(last));
+        let Some(known) = self.known else {
+            return self.read_again(from, now);
+        };
+        let Some(state) = known.state else {
+            return self.read_news(from, now);
+        };
+        let next = last.seq.plus(1);
+        if state.epoch != last.epoch {
+            return self.jump(GapReason::Reset, last, state.before(state.first), now);
+        }
+        if next >= state.next {
+            if state.closed && next == state.next {
+                return self.end(End::Closed);
+            }
+            return if self.live {
+                self.read_news(from, now)
+            } else {
+                self.end(End::CaughtUp)
+            };
+        }
+        if next < state.first {
+            return self.jump(GapReason::Evicted, last, state.before(state.first), now);
+        }
+        if self.shared_after(last).is_some() {
+            return Some(ChannelAction::Deliver);
+        }
+        if let Missing::Lost { resume_at } = self.missing {
+            return self.jump(GapReason::Evicted, last, state.before(resume_at), now);
+        }
+        self.read(from, CHUNK_BYTES as u64, ReadWhen::Now, now)
+    }
+
+    /// Begins to read what follows the buffer, so that it is there when the client has taken that.
+    fn read_ahead(&mut self, last: EventId, now: Instant) -> Option<ChannelAction> {
+        let state = self.known?.state?;
+        let next = self.buffer.next()?;
+        let is_wanted = self.reads_ahead
+            && self.pending == Pending::None
+            && self.missing == Missing::No
+            && self.buffer.bytes() <= CHUNK_BYTES
+            && state.epoch == last.epoch
+            && next < state.next
+            && self.shared_after(state.before(next)).is_none();
+        if !is_wanted {
+            return None;
+        }
+        let from = StartFrom::After(Position::After(state.before(next)));
+        self.read(from, CHUNK_BYTES as u64, ReadWhen::Now, now)
+    }
+
+    fn follow_after(&mut self, last: EventId) {
+        self.phase = Phase::Following(last);
+        self.position = Some(Position::After(last));
+    }
+
+    fn end(&mut self, end: End) -> Option<ChannelAction> {
+        self.phase = Phase::Ended(end);
+        Some(ChannelAction::Ended(end))
+    }
+
+    /// Goes on at `to`, which does not follow `last`, and reports the gap, unless the client asked only
+    /// for what is kept and has got nothing yet.
+    fn jump(
+        &mut self,
+        reason: GapReason,
+        last: EventId,
+        to: EventId,
+        now: Instant,
+    ) -> Option<ChannelAction> {
+        self.follow_after(to);
+        self.buffer.clear();
+        self.missing = Missing::No;
+        if !self.has_delivered && matches!(self.start, StartFrom::Earliest | StartFrom::Last(_)) {
+            return self.follow(to, now);
+        }
+        self.gap = Some(Gap {
+            reason,
+            requested: last.to_string(),
+            resumed_from: Some(to.next().to_string()),
+        });
+        Some(ChannelAction::ReportGap)
+    }
+
+    /// Returns the capacity that the next events need if each takes `extra` bytes beside its record;
+    /// `None` if there are none.
+    pub(super) fn chunk_capacity(&self, extra: usize) -> Option<usize> {
+        self.buffer.chunk_capacity(extra)
+    }
+
+    /// Delivers the events of one batch, until `take` wants no more; returns `None` if there are none.
+    pub(super) fn deliver(
+        &mut self,
+        now: Instant,
+        take: impl FnMut(EventId, &Record<'_>) -> bool,
+    ) -> Option<Delivered> {
+        let Phase::Following(last) = self.phase else {
+            return None;
+        };
+        match self.buffer.deliver(last, take) {
+            Ok(delivered) if delivered.last == last => None,
+            Ok(delivered) => {
+                self.delivered(delivered.last);
+                Some(delivered)
+            }
+            Err(CorruptRecord { error, resume_at }) => {
+                let key = format!("{} after {last}", self.channel);
+                let detail = error.to_string();
+                self.error = Some(FormatError::Corrupt { key, detail });
+                self.record_missing(resume_at, now);
+                None
+            }
+        }
+    }
+
+    /// Delivers the next events as another stream has encoded them, if one has.
+    pub(super) fn deliver_shared(&mut self) -> Option<EncodedBatch> {
+        let Phase::Following(last) = self.phase else {
+            return None;
+        };
+        let batch = self.shared_after(last)?;
+        self.delivered(EventId {
+            seq: batch.last,
+            ..last
+        });
+        Some(batch)
+    }
+
+    fn shared_after(&self, last: EventId) -> Option<EncodedBatch> {
+        let shared = self.shared.as_ref()?;
+        if self.buffer.may_skip_after(last.seq) {
+            return None;
+        }
+        shared.after(&self.channel, last)
+    }
+
+    /// Shares `blocks`, the encoded events from after `last` to the last one delivered.
+    pub(super) fn share_blocks(&self, last: EventId, blocks: &[u8], events: EventCount) {
+        if let (Some(shared), Phase::Following(reached)) = (&self.shared, self.phase)
+            && !self.buffer.may_skip_after(last.seq)
+        {
+            let batch = EncodedBatch {
+                last: reached.seq,
+                events,
+                blocks: Bytes::copy_from_slice(blocks),
+            };
+            shared.insert(&self.channel, last, batch);
+        }
+    }
+
+    fn delivered(&mut self, last: EventId) {
+        self.follow_after(last);
+        self.has_delivered = true;
+        self.missing = Missing::No;
+    }
+}

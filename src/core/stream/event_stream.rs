@@ -1,0 +1,326 @@
+//! One subscriber's stream, from its first byte to its last.
+//!
+//! [`EventStream`] performs no I/O: it returns an [`Action`], the caller carries it out and asks again.
+//! It pulls: nothing is read before the client has taken what came before, so a slow client costs only
+//! its own state.
+//!
+//! | phase | emits | left |
+//! |---|---|---|
+//! | `Opening` | `retry:`, a comment, and the position that the client gave | at once, for `Open` |
+//! | `Open` | events, gaps, positions, heartbeats | when the stream reaches its age, its token expires, the store fails for too long, or the channels end |
+//! | `Ended` | nothing | never |
+//!
+//! ```
+//! use std::time::Duration;
+//! use runnel::core::log::{LogState, Page, PageBatch, PollInterval, Record, RecordBatch};
+//! use runnel::core::sse::{Epoch, Seq};
+//! use runnel::core::stream::{
+//!     Action, EventFilter, EventStream, ResumePoint, StreamConfig, Subscription,
+//! };
+//! use runnel::core::time::{ClockReading, Instant, Timestamp};
+//!
+//! // A log with one event.
+//! let mut records = vec![];
+//! let time = Timestamp(1_800_000_000_000);
+//! Record { time, event_type: None, data: "hello", attributes: vec![] }.encode(&mut records)?;
+//! let records = RecordBatch { first: Seq(1), count: 1, records: records.into() };
+//! let state = LogState {
+//!     epoch: Epoch::from_random(1),
+//!     first: Seq(1),
+//!     next: Seq(2),
+//!     closed: true,
+//!     newest: time,
+//!     bytes: 10,
+//! };
+//!
+//! let config = StreamConfig {
+//!     heartbeat: Duration::from_secs(15),
+//!     retry: Duration::from_secs(2),
+//!     max_age: Duration::from_secs(300),
+//!     store_patience: Duration::from_secs(30),
+//!     poll: PollInterval { min: Duration::from_millis(5), max: Duration::from_millis(500) },
+//! };
+//! let subscription = Subscription {
+//!     channels: vec!["demo".parse()?],
+//!     resume: ResumePoint::Earliest,
+//!     filter: EventFilter::All,
+//!     live: true,
+//!     expires: None,
+//! };
+//! let now = ClockReading { monotonic: Instant(0), wall: time };
+//! let mut stream = EventStream::new(subscription, config, 42, now.monotonic);
+//! let mut sent = String::new();
+//! loop {
+//!     match stream.next(now) {
+//!         Action::Emit(bytes) => sent.push_str(std::str::from_utf8(&bytes)?),
+//!         Action::Read(index, request) => {
+//!             assert_eq!((index, request.max_bytes), (0, 0), "the first read is of the state");
+//!             let batches = vec![PageBatch { records: records.clone(), is_tail: true }];
+//!             let page = Page { state: Some(state), as_of: Instant(1), start: Seq(1), batches };
+//!             stream.reader().page_read(index, Ok(page), now.monotonic);
+//!         }
+//!         Action::Wait(_) => unreachable!("the channel is closed"),
+//!         Action::End => break,
+//!     }
+//! }
+//! let (_, events) = sent.split_once("\n\n").ok_or("no block")?;
+//! assert_eq!(
+//!     events,
+//!     "data: hello\nid: 000001-1\n\nevent: runnel.end\ndata: {\"reason\":\"closed\"}\nid: 000001-1\n\n"
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::time::Duration;
+
+use super::action::Action;
+use super::merged_reader::{MergedAction, MergedReader};
+use super::shared_frames::SharedFrames;
+use super::stats::{EventCount, StreamStats};
+use super::subscription::{EventFilter, StreamConfig, Subscription};
+use crate::core::metrics::EndReason;
+use crate::core::sse::{Cursor, Frames, reconnection_time};
+use crate::core::time::{ClockReading, Instant, millis};
+
+/// A replayed chunk ends with the event that takes it to this size: 64 KiB.
+pub const CHUNK_BYTES: usize = 64 * 1024;
+
+/// The bytes of an event's field names and line ends, about.
+const FIELDS_BYTES: usize = 20;
+
+/// When the cursor has moved and no event has carried it, the client gets it after this time: 1 s.
+const POSITION_DELAY: Duration = Duration::from_secs(1);
+
+/// The factor on the reconnection time while the store fails: it doubles this many times.
+const STORE_FAILURE_PRESSURE: u32 = 3;
+
+/// The state machine of one stream.
+#[derive(Debug)]
+pub struct EventStream {
+    pub(super) config: StreamConfig,
+    filter: EventFilter,
+    /// Encodes whole batches, for other streams to send as well.
+    shares: bool,
+    pub(super) random: fastrand::Rng,
+    ends: Instant,
+    expires: Option<Instant>,
+    pub(super) last_sent: Instant,
+    pub(super) phase: Phase,
+    pub(super) reader: MergedReader,
+    pub(super) last_event_id: Option<Cursor>,
+    pub(super) id_state: IdState,
+    pub(super) stats: StreamStats,
+    /// Set once the client has caught up.
+    is_live: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Opening,
+    Open,
+    Ended(EndReason),
+}
+
+/// Whether the client's last event ID is the cursor of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IdState {
+    /// The client has no id of this stream.
+    Unknown,
+    /// The client was sent the cursor at this time, and it has not moved since.
+    Current(Instant),
+    /// The client was sent the cursor at this time, and it has moved since.
+    Outdated(Instant),
+}
+
+impl EventStream {
+    /// Creates a stream that opens now. `random` is drawn anew for each stream.
+    #[must_use]
+    pub fn new(
+        subscription: Subscription,
+        config: StreamConfig,
+        random: u64,
+        now: Instant,
+    ) -> Self {
+        let mut random = fastrand::Rng::with_seed(random);
+        let max_age = millis(config.max_age);
+        let age = max_age.saturating_sub(random.u64(0..=max_age / 5));
+        let mut reader = MergedReader::new(&subscription, config, &mut random, now);
+        reader.enable_read_ahead();
+        Self {
+            config,
+            shares: false,
+            ends: now.saturating_add(Duration::from_millis(age)),
+            expires: subscription.expires,
+            last_sent: now,
+            phase: Phase::Opening,
+            last_event_id: subscription.resume.cursor().cloned(),
+            filter: subscription.filter,
+            reader,
+            id_state: IdState::Unknown,
+            stats: StreamStats::default(),
+            is_live: false,
+            random,
+        }
+    }
+
+    /// Shares encoded events with other streams, if this one delivers every event of one channel.
+    #[must_use]
+    pub fn sharing(mut self, frames: SharedFrames) -> Self {
+        self.shares = self.filter == EventFilter::All && self.reader.share(frames);
+        self
+    }
+
+    /// Returns whether a stream that has not opened has nothing to send: the client has everything, and
+    /// nothing will follow. It is answered 204 then, which stops an `EventSource`. `false` before the
+    /// first page of each channel.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.reader.is_finished()
+    }
+
+    /// Returns the channels of the stream, which take the pages that were read.
+    pub const fn reader(&mut self) -> &mut MergedReader {
+        &mut self.reader
+    }
+
+    /// Returns what the stream has done since the last call.
+    pub fn take_stats(&mut self) -> StreamStats {
+        std::mem::take(&mut self.stats)
+    }
+
+    /// Returns the reason of its end; `None` if it has not ended.
+    #[must_use]
+    pub const fn end_reason(&self) -> Option<EndReason> {
+        match self.phase {
+            Phase::Ended(reason) => Some(reason),
+            Phase::Opening | Phase::Open => None,
+        }
+    }
+
+    /// Returns the next action.
+    pub fn next(&mut self, now: ClockReading) -> Action {
+        let now = now.monotonic;
+        match self.phase {
+            Phase::Opening => {
+                self.phase = Phase::Open;
+                return self.open(now);
+            }
+            Phase::Ended(_) => return Action::End,
+            Phase::Open => {}
+        }
+        if self.expires.is_some_and(|expires| now >= expires) {
+            return self.expire(now);
+        }
+        if now >= self.ends {
+            let comment = "this stream has reached its age; reconnect to resume";
+            return self.end(EndReason::Age, now, None, comment);
+        }
+        if self.reader.patience_ends().is_some_and(|end| now >= end) {
+            let random = self.random.u64(..);
+            let retry = reconnection_time(self.config.retry, STORE_FAILURE_PRESSURE, random);
+            let comment = "the store does not answer; reconnect to resume";
+            return self.end(EndReason::Store, now, Some(retry), comment);
+        }
+        loop {
+            match self.reader.next(now) {
+                MergedAction::Read(index, request) => return Action::Read(index, request),
+                MergedAction::ReportGaps => return self.report_gaps(now),
+                MergedAction::Deliver(index) => {
+                    if let Some(action) = self.chunk(index, now) {
+                        return action;
+                    }
+                }
+                MergedAction::Ended { closed } => return self.finish(closed, now),
+                MergedAction::Wait(until) => return self.idle(until, now),
+            }
+        }
+    }
+
+    /// Encodes the next chunk of what has been read; returns `None` if this subscriber wants nothing of
+    /// it.
+    fn chunk(&mut self, index: usize, now: Instant) -> Option<Action> {
+        let mut frames = Frames::with_capacity(self.reader.chunk_capacity(index, FIELDS_BYTES));
+        let mut ends_filtered = false;
+        let mut total = EventCount::default();
+        while frames.len() < CHUNK_BYTES {
+            if let Some(batch) = self.reader.deliver_shared(index) {
+                frames.append(&batch.blocks);
+                total = total.plus(batch.events);
+                continue;
+            }
+            let (before, start) = (self.reader.last(index), frames.len());
+            let mut events = EventCount::default();
+            let delivered = self.reader.deliver(index, now, |cursor, record| {
+                ends_filtered = !self.filter.includes(record.event_type);
+                if !ends_filtered {
+                    frames.event(cursor, record.event_type, record.data, record.trace());
+                    events.add(record.time);
+                }
+                self.shares || frames.len() < CHUNK_BYTES
+            });
+            total = total.plus(events);
+            let Some(delivered) = delivered else { break };
+            if self.shares
+                && delivered.is_shareable
+                && let Some(last) = before
+            {
+                let blocks = frames.since(start);
+                self.reader.share_blocks(index, last, blocks, events);
+            }
+        }
+        if frames.is_empty() {
+            self.cursor_moved();
+            return None;
+        }
+        self.stats.delivered(total, self.is_live);
+        let action = self.emit_with_id(frames, now);
+        if ends_filtered {
+            self.cursor_moved();
+        }
+        Some(action)
+    }
+
+    const fn cursor_moved(&mut self) {
+        if let IdState::Current(sent) = self.id_state {
+            self.id_state = IdState::Outdated(sent);
+        }
+    }
+
+    /// Returns the time at which the client has to be sent the cursor, if it does not have it.
+    pub(super) fn position_due(&self, now: Instant) -> Option<Instant> {
+        self.reader.cursor()?;
+        match self.id_state {
+            IdState::Unknown => Some(now),
+            IdState::Current(_) => None,
+            IdState::Outdated(sent) => Some(sent.saturating_add(POSITION_DELAY)),
+        }
+    }
+
+    /// Nothing to send before `until`: a position or a heartbeat if one is due, otherwise a wait.
+    fn idle(&mut self, until: Instant, now: Instant) -> Action {
+        if !self.is_live && self.reader.is_settled() {
+            self.is_live = true;
+            self.stats.caught_up = true;
+        }
+        let position = self.position_due(now);
+        if position.is_some_and(|due| now >= due) {
+            let frames = self.with_position(Frames::default());
+            return self.emit_with_id(frames, now);
+        }
+        let heartbeat = self.last_sent.saturating_add(self.config.heartbeat);
+        if now >= heartbeat {
+            let mut frames = Frames::default();
+            frames.comment("");
+            self.stats.heartbeats = self.stats.heartbeats.saturating_add(1);
+            return self.emit(frames, now);
+        }
+        let times = [
+            Some(until),
+            Some(heartbeat),
+            Some(self.ends),
+            self.expires,
+            position,
+        ];
+        Action::Wait(times.into_iter().flatten().min().unwrap_or(until))
+    }
+}

@@ -1,0 +1,128 @@
+//! What a subscriber asks for, and how streams are configured.
+
+use std::time::Duration;
+
+use crate::core::channel::Channel;
+use crate::core::log::{PollInterval, StartFrom};
+use crate::core::sse::{Cursor, EventType};
+use crate::core::time::{Instant, Timestamp};
+
+/// The part of an unreadable last event ID that is repeated to the client, in bytes.
+const UNREADABLE_BYTES: usize = 128;
+
+/// The configuration of streams and long-polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// A comment is sent after this time without other bytes.
+    pub heartbeat: Duration,
+    /// The base of the reconnection time.
+    pub retry: Duration,
+    /// A stream ends between 80 % and 100 % of this age.
+    pub max_age: Duration,
+    /// A stream ends when the store has failed for this long.
+    pub store_patience: Duration,
+    /// The pace at which an engine that cannot push looks for news.
+    pub poll: PollInterval,
+}
+
+/// A subscriber's request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The channels, 1 to [`MAX_CHANNELS`](crate::core::sse::MAX_CHANNELS). Cursors have their order.
+    pub channels: Vec<Channel>,
+    /// The position to start at.
+    pub resume: ResumePoint,
+    /// The events to deliver.
+    pub filter: EventFilter,
+    /// Goes on after the events that are in the log now.
+    pub live: bool,
+    /// The expiry of the client's token, if it has one.
+    pub expires: Option<Instant>,
+}
+
+/// The position at which a subscriber starts, in all of its channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResumePoint {
+    /// With the first event that is published at this time or later.
+    Live(Timestamp),
+    /// With the oldest event kept.
+    Earliest,
+    /// With the newest events of each channel, this many of them.
+    Last(u64),
+    /// After a cursor over exactly these channels.
+    After(Cursor),
+    /// After a last event ID that is not a cursor over these channels: its first 128 bytes.
+    Unreadable(String),
+}
+
+impl ResumePoint {
+    /// Parses the last event ID of a stream over `channels` channels. `earliest` asks for everything. A
+    /// cursor over another number of channels says nothing about any of them.
+    #[must_use]
+    pub fn parse(last_event_id: &str, channels: usize) -> Self {
+        if last_event_id == "earliest" {
+            return Self::Earliest;
+        }
+        match last_event_id.parse::<Cursor>() {
+            Ok(cursor) if cursor.positions().len() == channels => Self::After(cursor),
+            _ => {
+                let end = last_event_id.floor_char_boundary(UNREADABLE_BYTES);
+                Self::Unreadable(last_event_id.get(..end).unwrap_or_default().to_owned())
+            }
+        }
+    }
+
+    /// Returns whether the client says that it has had events before.
+    #[must_use]
+    pub const fn resumes(&self) -> bool {
+        matches!(self, Self::After(_) | Self::Unreadable(_))
+    }
+
+    /// Returns the cursor that the client gave.
+    #[must_use]
+    pub const fn cursor(&self) -> Option<&Cursor> {
+        match self {
+            Self::After(cursor) => Some(cursor),
+            _ => None,
+        }
+    }
+
+    /// Returns the start in the channel at `index`.
+    #[must_use]
+    pub fn start_from(&self, index: usize) -> StartFrom {
+        match self {
+            Self::Live(since) => StartFrom::Live(*since),
+            Self::Earliest => StartFrom::Earliest,
+            Self::Last(count) => StartFrom::Last(*count),
+            Self::After(cursor) => match cursor.positions().get(index) {
+                Some(position) => StartFrom::After(*position),
+                None => StartFrom::Unreadable(cursor.to_string()),
+            },
+            Self::Unreadable(text) => StartFrom::Unreadable(text.clone()),
+        }
+    }
+}
+
+/// The events that are delivered, by type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum EventFilter {
+    /// All of them.
+    #[default]
+    All,
+    /// Those of these types; `message` stands for events without a type.
+    Types(Vec<String>),
+}
+
+impl EventFilter {
+    /// Returns whether events of this type are delivered.
+    #[must_use]
+    pub fn includes(&self, event_type: Option<EventType<'_>>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Types(types) => {
+                let event_type = event_type.map_or("message", EventType::as_str);
+                types.iter().any(|wanted| wanted == event_type)
+            }
+        }
+    }
+}
