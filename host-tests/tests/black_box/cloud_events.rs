@@ -242,7 +242,11 @@ async fn what_is_no_cloud_event_is_refused() {
         (structured(&channel, lines), "event-type", "line feed"),
         (keyed, "header", "give it once"),
         (binary_keyed, "header", "give it once"),
-        (with_type, "query", "`event` cannot be used with a CloudEvent"),
+        (
+            with_type,
+            "query",
+            "`event` cannot be used with a CloudEvent",
+        ),
         (headers, "header", "cannot be used with"),
         (ndjson, "header", "cannot be used with application/x-ndjson"),
         (form, "header", "cannot be used with"),
