@@ -116,7 +116,7 @@ impl<E: Environment, S: KeyValueStore> Limiter<E, S> {
     }
 
     /// Spends a permit of `key` as [`Limiter::acquire`] does, but takes leases by a read and a write, which
-    /// do not stop the instance. Instances that do so at the same moment count as one.
+    /// do not stop the instance. Requests that are decided at the same moment count as one.
     ///
     /// For subscribers.
     ///

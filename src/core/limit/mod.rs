@@ -8,7 +8,7 @@
 //!
 //! In any time of length `t` no key spends more than `permits × (1 + (t + LEASE) / period)`, however many
 //! instances there are: the burst, the permits that accrue, and those that were leased just before. The
-//! swap has to be atomic for that. Where buckets are read and then written instead, instances that do so
+//! swap has to be atomic for that. Where buckets are read and then written instead, requests that do so
 //! at the same moment count as one.
 //!
 //! Neither the number of buckets nor their size grows with the keys that clients make up: buckets are

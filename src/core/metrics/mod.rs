@@ -9,7 +9,10 @@
 //! before.
 //!
 //! Nothing is counted twice, and nothing is missing but counts that were not yet written when their
-//! instance vanished. [`Recorder`] ensures that, whatever a store reports about a failed write.
+//! instance vanished. [`Recorder`] ensures that, whatever a store reports about a failed write: the slot
+//! shows the outcome, since it names its last write and the last write of the owner before. Only if a
+//! write that releases the slot fails and two others have owned the slot since, the outcome cannot be
+//! seen, and the counts are written again.
 //!
 //! Slots are searched at random in blocks, each twice as large as the one before ([`probe`],
 //! [`block`]), and an instance enters a block only if it found the one before in use. So the number of

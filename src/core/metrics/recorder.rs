@@ -17,6 +17,9 @@ pub struct Recorder {
     /// The counts of a write whose outcome is unknown.
     in_doubt: Option<Counts>,
     streams_open: u64,
+    /// The write before the one in doubt, and the counts that were written again in doubt.
+    #[cfg(test)]
+    ambiguous: (Version, Counts),
 }
 
 impl Recorder {
@@ -69,12 +72,20 @@ impl Recorder {
                 writes: self.writes,
             };
             if stored != written && slot.previous != written {
+                #[cfg(test)]
+                if ![stored, slot.previous].contains(&self.ambiguous.0) {
+                    self.ambiguous.1.merge(&in_doubt);
+                }
                 self.pending.merge(&in_doubt);
             }
         }
         let is_owner = stored.owner == self.id;
         if !is_owner && !slot.is_free(now) {
             return None;
+        }
+        #[cfg(test)]
+        {
+            self.ambiguous.0 = stored;
         }
         self.writes = self.writes.saturating_add(1);
         let mut next = Slot {
@@ -99,13 +110,21 @@ impl Recorder {
 
     /// Returns what a counter has counted that may not be in the store.
     #[cfg(test)]
-    pub(super) fn unwritten(&self, counter: Counter) -> u64 {
+    pub(crate) fn unwritten(&self, counter: Counter) -> u64 {
         let mut counts = self.pending.clone();
         if let Some(in_doubt) = &self.in_doubt {
             counts.merge(in_doubt);
         }
         let (family, series) = counter.index();
         counts.counter(family, series)
+    }
+
+    /// Returns what a counter has counted that was written again although the first write may have taken
+    /// place: two other instances have owned the slot since.
+    #[cfg(test)]
+    pub(super) fn ambiguous(&self, counter: Counter) -> u64 {
+        let (family, series) = counter.index();
+        self.ambiguous.1.counter(family, series)
     }
 
     /// Returns whether a write is under way, or one has failed.

@@ -208,10 +208,14 @@ impl<E: Environment, S: KeyValueStore> MetricsWriter<E, S> {
         self.claim(release).await
     }
 
-    /// Writes the slot that this instance owns; returns false if another has taken it over.
+    /// Writes the slot that this instance owns; returns false if it has to be claimed again.
     async fn renew(&self, slot: u32, release: bool) -> Result<bool, MetricsError> {
         let key = slot_key(slot);
         let stored = decode(self.0.store.get(&key).await?)?;
+        if stored.is_free(self.0.env.clock().wall) {
+            // A write that released it was reported failed, or it has expired: others may claim it.
+            return Ok(false);
+        }
         let Some(value) = self.next_value(stored, release) else {
             self.0.slot.set(None);
             return Ok(false);
@@ -221,12 +225,13 @@ impl<E: Environment, S: KeyValueStore> MetricsWriter<E, S> {
         Ok(true)
     }
 
-    /// Claims a slot and writes it, by one swap; returns false if none could be claimed. A slot whose
-    /// creator dies before it has written is never used; there are hundreds.
+    /// Claims a slot and writes it, by one swap; returns false if none could be claimed. A slot that this
+    /// instance has tried to write comes first, since it shows the outcome. A slot whose creator dies before
+    /// it has written is never used; there are hundreds.
     async fn claim(&self, release: bool) -> Result<bool, MetricsError> {
         let store = &self.0.store;
         let mut tried = 0;
-        let mut contested = None;
+        let mut contested = self.0.slot.get();
         for _ in 0..CLAIM_READS {
             let Some(slot) = contested.or_else(|| probe(tried, self.0.env.random())) else {
                 return Ok(false);
