@@ -17,6 +17,9 @@
     )
 )]
 
+pub mod config;
 pub mod core;
+pub mod instance;
+pub mod platform;
 #[cfg(test)]
 mod simulation;
