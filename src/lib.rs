@@ -19,6 +19,8 @@
 
 pub mod config;
 pub mod core;
+pub mod config;
+pub mod core;
 pub mod instance;
 pub mod platform;
 #[cfg(test)]

@@ -13,6 +13,7 @@
 mod conditions;
 mod environment;
 mod executor;
+mod log;
 mod storage;
 mod store;
 mod tests;

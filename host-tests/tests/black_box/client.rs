@@ -1,4 +1,4 @@
-//! A client that sends what it is told to, each request on a connection of its own.
+//! A client that sends requests exactly as built, each on its own connection.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use tokio::time::timeout;
 
 use crate::server::Server;
 
-/// How long anything may take: a machine may be slow, but not this slow.
+/// Timeout of every wait, generous enough for a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why there is no answer.
+/// The reason why a request got no response.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// A request to be sent.
+/// A request that is being built.
 #[derive(Clone)]
 pub(crate) struct Request {
     server: Server,
@@ -32,23 +32,23 @@ pub(crate) struct Request {
     body: Bytes,
 }
 
-/// A whole response.
+/// A response with its complete body.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-/// A response whose body is still to be read. Dropped, it closes its connection.
-pub(crate) struct Open {
+/// A response whose body has not been read yet. Dropping it closes the connection.
+pub(crate) struct OpenResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Incoming,
     pub(crate) connection: Connection,
 }
 
-/// What drives a connection.
+/// Handle of the task that drives a connection. Dropping it closes the connection.
 pub(crate) struct Connection(AbortHandle);
 
 impl Drop for Connection {
@@ -72,23 +72,25 @@ impl Server {
         self.request("GET", path)
     }
 
-    /// Sends these bytes and reads all that comes back until the server closes the connection,
-    /// which the request should ask for.
-    pub(crate) async fn send_raw(&self, bytes: &[u8]) -> Answer {
+    /// Sends raw bytes and reads the response until the server closes the connection. The request
+    /// must therefore contain `connection: close`.
+    pub(crate) async fn send_raw(&self, bytes: &[u8]) -> Response {
         let exchange = async {
             let mut connection = TcpStream::connect(&self.authority).await.unwrap();
             connection.write_all(bytes).await.unwrap();
             read_raw(&mut connection).await
         };
-        timeout(PATIENCE, exchange).await.expect("no answer")
+        timeout(PATIENCE, exchange)
+            .await
+            .expect("no response in time")
     }
 }
 
-/// Reads a response up to the end of the connection.
-pub(crate) async fn read_raw(connection: &mut TcpStream) -> Answer {
+/// Reads a response until the server closes the connection.
+pub(crate) async fn read_raw(connection: &mut TcpStream) -> Response {
     let mut bytes = vec![];
     connection.read_to_end(&mut bytes).await.unwrap();
-    Answer::parse(&bytes)
+    Response::parse(&bytes)
 }
 
 impl Request {
@@ -97,7 +99,7 @@ impl Request {
         self
     }
 
-    /// With the publish token.
+    /// Adds the publish token.
     pub(crate) fn authorized(self) -> Self {
         let value = format!("Bearer {}", self.server.token);
         self.header("authorization", value)
@@ -108,18 +110,18 @@ impl Request {
         self.header("content-type", content_type)
     }
 
-    /// The answer as JSON to a request that accepts nothing else.
-    pub(crate) async fn json(self) -> Value {
-        self.long_poll().send().await.has(200).json()
+    /// Sends the request with `Accept: application/json`, expects 200 and returns the JSON body.
+    pub(crate) async fn fetch_json(self) -> Value {
+        self.accept_json().send().await.expect_status(200).json()
     }
 
-    /// A request for one answer instead of a stream.
-    pub(crate) fn long_poll(self) -> Self {
+    /// Accepts JSON: `GET /events` then responds with one page instead of a stream.
+    pub(crate) fn accept_json(self) -> Self {
         self.header("accept", "application/json")
     }
 
-    /// The response, as soon as its head is there.
-    pub(crate) async fn try_open(self) -> Result<Open, Error> {
+    /// Sends the request and returns as soon as the response head has arrived.
+    pub(crate) async fn try_open(self) -> Result<OpenResponse, Error> {
         let stream = TcpStream::connect(&self.server.authority).await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -133,7 +135,7 @@ impl Request {
         }
         let response = sender.send_request(request.body(Full::new(self.body))?);
         let (head, body) = response.await?.into_parts();
-        Ok(Open {
+        Ok(OpenResponse {
             status: head.status,
             headers: head.headers,
             body,
@@ -141,34 +143,34 @@ impl Request {
         })
     }
 
-    pub(crate) async fn try_send(self) -> Result<Answer, Error> {
-        let open = self.try_open().await?;
-        let body = open.body.collect().await?.to_bytes();
-        Ok(Answer {
-            status: open.status,
-            headers: open.headers,
+    pub(crate) async fn try_send(self) -> Result<Response, Error> {
+        let response = self.try_open().await?;
+        let body = response.body.collect().await?.to_bytes();
+        Ok(Response {
+            status: response.status,
+            headers: response.headers,
             body,
         })
     }
 
-    pub(crate) async fn open(self) -> Open {
-        let what = format!("{} {}", self.method, self.path);
+    pub(crate) async fn open(self) -> OpenResponse {
+        let request_line = format!("{} {}", self.method, self.path);
         let opened = timeout(PATIENCE, self.try_open()).await;
         opened
-            .unwrap_or_else(|_| panic!("no answer to {what}"))
-            .unwrap_or_else(|error| panic!("{what}: {error}"))
+            .unwrap_or_else(|_| panic!("{request_line}: no response in time"))
+            .unwrap_or_else(|error| panic!("{request_line}: {error}"))
     }
 
-    pub(crate) async fn send(self) -> Answer {
-        let what = format!("{} {}", self.method, self.path);
+    pub(crate) async fn send(self) -> Response {
+        let request_line = format!("{} {}", self.method, self.path);
         let sent = timeout(PATIENCE, self.try_send()).await;
-        sent.unwrap_or_else(|_| panic!("no whole answer to {what}"))
-            .unwrap_or_else(|error| panic!("{what}: {error}"))
+        sent.unwrap_or_else(|_| panic!("{request_line}: no complete response in time"))
+            .unwrap_or_else(|error| panic!("{request_line}: {error}"))
     }
 }
 
-impl Answer {
-    /// Takes a response apart whose body ends with the connection or has a known length.
+impl Response {
+    /// Parses a raw response that is not chunked.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text
@@ -189,30 +191,34 @@ impl Answer {
         }
     }
 
-    pub(crate) fn has(self, status: u16) -> Self {
+    pub(crate) fn expect_status(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:?}");
         self
     }
 
-    /// The only value of a header.
+    /// Returns the value of a header that occurs at most once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next().map(|value| value.to_str().unwrap());
-        assert_eq!(values.next(), None, "{name} is there twice: {self:?}");
+        assert_eq!(
+            values.next(),
+            None,
+            "{name} occurs more than once: {self:?}"
+        );
         value
     }
 
-    /// All values of a header, each of which may be a list, one by one.
-    pub(crate) fn list(&self, name: &str) -> Vec<&str> {
+    /// Returns all elements of a header whose values are comma-separated lists.
+    pub(crate) fn header_list(&self, name: &str) -> Vec<&str> {
         let values = self.headers.get_all(name).iter();
         let values = values.map(|value| value.to_str().unwrap());
         values.flat_map(|value| value.split(", ")).collect()
     }
 
-    /// The targets of the links in this relation (RFC 8288).
+    /// Returns the targets of the links with this relation type (RFC 8288).
     pub(crate) fn links(&self, relation: &str) -> Vec<&str> {
         let end = format!(">; rel=\"{relation}\"");
-        let links = self.list("link").into_iter();
+        let links = self.header_list("link").into_iter();
         let targets = links.filter_map(|link| link.strip_prefix('<')?.strip_suffix(&end));
         targets.collect()
     }
@@ -222,10 +228,10 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Holds the answer to be a problem (RFC 9457) of this status and type, whose detail says
-    /// `about`.
+    /// Asserts that the response is a problem (RFC 9457) with this status and type, and that its
+    /// detail contains `about`.
     #[track_caller]
-    pub(crate) fn is_problem(&self, status: u16, kind: &str, about: &str) {
+    pub(crate) fn assert_problem(&self, status: u16, kind: &str, about: &str) {
         assert_eq!(self.status, status, "{self:?}");
         let content_type = self.header("content-type");
         assert_eq!(content_type, Some("application/problem+json"), "{self:?}");
@@ -236,7 +242,7 @@ impl Answer {
         let detail = problem["detail"].as_str().unwrap();
         assert!(
             detail.contains(about),
-            "{detail:?} says nothing of {about:?}"
+            "{detail:?} does not contain {about:?}"
         );
     }
 }

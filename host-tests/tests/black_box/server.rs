@@ -1,4 +1,4 @@
-//! The server under test: the one the environment names, or embedded hosts.
+//! The server under test: the one given in the environment, or embedded hosts.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
@@ -8,20 +8,22 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-/// The binary of the embedded host.
+/// Path of the embedded host's binary.
 const HOST: &str = env!("CARGO_BIN_EXE_runnel-host");
 
-/// The first start builds the component.
-const START_PATIENCE: Duration = Duration::from_secs(900);
+/// Timeout of a start, long because the first one builds the component.
+const START_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Starts the host and stays its parent. Its standard input is a pipe that only the tests hold: it
-/// ends when they are done with the host or are gone, however they went, and then the host is killed.
-/// As long as the shell has not waited for the host, no other process can have its id. The first
-/// argument is a folder to remove at the end, or nothing. The shell itself is mute once the host runs,
-/// for its own output would kill it when nobody reads that any more.
-const GUARDIAN: &str = r#"
+/// Shell script that starts the host and supervises it as its parent process.
+///
+/// Its standard input is a pipe whose other end only the test process holds. The pipe closes when the
+/// test is done with the host or the test process dies for any reason, and then the script kills the
+/// host. Until the script has waited for the host, no other process can get the host's id. The first
+/// argument is a directory to remove at the end, or empty. The script closes its own output once the
+/// host runs, because writing to a pipe that nobody reads would kill it.
+const SUPERVISOR: &str = r#"
 exec 3<&0
-folder=$1
+directory=$1
 shift
 "$0" "$@" </dev/null 3<&- &
 host=$!
@@ -31,30 +33,30 @@ exec >/dev/null 2>&1
 wait $host
 status=$?
 kill $!
-test -z "$folder" || rm -rf "$folder"
+test -z "$directory" || rm -rf "$directory"
 exit $status
 "#;
 
-/// Where a server is, and the token to publish there.
+/// The address of a server and its publish token.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
-    /// Host and port.
+    /// Host and port, separated by a colon.
     pub(crate) authority: String,
     pub(crate) token: String,
 }
 
 impl Server {
-    /// The server that the environment names.
-    fn named() -> Option<Self> {
+    /// Returns the server given by `RUNNEL_URL` and `RUNNEL_TOKEN`.
+    fn from_env() -> Option<Self> {
         let url = std::env::var("RUNNEL_URL").ok()?;
-        let token = std::env::var("RUNNEL_TOKEN").expect("RUNNEL_URL needs RUNNEL_TOKEN");
-        Some(Self::at(&url, token))
+        let token = std::env::var("RUNNEL_TOKEN").expect("RUNNEL_URL requires RUNNEL_TOKEN");
+        Some(Self::new(&url, token))
     }
 
-    fn at(url: &str, token: String) -> Self {
+    fn new(url: &str, token: String) -> Self {
         let authority = url
             .strip_prefix("http://")
-            .unwrap_or_else(|| panic!("{url:?} does not begin with http://"));
+            .unwrap_or_else(|| panic!("{url:?} does not start with http://"));
         Self {
             authority: authority.trim_end_matches('/').to_owned(),
             token,
@@ -62,34 +64,34 @@ impl Server {
     }
 }
 
-/// The server of all tests that have no special wishes.
+/// Returns the server shared by all tests that need no special settings.
 pub(crate) fn server() -> Server {
     static SHARED: OnceLock<(Server, Option<Host>)> = OnceLock::new();
-    let (server, _) = SHARED.get_or_init(|| match Server::named() {
+    let (server, _) = SHARED.get_or_init(|| match Server::from_env() {
         Some(server) => (server, None),
         None => {
-            // Nothing is dropped at the end of the tests, so the folder is left to the guardian.
-            let folder = tempfile::tempdir().unwrap().keep();
-            let host = Host::run(&folder, folder.to_str().unwrap(), &[]);
+            // Statics are never dropped, so the supervisor removes the directory.
+            let directory = tempfile::tempdir().unwrap().keep();
+            let host = Host::run(&directory, directory.to_str().unwrap(), &[]);
             (host.server.clone(), Some(host))
         }
     });
     server.clone()
 }
 
-/// Whether a test may start hosts of its own. If not, says that it is skipped.
-pub(crate) fn may_start_hosts(test: &str) -> bool {
-    let named = std::env::var_os("RUNNEL_URL").is_some();
-    if named {
-        println!("skipped: {test} (it needs a host of its own, and RUNNEL_URL names one)");
+/// Returns `true` if a test can start its own hosts. Otherwise prints that the test is skipped.
+pub(crate) fn can_start_hosts(test: &str) -> bool {
+    let is_external = std::env::var_os("RUNNEL_URL").is_some();
+    if is_external {
+        println!("skipped: {test} (it needs its own host, but RUNNEL_URL is set)");
     } else {
-        // The first host builds the component for all.
+        // The shared host builds the component for all others.
         server();
     }
-    !named
+    !is_external
 }
 
-/// A command that runs a host as it was built for the shared one, with no variable set from outside.
+/// Creates a command for the host, without any `SPIN_VARIABLE_…` of the environment.
 pub(crate) fn host_command(program: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -100,30 +102,30 @@ pub(crate) fn host_command(program: &str) -> Command {
     command
 }
 
-/// The binary of the embedded host, for [`host_command`].
+/// Returns the path of the host binary, for [`host_command`].
 pub(crate) fn host_binary() -> &'static str {
     HOST
 }
 
-/// An embedded host in a process of its own, killed when it is dropped.
+/// An embedded host in its own process. Dropping it kills the process.
 pub(crate) struct Host {
     pub(crate) server: Server,
     process: u32,
-    guardian: Child,
-    /// The guardian's standard input, which waiting for it would close.
-    leash: Option<ChildStdin>,
-    errors: Arc<Mutex<String>>,
+    supervisor: Child,
+    /// The supervisor's standard input, kept here because [`Child::wait`] would close it.
+    stdin: Option<ChildStdin>,
+    stderr: Arc<Mutex<String>>,
 }
 
 impl Host {
-    /// A host that uses the component as the shared one has built it.
+    /// Starts a host with these variables, using the component that the shared host has built.
     pub(crate) fn start(state_dir: &Path, variables: &[&str]) -> Self {
         Self::start_with(state_dir, variables, &[])
     }
 
-    /// The same, with options of the host.
+    /// Starts a host with these variables and command-line options.
     pub(crate) fn start_with(state_dir: &Path, variables: &[&str], options: &[&str]) -> Self {
-        // Tests hold that nothing went wrong; that streams open and end goes without saying.
+        // Tests assert that nothing is logged; at the default level every stream would be.
         let mut arguments = vec!["--no-build", "--variable", "log_level=warn"];
         arguments.extend(options);
         for variable in variables {
@@ -132,9 +134,9 @@ impl Host {
         Self::run(state_dir, "", &arguments)
     }
 
-    fn run(state_dir: &Path, to_be_removed: &str, arguments: &[&str]) -> Self {
-        let mut guardian = host_command("sh")
-            .args(["-c", GUARDIAN, HOST, to_be_removed])
+    fn run(state_dir: &Path, directory_to_remove: &str, arguments: &[&str]) -> Self {
+        let mut supervisor = host_command("sh")
+            .args(["-c", SUPERVISOR, HOST, directory_to_remove])
             .args(["--listen", "127.0.0.1:0"])
             .arg("--state-dir")
             .arg(state_dir)
@@ -144,18 +146,18 @@ impl Host {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let errors = collect(guardian.stderr.take().unwrap());
-        let lines = lines(guardian.stdout.take().unwrap());
+        let stderr = collect(supervisor.stderr.take().unwrap());
+        let lines = lines(supervisor.stdout.take().unwrap());
         let after = |start: &str| loop {
-            match lines.recv_timeout(START_PATIENCE) {
+            match lines.recv_timeout(START_TIMEOUT) {
                 Ok(line) => {
                     if let Some(rest) = line.trim().strip_prefix(start) {
                         return rest.trim().to_owned();
                     }
                 }
                 Err(error) => panic!(
-                    "the host said nothing of {start:?} ({error}), but: {}",
-                    errors.lock().unwrap()
+                    "the host did not print {start:?} ({error}): {}",
+                    stderr.lock().unwrap()
                 ),
             }
         };
@@ -163,44 +165,44 @@ impl Host {
         let url = after("Runnel is listening on");
         let token = after("publish token");
         Self {
-            server: Server::at(&url, token),
+            server: Server::new(&url, token),
             process,
-            leash: guardian.stdin.take(),
-            guardian,
-            errors,
+            stdin: supervisor.stdin.take(),
+            supervisor,
+            stderr,
         }
     }
 
-    /// Asks the host to stop, and waits until it has.
+    /// Sends SIGTERM and waits until the host has exited.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal("-TERM");
-        self.guardian.wait().unwrap()
+        self.supervisor.wait().unwrap()
     }
 
-    /// Sends SIGTERM and does not wait.
-    pub(crate) fn ask_to_stop(&self) {
+    /// Sends SIGTERM without waiting.
+    pub(crate) fn send_sigterm(&self) {
         self.signal("-TERM");
     }
 
-    /// Waits until the host has ended.
-    pub(crate) fn ended(&mut self) -> ExitStatus {
-        self.guardian.wait().unwrap()
+    /// Waits until the host has exited.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.supervisor.wait().unwrap()
     }
 
-    /// Ends the host without asking it.
+    /// Sends SIGKILL and waits until the host has exited.
     pub(crate) fn kill(&mut self) {
         self.signal("-KILL");
-        self.guardian.wait().unwrap();
+        self.supervisor.wait().unwrap();
     }
 
-    /// How many file descriptors the host has open, where the system tells.
-    pub(crate) fn descriptors(&self) -> Option<usize> {
-        let folder = format!("/proc/{}/fd", self.process);
-        Some(std::fs::read_dir(folder).ok()?.count())
+    /// Returns the number of open file descriptors, or `None` if the system does not report it.
+    pub(crate) fn open_descriptors(&self) -> Option<usize> {
+        let directory = format!("/proc/{}/fd", self.process);
+        Some(std::fs::read_dir(directory).ok()?.count())
     }
 
-    /// The memory of the host in KiB, where the system tells.
-    pub(crate) fn kibibytes(&self) -> Option<u64> {
+    /// Returns the resident memory in KiB, or `None` if the system does not report it.
+    pub(crate) fn resident_kib(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process)).ok()?;
         let line = status
             .lines()
@@ -208,9 +210,9 @@ impl Host {
         line.trim().strip_suffix(" kB")?.parse().ok()
     }
 
-    /// What the host has written to standard error so far.
-    pub(crate) fn errors(&self) -> String {
-        self.errors.lock().unwrap().clone()
+    /// Returns the standard error output so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
     }
 
     fn signal(&self, signal: &str) {
@@ -224,8 +226,8 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        drop(self.leash.take());
-        _ = self.guardian.wait();
+        drop(self.stdin.take());
+        _ = self.supervisor.wait();
     }
 }
 
@@ -242,7 +244,7 @@ fn collect(mut from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     collected
 }
 
-/// The lines of a pipe, which is read to its end whether or not anybody listens.
+/// Sends the lines of a pipe. The pipe is drained even after the receiver is dropped.
 fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

@@ -1,10 +1,10 @@
-//! A subscriber: reads an event stream with a parser that is not Runnel's.
+//! A subscriber that parses event streams with a third-party parser, not with Runnel's own code.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use eventsource_stream::{Event, EventStream, Eventsource as _};
+use eventsource_stream::{Event, EventStream, EventStreamError, Eventsource as _};
 use futures::StreamExt as _;
 use futures::stream::{BoxStream, unfold};
 use http::HeaderMap;
@@ -12,9 +12,9 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::client::{Connection, Error, Open, PATIENCE};
+use crate::client::{Connection, Error, OpenResponse, PATIENCE};
 
-/// An open event stream. Dropped, it disconnects.
+/// An open event stream. Dropping it disconnects.
 pub(crate) struct Stream {
     pub(crate) headers: HeaderMap,
     raw: Arc<Mutex<Vec<u8>>>,
@@ -23,49 +23,48 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The stream in a response.
+    /// Reads the body of a 200 response as an event stream.
     #[track_caller]
-    pub(crate) fn of(open: Open) -> Self {
-        assert_eq!(open.status, 200);
+    pub(crate) fn of(response: OpenResponse) -> Self {
+        assert_eq!(response.status, 200);
         let raw = Arc::new(Mutex::new(vec![]));
-        let seen = raw.clone();
-        let chunks = unfold((open.body, seen), |(mut body, seen)| async {
+        let received = raw.clone();
+        let chunks = unfold((response.body, received), |(mut body, received)| async {
             let frame = body.frame().await?;
             let chunk = frame.map_err(Error::from).map(|frame| {
                 let chunk = frame.into_data().unwrap_or_default();
-                seen.lock().unwrap().extend_from_slice(&chunk);
+                received.lock().unwrap().extend_from_slice(&chunk);
                 chunk
             });
-            Some((chunk, (body, seen)))
+            Some((chunk, (body, received)))
         });
         Self {
-            headers: open.headers,
+            headers: response.headers,
             raw,
             events: chunks.boxed().eventsource(),
-            _connection: open.connection,
+            _connection: response.connection,
         }
     }
 
-    /// The next event, an error of the transport, or `None` at the end.
-    pub(crate) async fn try_next(&mut self) -> Option<Result<Event, String>> {
+    /// Returns the next event, a transport error, or `None` at the end of the stream.
+    pub(crate) async fn try_next(&mut self) -> Option<Result<Event, EventStreamError<Error>>> {
         let next = timeout(PATIENCE, self.events.next()).await;
-        let next = next.unwrap_or_else(|_| panic!("nothing comes after {:?}", self.text()));
-        next.map(|event| event.map_err(|error| error.to_string()))
+        next.unwrap_or_else(|_| panic!("timed out waiting for an event after {:?}", self.text()))
     }
 
-    /// The next event; `None` if the stream has ended as it should.
+    /// Returns the next event, or `None` if the stream has ended cleanly.
     pub(crate) async fn next(&mut self) -> Option<Event> {
         let next = self.try_next().await?;
         Some(next.unwrap_or_else(|error| panic!("{error} after {:?}", self.text())))
     }
 
-    /// The next event, which must come.
+    /// Returns the next event. Panics if the stream ends.
     pub(crate) async fn event(&mut self) -> Event {
         let next = self.next().await;
-        next.unwrap_or_else(|| panic!("the stream has ended: {:?}", self.text()))
+        next.unwrap_or_else(|| panic!("the stream ended: {:?}", self.text()))
     }
 
-    /// The next `count` events.
+    /// Returns the next `count` events.
     pub(crate) async fn events(&mut self, count: usize) -> Vec<Event> {
         let mut events = vec![];
         while events.len() < count {
@@ -74,7 +73,7 @@ impl Stream {
         events
     }
 
-    /// The next event, which must be a signal of Runnel: its id and its data.
+    /// Expects the next event to be the given signal of Runnel, and returns its id and its data.
     pub(crate) async fn signal(&mut self, name: &str) -> (String, Value) {
         let event = self.event().await;
         assert_eq!(event.event, name, "{event:?}");
@@ -86,7 +85,7 @@ impl Stream {
         (event.id, serde_json::from_str(&event.data).unwrap())
     }
 
-    /// The events up to the end of the stream.
+    /// Returns the remaining events up to the end of the stream.
     pub(crate) async fn rest(mut self) -> Vec<Event> {
         let mut events = vec![];
         while let Some(event) = self.next().await {
@@ -95,53 +94,53 @@ impl Stream {
         events
     }
 
-    /// Waits until the stream has said enough for `enough`; no event may come before.
-    pub(crate) async fn until(&mut self, enough: impl Fn(&str) -> bool) -> String {
+    /// Waits until `predicate` holds for the text received so far, and returns that text. Panics if an
+    /// event arrives first.
+    pub(crate) async fn text_until(&mut self, predicate: impl Fn(&str) -> bool) -> String {
         let mut left = PATIENCE;
-        while !enough(&self.text()) {
-            // The parser skips what makes no event, so it has to be looked past.
+        while !predicate(&self.text()) {
+            // The parser hides blocks without data, so the raw text is polled instead.
             let pause = Duration::from_millis(5);
             if let Ok(next) = timeout(pause, self.events.next()).await {
                 panic!("{next:?} after {:?}", self.text());
             }
-            left = left
-                .checked_sub(pause)
-                .unwrap_or_else(|| panic!("nothing more comes after {:?}", self.text()));
+            left = left.checked_sub(pause).unwrap_or_else(|| {
+                panic!("timed out waiting for more text after {:?}", self.text())
+            });
         }
         self.text()
     }
 
-    /// Waits for the first bytes, which are more than a proxy's: the comment is there.
-    pub(crate) async fn begun(&mut self) -> String {
-        let comment = |text: &str| text.lines().any(|line| line.starts_with(':'));
-        self.until(|text| comment(text) && text.ends_with("\n\n"))
+    /// Waits for the opening comment, which shows that Runnel has started the stream.
+    pub(crate) async fn opened(&mut self) -> String {
+        let has_comment = |text: &str| text.lines().any(|line| line.starts_with(':'));
+        self.text_until(|text| has_comment(text) && text.ends_with("\n\n"))
             .await
     }
 
-    /// Waits for a block that says where the client stands, and nothing else, if that is not at
-    /// `known`: the id.
-    pub(crate) async fn marked(&mut self, known: &str) -> String {
-        let mark = |text: &str| {
+    /// Waits for a block that contains only an id other than `known`, and returns that id.
+    pub(crate) async fn next_position(&mut self, known: &str) -> String {
+        let position = |text: &str| {
             let (_, last) = text.strip_suffix("\n\n")?.rsplit_once("\n\n")?;
             let id = last.strip_prefix("id: ")?;
             (id != known && !id.contains('\n')).then(|| id.to_owned())
         };
-        let text = self.until(|text| mark(text).is_some()).await;
-        mark(&text).unwrap()
+        let text = self.text_until(|text| position(text).is_some()).await;
+        position(&text).unwrap()
     }
 
-    /// The stream so far, byte for byte.
+    /// Returns the text received so far, exactly as it was sent.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.raw.lock().unwrap()).into_owned()
     }
 }
 
-/// The data of events.
+/// Returns the data of each event.
 pub(crate) fn data(events: &[Event]) -> Vec<&str> {
     events.iter().map(|event| event.data.as_str()).collect()
 }
 
-/// The ids of events.
+/// Returns the id of each event.
 pub(crate) fn ids(events: &[Event]) -> Vec<&str> {
     events.iter().map(|event| event.id.as_str()).collect()
 }

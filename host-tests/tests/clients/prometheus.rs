@@ -29,7 +29,7 @@ async fn host(test: &str) -> Option<Host> {
 /// The metrics in a format, in a file.
 async fn scrape(server: &Server, accept: &str, folder: &TempDir) -> PathBuf {
     let request = server.get("/metrics").header("accept", accept);
-    let answer = request.send().await.has(200);
+    let answer = request.send().await.expect_status(200);
     let file = folder.path().join("metrics");
     std::fs::write(&file, answer.body).unwrap();
     file
@@ -66,12 +66,16 @@ async fn act(server: &Server) {
         let events =
             join_all((0..8).map(|number| publish("text/plain", format!("event {number}"))));
         for answer in events.await {
-            answer.has(201);
+            answer.expect_status(201);
         }
     }
     let batch = "{\"data\":\"of a batch\"}\n".repeat(10);
-    publish("application/x-ndjson", batch).await.has(201);
-    publish("application/json", "{".to_owned()).await.has(400);
+    publish("application/x-ndjson", batch)
+        .await
+        .expect_status(201);
+    publish("application/json", "{".to_owned())
+        .await
+        .expect_status(400);
     let replay = "/events/prometheus?last_event_id=earliest&live=false";
     let replays = (0..12).map(|_| async {
         let stream = Stream::of(server.get(replay).open().await);

@@ -37,7 +37,7 @@ impl Publisher {
             let event = &self.events[self.published];
             let path = format!("/publish/{}?event={}", self.channel, encoded(&event.kind));
             let request = self.post(&path).body("text/plain", event.data.clone());
-            request.send().await.has(201);
+            request.send().await.expect_status(201);
             self.published += 1;
         }
     }
@@ -50,14 +50,14 @@ impl Publisher {
             .collect();
         let request = self.post(&format!("/publish/{}", self.channel));
         let request = request.body("application/x-ndjson", batch);
-        request.send().await.has(201);
+        request.send().await.expect_status(201);
         self.published += count;
     }
 
     /// Closes the channel.
     pub(crate) async fn close(&self) {
         let path = format!("/channels/{}/close", self.channel);
-        self.post(&path).send().await.has(204);
+        self.post(&path).send().await.expect_status(204);
     }
 
     /// The ids of the events, as a fresh reader is told them that ends at the newest.

@@ -253,7 +253,7 @@ impl ChannelReader {
         when: ReadWhen,
         now: Instant,
     ) -> Option<ChannelAction> {
-        if when == ReadWhen::Now && self.backoff.waits_until(now).is_some() {
+        if self.backoff.waits_until(now).is_some() {
             return None;
         }
         debug_assert_eq!(self.pending, Pending::None, "one read at a time");

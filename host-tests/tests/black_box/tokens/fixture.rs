@@ -1,4 +1,4 @@
-//! Makes JWTs, good and bad, and a site that asks for them.
+//! A server that requires tokens, and functions that create JWTs for it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -11,19 +11,19 @@ use crate::channel::Channel;
 use crate::client::Request;
 use crate::server::Host;
 
-/// A secret of nobody.
+/// A secret used only in these tests.
 pub(crate) const SECRET: &str = "A-secret-of-tests,-of-32-bytes!!";
 
-/// A subscribe token of nobody.
+/// A subscribe token used only in these tests.
 pub(crate) const SUBSCRIBE_TOKEN: &str = "a-subscribe-token-of-tests";
 
-/// Whose pages may act for the one at the browser.
+/// The origin that tests list in `cors_origins`.
 pub(crate) const LISTED: &str = "https://a.example";
 
 pub(crate) const HS256: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
-/// A JWT with this header and these claims, both as they are, signed with HMAC.
-pub(crate) fn signed(header: &str, claims: &str, secret: &[u8]) -> String {
+/// Signs a JWT with HS256. The header and the claims are encoded verbatim, even if they are invalid.
+pub(crate) fn sign_jwt(header: &str, claims: &str, secret: &[u8]) -> String {
     let message = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
     let mut hmac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
     hmac.update(message.as_bytes());
@@ -31,58 +31,59 @@ pub(crate) fn signed(header: &str, claims: &str, secret: &[u8]) -> String {
     format!("{message}.{signature}")
 }
 
-/// A good JWT with these claims.
-pub(crate) fn token(claims: &Value) -> String {
-    signed(HS256, &claims.to_string(), SECRET.as_bytes())
+/// Signs a JWT with these claims and the configured secret.
+pub(crate) fn jwt(claims: &Value) -> String {
+    sign_jwt(HS256, &claims.to_string(), SECRET.as_bytes())
 }
 
-/// A JWT that is good for these patterns for an hour.
+/// Returns a JWT that grants these channel patterns for an hour.
 pub(crate) fn token_for(publish: &[&str], subscribe: &[&str]) -> String {
-    let rights = json!({"publish": publish, "subscribe": subscribe});
-    token(&claims(json!({ "runnel": rights })))
+    let permissions = json!({"publish": publish, "subscribe": subscribe});
+    jwt(&claims_with(json!({ "runnel": permissions })))
 }
 
-/// Claims that make a JWT good for everything for an hour, with these added or in their place.
-pub(crate) fn claims(other: Value) -> Value {
+/// Returns claims that grant everything for an hour, with `overrides` added or replaced.
+pub(crate) fn claims_with(overrides: Value) -> Value {
     let mut claims = json!({
         "sub": "alice",
-        "exp": now() + 3_600,
+        "exp": unix_now() + 3_600,
         "aud": "runnel",
         "iss": "tests",
         "runnel": {"publish": ["*"], "subscribe": ["*"]},
     });
-    let Value::Object(other) = other else {
-        panic!("claims are an object")
+    let Value::Object(overrides) = overrides else {
+        panic!("claims must be an object")
     };
-    claims.as_object_mut().unwrap().extend(other);
+    claims.as_object_mut().unwrap().extend(overrides);
     claims
 }
 
-/// Seconds since 1970.
-pub(crate) fn now() -> u64 {
+/// Returns the seconds since the Unix epoch.
+pub(crate) fn unix_now() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.unwrap().as_secs()
 }
 
-/// A host that asks for tokens, and a channel on it.
-pub(crate) struct Site {
+/// A channel on its own host.
+pub(crate) struct Fixture {
     pub(crate) channel: Channel,
     pub(crate) host: Host,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
-impl Site {
+impl Fixture {
+    /// Starts a host with these variables.
     pub(crate) fn with(variables: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let host = Host::start(folder.path(), variables);
+        let directory = tempfile::tempdir().unwrap();
+        let host = Host::start(directory.path(), variables);
         Self {
             channel: Channel::on(host.server.clone()),
             host,
-            _folder: folder,
+            _directory: directory,
         }
     }
 
-    /// Whoever subscribes or publishes needs a JWT of the tests' issuer by this key.
+    /// Starts a host that requires JWTs, verified with this algorithm and key.
     pub(crate) fn with_jwt(algorithm: &str, key: &str, others: &[&str]) -> Self {
         let (algorithm, key) = (
             format!("jwt_algorithm={algorithm}"),
@@ -99,18 +100,19 @@ impl Site {
         Self::with(&[&fixed, others].concat())
     }
 
+    /// Starts a host that requires JWTs, verified with [`SECRET`].
     pub(crate) fn with_secret() -> Self {
         Self::with_jwt("HS256", SECRET, &[])
     }
 
-    /// An event to be published, without a token.
-    pub(crate) fn publishing(&self) -> Request {
+    /// Builds a publish request without a token.
+    pub(crate) fn publish(&self) -> Request {
         self.request("POST", &format!("/publish/{}", self.channel.name))
             .body("text/plain", "x")
     }
 
-    /// A replay of the channel, without a token.
-    pub(crate) fn replaying(&self) -> Request {
+    /// Builds a replay request without a token.
+    pub(crate) fn replay(&self) -> Request {
         self.channel.events("?live=false&last=9")
     }
 

@@ -1,39 +1,42 @@
-//! The end of a channel, its state, and a new beginning.
+//! Closing, inspecting and purging channels.
 
 use serde_json::json;
 
-use crate::channel::{Channel, id_of, parts};
+use crate::channel::{Channel, event_id, split_id};
 use crate::stream::ids;
 
-/// A client that comes back with this id stops for good.
-async fn told_to_stop(channel: &Channel, id: &str) {
+/// Asserts that a client that resumes after this id gets 204, which stops an `EventSource` for good.
+async fn assert_resume_is_204(channel: &Channel, id: &str) {
     let resumed = channel.events("").header("last-event-id", id);
-    resumed.send().await.has(204);
+    resumed.send().await.expect_status(204);
 }
 
 #[tokio::test]
-async fn the_last_event_and_the_end_are_one_step() {
+async fn a_publish_can_append_the_last_event_and_close_the_channel_atomically() {
     let channel = Channel::new();
-    channel.say("first").await;
+    channel.publish_text("first").await;
     let mut stream = channel.subscribe("?last=1").await;
     assert_eq!(stream.event().await.data, "first");
     let closing = channel.publish("?close=true").body("text/plain", "last");
-    let last = id_of(&closing.send().await.has(201));
+    let last = event_id(&closing.send().await.expect_status(201));
     assert_eq!(stream.event().await.data, "last");
     let (id, _) = stream.signal("runnel.end").await;
     assert_eq!(id, last);
     assert!(stream.rest().await.is_empty());
-    // An EventSource that reconnects is told to stop for good.
-    told_to_stop(&channel, &id).await;
+    assert_resume_is_204(&channel, &id).await;
 }
 
 #[tokio::test]
-async fn nothing_is_published_to_a_closed_channel() {
+async fn publishing_to_a_closed_channel_is_rejected() {
     let channel = Channel::new();
-    channel.say("kept").await;
-    let answer = channel.manage("POST", "/close").send().await.has(204);
-    assert_eq!(answer.body, "");
-    // Whoever did not get that answer may ask again.
+    channel.publish_text("kept").await;
+    let response = channel
+        .manage("POST", "/close")
+        .send()
+        .await
+        .expect_status(204);
+    assert_eq!(response.body, "");
+    // Closing is idempotent.
     channel.close().await;
     for request in [
         channel.publish("").body("text/plain", "late"),
@@ -42,7 +45,7 @@ async fn nothing_is_published_to_a_closed_channel() {
             .publish("")
             .body("application/x-ndjson", "{\"data\":1}"),
     ] {
-        request.send().await.is_problem(409, "closed", "closed");
+        request.send().await.assert_problem(409, "closed", "closed");
     }
     let stream = channel.subscribe("?last_event_id=earliest").await;
     let events = stream.rest().await;
@@ -52,11 +55,11 @@ async fn nothing_is_published_to_a_closed_channel() {
 }
 
 #[tokio::test]
-async fn an_open_stream_ends_when_its_channel_is_closed() {
+async fn closing_a_channel_ends_its_open_streams() {
     let channel = Channel::new();
     let mut live = channel.subscribe("").await;
-    live.begun().await;
-    let id = channel.say("one").await;
+    live.opened().await;
+    let id = channel.publish_text("one").await;
     assert_eq!(live.event().await.id, id);
     channel.close().await;
     assert_eq!(live.signal("runnel.end").await.0, id);
@@ -64,34 +67,34 @@ async fn an_open_stream_ends_when_its_channel_is_closed() {
 }
 
 #[tokio::test]
-async fn a_channel_can_be_closed_before_anything_was_published() {
+async fn a_channel_without_events_can_be_closed() {
     let channel = Channel::new();
     channel.close().await;
     let mut stream = channel.subscribe("").await;
     let (id, _) = stream.signal("runnel.end").await;
-    assert_eq!(parts(&id).1, 0);
+    assert_eq!(split_id(&id).1, 0);
     assert!(stream.rest().await.is_empty());
-    told_to_stop(&channel, &id).await;
+    assert_resume_is_204(&channel, &id).await;
 }
 
 #[tokio::test]
-async fn a_close_that_is_repeated_with_its_key_is_answered_as_the_first() {
+async fn a_closing_publish_can_be_retried_with_its_idempotency_key() {
     let channel = Channel::new();
     let closing = channel
         .publish("?close=true")
         .header("idempotency-key", "the end")
         .body("text/plain", "last");
-    let first = id_of(&closing.clone().send().await.has(201));
-    assert_eq!(id_of(&closing.send().await.has(201)), first);
+    let first = event_id(&closing.clone().send().await.expect_status(201));
+    assert_eq!(event_id(&closing.send().await.expect_status(201)), first);
     assert_eq!(channel.state().await["count"], 1);
 }
 
 #[tokio::test]
-async fn the_state_tells_what_the_log_holds() {
+async fn the_channel_state_describes_the_log() {
     let channel = Channel::new();
     let unknown = channel.manage("GET", "").send().await;
-    unknown.is_problem(404, "unknown-channel", &channel.name);
-    let sent = channel.count(1..=3).await;
+    unknown.assert_problem(404, "unknown-channel", &channel.name);
+    let sent = channel.publish_numbers(1..=3).await;
     let state = channel.state().await;
     assert_eq!(state["channel"], channel.name);
     assert_eq!(state["first"], sent[0]);
@@ -108,23 +111,23 @@ async fn the_state_tells_what_the_log_holds() {
 }
 
 #[tokio::test]
-async fn a_purge_begins_a_new_log_and_an_old_cursor_is_told_so() {
+async fn a_purge_starts_a_new_log_and_old_cursors_get_a_reset_gap() {
     let channel = Channel::new();
-    let old = channel.count(1..=3).await;
-    let answer = channel.manage("DELETE", "").send().await.has(204);
-    assert_eq!(answer.body, "");
+    let old = channel.publish_numbers(1..=3).await;
+    let response = channel.manage("DELETE", "").send().await.expect_status(204);
+    assert_eq!(response.body, "");
     let state = channel.state().await;
-    let seen = json!([
+    let summary = json!([
         state["first"],
         state["last"],
         state["count"],
         state["closed"]
     ]);
-    assert_eq!(seen, json!([null, null, 0, false]));
+    assert_eq!(summary, json!([null, null, 0, false]));
 
-    let new = channel.count(4..=5).await;
-    assert_eq!(parts(&new[0]).1, 1);
-    assert_ne!(parts(&new[0]).0, parts(&old[0]).0);
+    let new = channel.publish_numbers(4..=5).await;
+    assert_eq!(split_id(&new[0]).1, 1);
+    assert_ne!(split_id(&new[0]).0, split_id(&old[0]).0);
     let mut stream = channel.resume(&old[1]).await;
     let (_, gap) = stream.signal("runnel.gap").await;
     let expected = json!({
@@ -138,13 +141,13 @@ async fn a_purge_begins_a_new_log_and_an_old_cursor_is_told_so() {
 }
 
 #[tokio::test]
-async fn an_open_stream_goes_on_with_the_new_log_after_a_purge() {
+async fn an_open_stream_continues_with_the_new_log_after_a_purge() {
     let channel = Channel::new();
-    let old = channel.count(1..=2).await;
+    let old = channel.publish_numbers(1..=2).await;
     let mut stream = channel.subscribe("?last=2").await;
     stream.events(2).await;
     channel.purge().await;
-    let new = channel.say("new").await;
+    let new = channel.publish_text("new").await;
     let (_, gap) = stream.signal("runnel.gap").await;
     assert_eq!(gap["reason"], "reset");
     assert_eq!(gap["requested"], old[1]);
@@ -153,34 +156,34 @@ async fn an_open_stream_goes_on_with_the_new_log_after_a_purge() {
 }
 
 #[tokio::test]
-async fn a_purge_opens_a_closed_channel_again() {
+async fn a_purge_reopens_a_closed_channel() {
     let channel = Channel::new();
-    channel.say("old").await;
+    channel.publish_text("old").await;
     channel.close().await;
     channel.purge().await;
-    let id = channel.say("new").await;
+    let id = channel.publish_text("new").await;
     assert_eq!(channel.log().await, [(id, "new".to_owned())]);
 }
 
 #[tokio::test]
-async fn a_key_from_before_a_purge_is_new_again() {
+async fn a_purge_forgets_idempotency_keys() {
     let channel = Channel::new();
     let request = channel
         .publish("")
         .header("idempotency-key", "k")
         .body("text/plain", "x");
-    let before = id_of(&request.clone().send().await.has(201));
+    let before = event_id(&request.clone().send().await.expect_status(201));
     channel.purge().await;
-    let after = id_of(&request.send().await.has(201));
+    let after = event_id(&request.send().await.expect_status(201));
     assert_ne!(after, before);
     assert_eq!(channel.log().await, [(after, "x".to_owned())]);
 }
 
 #[tokio::test]
-async fn a_channel_whose_name_ends_in_close_is_a_channel_like_any_other() {
+async fn a_channel_name_may_end_in_close() {
     let mut channel = Channel::new();
     channel.name.push_str("/close");
-    let id = channel.say("here").await;
+    let id = channel.publish_text("here").await;
     assert_eq!(channel.state().await["last"], id);
     channel.purge().await;
     assert_eq!(channel.state().await["count"], 0);

@@ -1,6 +1,6 @@
-//! Events as a page's form sends them.
+//! Events published by HTML forms (`application/x-www-form-urlencoded`).
 
-use crate::channel::{Channel, id_of};
+use crate::channel::{Channel, event_id};
 use crate::client::Request;
 use crate::stream::{data, ids};
 
@@ -10,7 +10,7 @@ fn form(channel: &Channel, query: &str, body: &'static str) -> Request {
 }
 
 #[tokio::test]
-async fn the_fields_of_a_form_are_data_and_type() {
+async fn form_fields_set_the_data_and_the_type() {
     let channel = Channel::new();
     let charset = "application/x-www-form-urlencoded; charset=UTF-8";
     let mut sent = vec![];
@@ -26,9 +26,9 @@ async fn the_fields_of_a_form_are_data_and_type() {
         form(&channel, "?event=from.query", "data=x"),
         channel.publish("").body(charset, "data=\u{e4}"),
     ] {
-        let answer = request.send().await.has(201);
-        assert_eq!(answer.body, "");
-        sent.push(id_of(&answer));
+        let response = request.send().await.expect_status(201);
+        assert_eq!(response.body, "");
+        sent.push(event_id(&response));
     }
     let stream = channel.subscribe("?last=9&live=false").await;
     let events = stream.rest().await;
@@ -50,27 +50,27 @@ async fn the_fields_of_a_form_are_data_and_type() {
 }
 
 #[tokio::test]
-async fn the_field_id_tells_a_repeat() {
+async fn the_form_field_id_is_an_idempotency_key() {
     let channel = Channel::new();
     let body = "data=once&id=order+42";
-    let first = id_of(&form(&channel, "", body).send().await.has(201));
-    channel.say("in between").await;
+    let first = event_id(&form(&channel, "", body).send().await.expect_status(201));
+    channel.publish_text("in between").await;
     for _ in 0..2 {
-        let again = form(&channel, "", body).send().await.has(201);
-        assert_eq!(id_of(&again), first);
+        let again = form(&channel, "", body).send().await.expect_status(201);
+        assert_eq!(event_id(&again), first);
     }
     assert_eq!(channel.log().await.len(), 2);
     let other = form(&channel, "", "data=twice&id=order+42").send().await;
-    other.is_problem(422, "idempotency-key-reused", "use a new key");
+    other.assert_problem(422, "idempotency-key-reused", "use a new key");
     form(&channel, "", "data=once&id=order+43")
         .send()
         .await
-        .has(201);
+        .expect_status(201);
     assert_eq!(channel.log().await.len(), 3);
 }
 
 #[tokio::test]
-async fn a_form_that_is_no_event_is_refused() {
+async fn an_invalid_form_is_rejected() {
     let channel = Channel::new();
     let both = form(&channel, "", "data=x&id=a").header("idempotency-key", "b");
     for (request, kind, about) in [
@@ -106,14 +106,14 @@ async fn a_form_that_is_no_event_is_refused() {
         ),
         (both, "header", "give it once"),
     ] {
-        request.send().await.is_problem(400, kind, about);
+        request.send().await.assert_problem(400, kind, about);
     }
     let latin = "application/x-www-form-urlencoded; charset=iso-8859-1";
     let latin = channel.publish("").body(latin, "data=x");
     latin
         .send()
         .await
-        .is_problem(415, "media-type", "only utf-8");
+        .assert_problem(415, "media-type", "only utf-8");
     let large = format!("data={}", "x".repeat(65_537));
     let large = channel
         .publish("")
@@ -121,37 +121,37 @@ async fn a_form_that_is_no_event_is_refused() {
     large
         .send()
         .await
-        .is_problem(413, "too-large", "65537 bytes");
+        .assert_problem(413, "too-large", "65537 bytes");
     let state = channel.manage("GET", "").send().await;
-    state.is_problem(404, "unknown-channel", &channel.name);
+    state.assert_problem(404, "unknown-channel", &channel.name);
 }
 
 #[tokio::test]
-async fn a_field_that_is_given_twice_is_a_bad_body() {
+async fn a_repeated_form_field_is_rejected() {
     let channel = Channel::new();
     let twice = form(&channel, "", "data=x&data=y").send().await;
-    twice.is_problem(400, "body", "`data` is given more than once");
+    twice.assert_problem(400, "body", "`data` is given more than once");
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_are_refused_and_not_replaced() {
+async fn form_and_query_values_that_are_not_utf_8_are_rejected() {
     let channel = Channel::new();
     for body in ["data=%ff", "data=x&event=%C3", "data=x&id=%80"] {
-        let answer = form(&channel, "", body).send().await;
-        answer.is_problem(400, "body", "UTF-8");
+        let response = form(&channel, "", body).send().await;
+        response.assert_problem(400, "body", "UTF-8");
     }
     let channel = Channel::new();
     let query = channel.publish("?event=%ff").body("text/plain", "x");
-    query.send().await.is_problem(400, "query", "UTF-8");
+    query.send().await.assert_problem(400, "query", "UTF-8");
 }
 
 #[tokio::test]
-async fn data_is_measured_when_it_is_decoded() {
+async fn the_size_limit_applies_to_the_decoded_form_data() {
     let channel = Channel::new();
     let largest = format!("data={}", "%41".repeat(65_536));
     let request = channel
         .publish("")
         .body("application/x-www-form-urlencoded", largest);
-    request.send().await.has(201);
+    request.send().await.expect_status(201);
     assert_eq!(channel.log().await[0].1, "A".repeat(65_536));
 }

@@ -1,31 +1,31 @@
-//! Publishing that is refused. Whatever is refused leaves nothing behind.
+//! Publish requests that are rejected. A rejected request leaves the channel unknown.
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::channel::Channel;
-use crate::client::{Answer, PATIENCE, Request, read_raw};
+use crate::client::{PATIENCE, Request, Response, read_raw};
 
-/// The bodies a server with the settings of spin.toml takes.
+/// The value of `max_body_bytes` in spin.toml.
 const MAX_BODY_BYTES: usize = 1_048_576;
 
-/// Sends each request, and then holds the channel to be unknown still.
-async fn all_refused(
+/// Asserts that every request gets this problem and that the channel is still unknown.
+async fn assert_all_rejected(
     channel: &Channel,
     status: u16,
     kind: &str,
     requests: impl IntoIterator<Item = (Request, &str)>,
 ) {
     for (request, about) in requests {
-        request.send().await.is_problem(status, kind, about);
+        request.send().await.assert_problem(status, kind, about);
     }
     let state = channel.manage("GET", "").send().await;
-    state.is_problem(404, "unknown-channel", &channel.name);
+    state.assert_problem(404, "unknown-channel", &channel.name);
 }
 
 #[tokio::test]
-async fn publishing_needs_the_token() {
+async fn publishing_and_channel_management_require_the_publish_token() {
     let channel = Channel::new();
     let wrong = format!("{}x", channel.server.token);
     let shortened = &channel.server.token[..channel.server.token.len() - 1];
@@ -52,35 +52,38 @@ async fn publishing_needs_the_token() {
             if let Some(credential) = credential {
                 request = request.header("authorization", credential);
             }
-            let answer = request.send().await;
-            answer.is_problem(401, "unauthorized", about);
-            let challenge = answer.header("www-authenticate").unwrap();
+            let response = request.send().await;
+            response.assert_problem(401, "unauthorized", about);
+            let challenge = response.header("www-authenticate").unwrap();
             assert!(challenge.starts_with("Bearer"), "{challenge}");
-            let body = String::from_utf8_lossy(&answer.body);
+            let body = String::from_utf8_lossy(&response.body);
             assert!(!body.contains(&channel.server.token));
         }
     }
-    all_refused(&channel, 0, "", []).await;
+    assert_all_rejected(&channel, 0, "", []).await;
 }
 
 #[tokio::test]
-async fn a_token_in_the_query_does_not_count() {
+async fn a_publish_token_in_the_query_is_not_accepted() {
     let channel = Channel::new();
     let path = format!("/publish/{}?token={}", channel.name, channel.server.token);
     let request = channel
         .server
         .request("POST", &path)
         .body("text/plain", "x");
-    all_refused(&channel, 401, "unauthorized", [(request, "Bearer TOKEN")]).await;
+    assert_all_rejected(&channel, 401, "unauthorized", [(request, "Bearer TOKEN")]).await;
 }
 
 #[tokio::test]
-async fn unsupported_media_types_are_refused_with_the_supported_ones() {
+async fn an_unsupported_media_type_is_rejected_with_the_supported_ones() {
     let channel = Channel::new();
-    let twice = channel.publish("").body("text/plain", "x");
+    let repeated = channel.publish("").body("text/plain", "x");
     let mut requests = vec![
         (channel.publish(""), "no content-type header"),
-        (twice.header("content-type", "text/plain"), "more than one"),
+        (
+            repeated.header("content-type", "text/plain"),
+            "more than one",
+        ),
     ];
     for content_type in [
         "application/xml",
@@ -98,11 +101,11 @@ async fn unsupported_media_types_are_refused_with_the_supported_ones() {
     }
     let latin = channel.publish("").body("text/plain; charset=latin1", "x");
     requests.push((latin, "only utf-8"));
-    all_refused(&channel, 415, "media-type", requests).await;
+    assert_all_rejected(&channel, 415, "media-type", requests).await;
 }
 
 #[tokio::test]
-async fn bodies_that_are_not_what_they_claim_are_refused() {
+async fn a_body_that_does_not_match_its_content_type_is_rejected() {
     let channel = Channel::new();
     let body = |content_type, body: &'static [u8]| channel.publish("").body(content_type, body);
     let requests = [
@@ -115,11 +118,11 @@ async fn bodies_that_are_not_what_they_claim_are_refused() {
         (body("application/json", b"1 2"), "not JSON"),
         (body("application/json", b"NaN"), "not JSON"),
     ];
-    all_refused(&channel, 400, "body", requests).await;
+    assert_all_rejected(&channel, 400, "body", requests).await;
 }
 
 #[tokio::test]
-async fn a_bad_line_of_a_batch_is_named_and_nothing_of_it_is_appended() {
+async fn an_invalid_batch_line_is_named_and_the_whole_batch_is_rejected() {
     let channel = Channel::new();
     let batch = |lines: &'static str| channel.publish("").body("application/x-ndjson", lines);
     let requests = [
@@ -136,15 +139,15 @@ async fn a_bad_line_of_a_batch_is_named_and_nothing_of_it_is_appended() {
             "line 2",
         ),
     ];
-    all_refused(&channel, 400, "body", requests).await;
+    assert_all_rejected(&channel, 400, "body", requests).await;
     let typed = channel
         .publish("?event=x")
         .body("application/x-ndjson", "{\"data\":1}");
-    all_refused(&channel, 400, "query", [(typed, "batch")]).await;
+    assert_all_rejected(&channel, 400, "query", [(typed, "batch")]).await;
 }
 
 #[tokio::test]
-async fn event_types_that_would_break_a_line_or_pass_for_a_signal_are_refused() {
+async fn event_types_with_line_breaks_or_reserved_names_are_rejected() {
     let channel = Channel::new();
     let overlong = format!("?event={}", "x".repeat(256));
     let requests = [
@@ -160,11 +163,11 @@ async fn event_types_that_would_break_a_line_or_pass_for_a_signal_are_refused() 
     ];
     let requests =
         requests.map(|(query, about)| (channel.publish(query).body("text/plain", "x"), about));
-    all_refused(&channel, 400, "event-type", requests).await;
+    assert_all_rejected(&channel, 400, "event-type", requests).await;
 }
 
 #[tokio::test]
-async fn bad_query_parameters_of_a_publish_are_refused() {
+async fn an_invalid_query_parameter_of_a_publish_is_rejected() {
     let channel = Channel::new();
     let requests = [
         ("?event=a&event=b", "`event` is given more than once"),
@@ -173,11 +176,11 @@ async fn bad_query_parameters_of_a_publish_are_refused() {
     ];
     let requests =
         requests.map(|(query, about)| (channel.publish(query).body("text/plain", "x"), about));
-    all_refused(&channel, 400, "query", requests).await;
+    assert_all_rejected(&channel, 400, "query", requests).await;
 }
 
 #[tokio::test]
-async fn an_idempotency_key_has_1_to_255_bytes() {
+async fn an_idempotency_key_must_have_1_to_255_bytes() {
     let channel = Channel::new();
     let keyed = |key: String| {
         let request = channel.publish("").header("idempotency-key", key);
@@ -187,22 +190,22 @@ async fn an_idempotency_key_has_1_to_255_bytes() {
         (keyed(String::new()), "0 bytes"),
         (keyed("k".repeat(256)), "256 bytes"),
     ];
-    all_refused(&channel, 400, "header", requests).await;
-    keyed("k".repeat(255)).send().await.has(201);
+    assert_all_rejected(&channel, 400, "header", requests).await;
+    keyed("k".repeat(255)).send().await.expect_status(201);
 }
 
 #[tokio::test]
-async fn an_event_over_the_limit_is_refused() {
+async fn an_event_over_the_size_limit_is_rejected() {
     let channel = Channel::new();
     let text = channel.publish("").body("text/plain", "x".repeat(65_537));
     let line = format!("{{\"data\":1}}\n{{\"data\":\"{}\"}}", "x".repeat(65_537));
     let batch = channel.publish("").body("application/x-ndjson", line);
     let requests = [(text, "65537 bytes; at most 65536"), (batch, "line 2")];
-    all_refused(&channel, 413, "too-large", requests).await;
+    assert_all_rejected(&channel, 413, "too-large", requests).await;
 }
 
-/// The head of a publish, to be followed by a body of `framing`.
-fn head(channel: &Channel, framing: &str) -> String {
+/// Returns the head of a publish request with these framing headers.
+fn publish_head(channel: &Channel, framing: &str) -> String {
     format!(
         "POST /publish/{} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
          content-type: text/plain\r\nconnection: close\r\n{framing}\r\n\r\n",
@@ -214,49 +217,49 @@ async fn connect(channel: &Channel) -> TcpStream {
     TcpStream::connect(&channel.server.authority).await.unwrap()
 }
 
-async fn answer(connection: &mut TcpStream) -> Answer {
-    let answer = timeout(PATIENCE, read_raw(connection)).await;
-    answer.expect("the rest of the body is waited for")
+async fn read_response(connection: &mut TcpStream) -> Response {
+    let response = timeout(PATIENCE, read_raw(connection)).await;
+    response.expect("the server waits for the rest of the body")
 }
 
 #[tokio::test]
-async fn a_body_that_is_announced_too_long_is_refused_without_being_read() {
+async fn a_body_is_rejected_by_its_content_length_without_being_read() {
     let channel = Channel::new();
     let framing = format!("content-length: {}", MAX_BODY_BYTES + 1);
     let mut connection = connect(&channel).await;
-    let start = format!("{}a little of it", head(&channel, &framing));
+    let start = format!("{}a little of it", publish_head(&channel, &framing));
     connection.write_all(start.as_bytes()).await.unwrap();
-    let answer = answer(&mut connection).await;
-    answer.is_problem(413, "too-large", &MAX_BODY_BYTES.to_string());
-    all_refused(&channel, 0, "", []).await;
+    let response = read_response(&mut connection).await;
+    response.assert_problem(413, "too-large", &MAX_BODY_BYTES.to_string());
+    assert_all_rejected(&channel, 0, "", []).await;
 }
 
 #[tokio::test]
-async fn a_body_without_end_is_refused_when_it_is_over_the_limit() {
+async fn an_endless_chunked_body_is_rejected_at_the_size_limit() {
     let channel = Channel::new();
     let mut connection = connect(&channel).await;
-    let start = head(&channel, "transfer-encoding: chunked");
+    let start = publish_head(&channel, "transfer-encoding: chunked");
     connection.write_all(start.as_bytes()).await.unwrap();
     let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
-    // One chunk too many, and no end.
+    // One chunk over the limit, without a final chunk.
     for _ in 0..=MAX_BODY_BYTES / 0x4000 {
         connection.write_all(chunk.as_bytes()).await.unwrap();
     }
-    let answer = answer(&mut connection).await;
-    answer.is_problem(413, "too-large", &MAX_BODY_BYTES.to_string());
-    all_refused(&channel, 0, "", []).await;
+    let response = read_response(&mut connection).await;
+    response.assert_problem(413, "too-large", &MAX_BODY_BYTES.to_string());
+    assert_all_rejected(&channel, 0, "", []).await;
 }
 
 #[tokio::test]
-async fn a_publisher_that_leaves_in_mid_body_publishes_nothing() {
+async fn a_publisher_that_disconnects_mid_body_publishes_nothing() {
     let channel = Channel::new();
     for framing in ["content-length: 10", "transfer-encoding: chunked"] {
         let mut connection = connect(&channel).await;
-        let start = format!("{}5\r\nhello", head(&channel, framing));
+        let start = format!("{}5\r\nhello", publish_head(&channel, framing));
         connection.write_all(start.as_bytes()).await.unwrap();
         connection.flush().await.unwrap();
         drop(connection);
     }
-    let first = channel.say("whole").await;
+    let first = channel.publish_text("whole").await;
     assert_eq!(channel.log().await, [(first, "whole".to_owned())]);
 }

@@ -1,4 +1,4 @@
-//! The description at `/openapi.json` says what the server does, and all of it.
+//! The OpenAPI description at `/openapi.json` describes the server completely and correctly.
 
 mod bounds;
 mod call;
@@ -11,38 +11,39 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use self::call::call;
-use self::calls::Stage;
+use self::calls::SampleChannels;
 use self::description::{Description, FILE, check_openapi, member};
-use self::outcome::{Outcome, PROBLEM, described, outcomes, problem_types};
+use self::outcome::{Outcome, PROBLEM, describe_response, outcomes, problem_types};
 use crate::channel::Channel;
-use crate::client::Answer;
-use crate::server::{Host, may_start_hosts, server};
+use crate::client::Response;
+use crate::server::{Host, can_start_hosts, server};
 use crate::stream::Stream;
-use crate::tokens::mint::{SECRET, Site, token_for};
+use crate::tokens::fixture::{Fixture, SECRET, token_for};
 
-/// What is described and cannot be provoked by a request: the tests that can stop or spoil the store
-/// or the settings provoke it.
-const NOT_PROVOKED: [(&str, &str); 4] = [
-    ("408", "it takes more time than a test has"),
-    ("429", "it takes a rate, which is off"),
-    ("500", "it takes a bad setting or a spoiled log"),
-    (
-        "503",
-        "it takes a store that fails, or a crowd of publishers",
-    ),
+/// Described statuses that no request to a healthy server causes, and why. Other tests cover them with
+/// a failing store or other settings.
+const NOT_REPRODUCED: [(&str, &str); 4] = [
+    ("408", "the body timeout is too long for a test"),
+    ("429", "rate limits are off by default"),
+    ("500", "needs an invalid setting or a corrupt log"),
+    ("503", "needs a failing store or many concurrent publishers"),
 ];
 
-/// The methods that a server may be asked for.
+/// The methods that are sent to every path.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 #[tokio::test]
-async fn the_description_is_served_as_it_is() {
-    let answer = server().get("/openapi.json").send().await.has(200);
-    assert_eq!(answer.body, FILE);
+async fn the_description_is_served_verbatim() {
+    let response = server()
+        .get("/openapi.json")
+        .send()
+        .await
+        .expect_status(200);
+    assert_eq!(response.body, FILE);
 }
 
 #[test]
-fn the_description_is_openapi_3_1_and_of_this_version() {
+fn the_description_is_valid_openapi_3_1_with_the_current_version() {
     let document: Value = serde_json::from_str(FILE).unwrap();
     check_openapi(&document).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
@@ -50,7 +51,7 @@ fn the_description_is_openapi_3_1_and_of_this_version() {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_every_component_is_used() {
+fn every_reference_resolves_and_every_component_is_used() {
     let description = Description::new();
     let mut used = BTreeSet::new();
     for (pointer, node) in description.nodes() {
@@ -61,11 +62,11 @@ fn every_reference_leads_somewhere_and_every_component_is_used() {
             used.insert(target.to_owned());
         }
     }
-    // Data in a stream, lines in a body, and a claim; there is no word for those.
-    let apart =
+    // OpenAPI cannot reference schemas of event data, batch lines and token claims.
+    let unreferenced =
         ["Gap", "End", "Expired", "Line", "Grant"].map(|name| member("/components/schemas", name));
-    used.extend(apart);
-    // What all requests may have, and all answers have.
+    used.extend(unreferenced);
+    // These belong to all requests and all responses.
     used.insert("/components/parameters/traceparent".to_owned());
     used.insert("/components/headers/traceresponse".to_owned());
     for kind in ["parameters", "headers", "responses", "schemas"] {
@@ -77,18 +78,18 @@ fn every_reference_leads_somewhere_and_every_component_is_used() {
 }
 
 #[test]
-fn every_example_is_one() {
+fn every_example_matches_its_schema() {
     let mut description = Description::new();
     let mut count = 0;
     for (pointer, node) in description.nodes() {
         let schema = member(&pointer, "schema");
         let named = node["examples"].as_object().into_iter().flatten();
         let named = named.map(|(_, example)| (schema.clone(), example["value"].clone()));
-        let one = node.get("example").filter(|_| node.get("schema").is_some());
-        let one = one.map(|example| (schema.clone(), example.clone()));
+        let single = node.get("example").filter(|_| node.get("schema").is_some());
+        let single = single.map(|example| (schema.clone(), example.clone()));
         let of_schema = node["examples"].as_array().into_iter().flatten();
         let of_schema = of_schema.map(|example| (pointer.clone(), example.clone()));
-        for (schema, example) in named.chain(one).chain(of_schema) {
+        for (schema, example) in named.chain(single).chain(of_schema) {
             description.check(&schema, &example).unwrap();
             count += 1;
         }
@@ -97,7 +98,7 @@ fn every_example_is_one() {
 }
 
 #[tokio::test]
-async fn every_example_of_a_body_can_be_published() {
+async fn every_example_body_can_be_published() {
     let mut description = Description::new();
     let content = "/paths/~1publish~1{channel}/post/requestBody/content";
     for media_type in description.members(content) {
@@ -123,12 +124,12 @@ async fn every_example_of_a_body_can_be_published() {
         };
         let request = Channel::new().publish("");
         let request = request.body(&media_type.replace('*', "plain"), body);
-        request.send().await.has(201);
+        request.send().await.expect_status(201);
     }
 }
 
 #[test]
-fn every_type_of_problem_is_described_where_it_occurs() {
+fn every_problem_type_is_described_by_a_response() {
     let description = Description::new();
     let everywhere = ["not-found", "method"].map(|kind| format!("urn:runnel:problem:{kind}"));
     let mut found = BTreeSet::from(everywhere);
@@ -147,88 +148,92 @@ fn every_type_of_problem_is_described_where_it_occurs() {
 }
 
 #[tokio::test]
-async fn every_answer_is_described_and_every_described_answer_is_given() {
+async fn every_response_is_described_and_every_described_response_occurs() {
     let mut description = Description::new();
-    let mut given: BTreeSet<Outcome> = BTreeSet::new();
+    let mut observed: BTreeSet<Outcome> = BTreeSet::new();
     let mut parameters: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
-    for call in Stage::new().await.calls() {
+    for call in SampleChannels::new().await.calls() {
         let needs_token = description.needs_token(call.method, call.template);
-        let answer = call.send(&server(), needs_token).await;
-        let outcome = described(&mut description, &call, &answer)
-            .unwrap_or_else(|why| panic!("{}: {why}: {answer:?}", call.operation()));
-        let (_, status, what) = &outcome;
+        let response = call.send(&server(), needs_token).await;
+        let outcome = describe_response(&mut description, &call, &response)
+            .unwrap_or_else(|error| panic!("{}: {error:#}: {response:?}", call.operation()));
+        let (_, status, body_kind) = &outcome;
         assert_eq!(
-            (status.as_str(), what.as_str()),
-            (call.status.to_string().as_str(), call.what),
-            "{}: {answer:?}",
+            (status.as_str(), body_kind.as_str()),
+            (call.status.to_string().as_str(), call.body_kind),
+            "{}: {response:?}",
             call.operation()
         );
-        given.insert(outcome);
-        let given = parameters.entry(call.operation()).or_default();
-        given.extend(call.parameters().into_iter().map(lower_case));
+        observed.insert(outcome);
+        let sent = parameters.entry(call.operation()).or_default();
+        sent.extend(call.parameters().into_iter().map(with_lowercase_header));
     }
     for (method, path) in description.operations() {
         let operation = format!("{method} {path}");
         let known = description.parameters(&method, &path).into_iter();
-        let known: BTreeSet<_> = known.map(lower_case).collect();
-        let mut given = parameters.remove(&operation).unwrap_or_default();
+        let known: BTreeSet<_> = known.map(with_lowercase_header).collect();
+        let mut sent = parameters.remove(&operation).unwrap_or_default();
         if operation.ends_with("/events/{channel}") {
-            // It is described as refused.
-            given.remove(&("query".to_owned(), "channel".to_owned()));
+            // Sent only to be rejected, so it is not described as a parameter.
+            sent.remove(&("query".to_owned(), "channel".to_owned()));
         }
-        assert_eq!(given, known, "{operation}");
+        assert_eq!(sent, known, "{operation}");
     }
     let missing: Vec<_> = outcomes(&description)
         .into_iter()
-        .filter(|outcome| !given.contains(outcome))
-        .filter(|(_, status, _)| !NOT_PROVOKED.iter().any(|(other, _)| other == status))
-        .filter(|outcome| !is_about_tokens(outcome))
+        .filter(|outcome| !observed.contains(outcome))
+        .filter(|(_, status, _)| !NOT_REPRODUCED.iter().any(|(other, _)| other == status))
+        .filter(|outcome| !needs_authentication(outcome))
         .collect();
-    assert!(missing.is_empty(), "never given: {missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "described but not observed: {missing:#?}"
+    );
 }
 
 #[tokio::test]
-async fn a_bad_setting_is_answered_as_described() {
-    if !may_start_hosts("a bad setting") {
+async fn an_invalid_setting_is_answered_as_described() {
+    if !can_start_hosts("an invalid setting") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let host = Host::start(folder.path(), &["log_level=nonsense"]);
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::start(directory.path(), &["log_level=nonsense"]);
     let mut description = Description::new();
     for (method, path) in description.operations() {
-        let what = if method == "HEAD" {
+        let body_kind = if method == "HEAD" {
             PROBLEM
         } else {
             "configuration"
         };
         let call = call(method.leak(), path.leak())
             .channel("a")
-            .gives(500, what);
-        let answer = call.send(&host.server, true).await;
-        let outcome = described(&mut description, &call, &answer).unwrap();
+            .expects(500, body_kind);
+        let response = call.send(&host.server, true).await;
+        let outcome = describe_response(&mut description, &call, &response).unwrap();
         assert_eq!(
             outcome,
-            (call.operation(), "500".to_owned(), what.to_owned())
+            (call.operation(), "500".to_owned(), body_kind.to_owned())
         );
     }
 }
 
-/// Whether an answer is given only where tokens are asked for that are not by default, or JWTs good.
-fn is_about_tokens((operation, status, _): &Outcome) -> bool {
-    let not_by_default = ["/events", "/metrics"];
-    let is_open = not_by_default.iter().any(|path| operation.contains(path));
+/// Returns whether a response occurs only if streams or metrics require a token, or if JWTs are
+/// accepted.
+fn needs_authentication((operation, status, _): &Outcome) -> bool {
+    let open_by_default = ["/events", "/metrics"];
+    let is_open = open_by_default.iter().any(|path| operation.contains(path));
     status == "403" || status == "401" && is_open
 }
 
 #[tokio::test]
-async fn the_answers_to_tokens_are_described_and_given() {
-    if !may_start_hosts("answers to tokens") {
+async fn authentication_responses_are_described_and_occur() {
+    if !can_start_hosts("authentication responses") {
         return;
     }
-    let site = Site::with_jwt("HS256", SECRET, &["metrics_token=m"]);
+    let fixture = Fixture::with_jwt("HS256", SECRET, &["metrics_token=m"]);
     let mut description = Description::new();
-    let mut given: BTreeSet<Outcome> = BTreeSet::new();
-    let good_for = |patterns: &[&str]| token_for(patterns, patterns);
+    let mut observed: BTreeSet<Outcome> = BTreeSet::new();
+    let granting = |patterns: &[&str]| token_for(patterns, patterns);
     for (method, path) in description.operations() {
         if description.response(&method, &path, "401").is_none() {
             continue;
@@ -237,32 +242,43 @@ async fn the_answers_to_tokens_are_described_and_given() {
         let query = if path == "/events" { "channel=a" } else { "" };
         let call = || call(method, path).channel("a").query(query);
         let bearer = |token: &str| call().header("authorization", format!("Bearer {token}"));
-        let cookie = format!("runnel_token={}", good_for(&["*"]));
+        let cookie = format!("runnel_token={}", granting(&["*"]));
         for call in [
             call(),
             bearer("bad"),
-            bearer(&good_for(&["b"])),
+            bearer(&granting(&["b"])),
             call().header("cookie", cookie),
         ] {
-            // A stream does not end.
-            let call = if method == "GET" { call.json() } else { call };
-            let answer = call.send(&site.channel.server, false).await;
-            given.insert(described(&mut description, &call, &answer).unwrap());
+            // A page ends, unlike a stream.
+            let call = if method == "GET" {
+                call.accept_json()
+            } else {
+                call
+            };
+            let response = call.send(&fixture.channel.server, false).await;
+            observed.insert(describe_response(&mut description, &call, &response).unwrap());
         }
     }
     let missing: Vec<_> = outcomes(&description)
         .into_iter()
-        .filter(|outcome| is_about_tokens(outcome) && !given.contains(outcome))
+        .filter(|outcome| needs_authentication(outcome) && !observed.contains(outcome))
         .collect();
-    assert!(missing.is_empty(), "never given: {missing:#?}");
+    assert!(
+        missing.is_empty(),
+        "described but not observed: {missing:#?}"
+    );
 }
 
 #[tokio::test]
 async fn the_signals_of_a_stream_are_described() {
     let mut description = Description::new();
     let channel = Channel::new();
-    channel.say("kept").await;
-    channel.manage("POST", "/close").send().await.has(204);
+    channel.publish_text("kept").await;
+    channel
+        .manage("POST", "/close")
+        .send()
+        .await
+        .expect_status(204);
     let mut stream = Stream::of(channel.events("?last_event_id=no-id").open().await);
     let (id, gap) = stream.signal("runnel.gap").await;
     description.check("/components/schemas/Gap", &gap).unwrap();
@@ -275,9 +291,9 @@ async fn the_signals_of_a_stream_are_described() {
 }
 
 #[tokio::test]
-async fn the_paths_and_methods_are_those_of_the_server() {
+async fn the_description_lists_the_paths_and_methods_of_the_server() {
     let mut description = Description::new();
-    let source = include_str!("../../../src/api/path.rs");
+    let source = include_str!("../../../../src/api/path.rs");
     let (_, routes) = source.split_once("pub enum Route {").unwrap();
     let (routes, _) = routes.split_once("\n}").unwrap();
     let routes = routes.split('`').skip(1).step_by(2);
@@ -286,40 +302,53 @@ async fn the_paths_and_methods_are_those_of_the_server() {
     assert_eq!(routes, paths.iter().map(String::as_str).collect());
     for path in &paths {
         let concrete = path.replace("{channel}", "a/b");
-        let options = server().request("OPTIONS", &concrete).send().await.has(204);
+        let options = server()
+            .request("OPTIONS", &concrete)
+            .send()
+            .await
+            .expect_status(204);
         let allow = options.header("allow").unwrap().to_owned();
         let mut allowed: BTreeSet<_> = allow.split(", ").map(str::to_owned).collect();
         assert!(allowed.remove("OPTIONS"), "{path}: {allow}");
         let operations = description.operations().into_iter();
         let described: BTreeSet<_> = operations
-            .filter(|(_, template)| is_about(template, &concrete))
+            .filter(|(_, template)| matches_template(template, &concrete))
             .map(|(method, _)| method)
             .collect();
         assert_eq!(described, allowed, "{path}");
         for method in METHODS {
             if !allowed.contains(method) {
-                let answer = server().request(method, &concrete).send().await.has(405);
-                assert_eq!(answer.header("allow"), Some(allow.as_str()));
-                is_problem(&mut description, method, &answer, "method");
+                let response = server()
+                    .request(method, &concrete)
+                    .send()
+                    .await
+                    .expect_status(405);
+                assert_eq!(response.header("allow"), Some(allow.as_str()));
+                assert_problem_schema(&mut description, method, &response, "method");
             }
         }
     }
-    let answer = server().get("/nothing").send().await.has(404);
-    is_problem(&mut description, "GET", &answer, "not-found");
+    let response = server().get("/nothing").send().await.expect_status(404);
+    assert_problem_schema(&mut description, "GET", &response, "not-found");
 }
 
-/// Whether a path is one of a template, whose channel may have slashes.
-fn is_about(template: &str, path: &str) -> bool {
+/// Returns whether a path matches a template. The channel can contain slashes.
+fn matches_template(template: &str, path: &str) -> bool {
     match template.split_once("{channel}") {
         None => template == path,
         Some((start, end)) => path.starts_with(start) && path.ends_with(end),
     }
 }
 
-fn is_problem(description: &mut Description, method: &str, answer: &Answer, kind: &str) {
-    assert_eq!(answer.header("content-type"), Some(PROBLEM));
+fn assert_problem_schema(
+    description: &mut Description,
+    method: &str,
+    response: &Response,
+    kind: &str,
+) {
+    assert_eq!(response.header("content-type"), Some(PROBLEM));
     if method != "HEAD" {
-        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        let body: Value = serde_json::from_slice(&response.body).unwrap();
         description
             .check("/components/schemas/Problem", &body)
             .unwrap();
@@ -327,9 +356,10 @@ fn is_problem(description: &mut Description, method: &str, answer: &Answer, kind
     }
 }
 
-fn lower_case((place, name): (String, String)) -> (String, String) {
-    match place.as_str() {
-        "header" => (place, name.to_lowercase()),
-        _ => (place, name),
+fn with_lowercase_header((location, name): (String, String)) -> (String, String) {
+    if location == "header" {
+        (location, name.to_lowercase())
+    } else {
+        (location, name)
     }
 }

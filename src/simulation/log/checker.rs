@@ -2,65 +2,71 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::store::Store;
+use super::super::{Storage, Violation};
 use crate::core::channel::Channel;
-use crate::core::log::{Appended, Head, head_key, segment, segment_key};
+use crate::core::log::Appended;
+use crate::core::log::kv::key::{head_key, segment_key};
+use crate::core::log::kv::{Head, segment};
 use crate::core::sse::{Epoch, EventId, Seq};
 
-/// What a publisher was told about a batch, or is left to guess.
+/// What a publisher learned about a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Report {
     Appended(Appended),
     NotAppended,
     Closed,
     Unknown,
 }
 
-/// A batch that was published, perhaps several times under its idempotency key.
+/// A batch that was published, possibly several times under its idempotency key.
 #[derive(Clone, Debug)]
 pub(super) struct Published {
     /// The data of its events; no two events of a schedule have the same.
     pub(super) events: Vec<String>,
-    pub(super) told: Vec<Told>,
+    pub(super) reports: Vec<Report>,
     pub(super) keyed: bool,
 }
 
-/// Everything that ever was in one log.
+/// Everything that was ever in one log.
 #[derive(Debug, Default)]
 struct Log {
     events: Vec<String>,
     first: Seq,
     closed: bool,
-    /// Replaced by a log that no purge began.
+    /// Set if it was replaced by a log that no purge began.
     lost: bool,
 }
 
-/// Sees what happens and says when it must not.
+/// Holds what happens against the laws.
 #[derive(Debug, Default)]
 pub(super) struct Checker {
     logs: BTreeMap<Epoch, Log>,
     current: Option<Epoch>,
-    /// How many events there are in all logs together.
+    /// The number of events in all logs together.
     events: u64,
     published: Vec<Published>,
     seen: HashSet<(Epoch, String)>,
 }
 
-type Checked = Result<(), String>;
+type Checked = Result<(), Violation>;
 
-/// Where an event is, by its data.
-type Places<'a> = HashMap<&'a str, Vec<(Epoch, usize)>>;
+/// The occurrences of each event, by its data.
+type Occurrences<'a> = HashMap<&'a str, Vec<(Epoch, usize)>>;
 
 fn law(holds: bool, broken: impl FnOnce() -> String) -> Checked {
-    if holds { Ok(()) } else { Err(broken()) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Violation(broken()))
+    }
 }
 
 impl Checker {
-    /// A batch is about to be published.
+    /// Registers a batch that is about to be published, and returns its number.
     pub(super) fn publish(&mut self, events: Vec<String>, keyed: bool) -> usize {
         self.published.push(Published {
             events,
-            told: vec![],
+            reports: vec![],
             keyed,
         });
         self.published.len() - 1
@@ -70,18 +76,21 @@ impl Checker {
         &self.published[batch]
     }
 
-    pub(super) fn tell(&mut self, batch: usize, told: Told) {
-        self.published[batch].told.push(told);
+    /// Takes what the publisher of a batch has learned.
+    pub(super) fn report(&mut self, batch: usize, report: Report) {
+        self.published[batch].reports.push(report);
     }
 
-    /// A head takes effect.
+    /// Takes a head that has taken effect.
     pub(super) fn head_written(&mut self, head: &Head, purged: bool) -> Checked {
         let events: Vec<(Seq, String)> = head
             .inline
             .records()
             .map(|record| record.map(|(seq, record)| (seq, token(record.data))))
             .collect::<Result<_, _>>()
-            .map_err(|error| format!("a head is written that cannot be read: {error}"))?;
+            .map_err(|error| {
+                Violation(format!("a head is written that cannot be read: {error}"))
+            })?;
         if self.current != Some(head.epoch) {
             law(!self.logs.contains_key(&head.epoch), || {
                 format!("law 3: the epoch {} comes again", head.epoch)
@@ -131,7 +140,7 @@ impl Checker {
         Ok(())
     }
 
-    /// A subscriber whose last event was `last` gets an event.
+    /// Takes an event that a subscriber gets after `last`.
     pub(super) fn event_read(&self, last: Option<EventId>, id: EventId, event: &str) -> Checked {
         let follows = last.is_none_or(|last| last.epoch == id.epoch && last.seq.plus(1) == id.seq);
         law(follows, || format!("law 1: {id} does not follow {last:?}"))?;
@@ -144,10 +153,10 @@ impl Checker {
         })
     }
 
-    /// A subscriber whose last event was `last` is told of a gap, after which it is at `to`.
+    /// Takes a gap that is reported to a subscriber at `last`, which continues after `to`.
     pub(super) fn gap_read(&self, reason: &str, last: Option<EventId>, to: EventId) -> Checked {
         let Some(last) = last else {
-            return Err("law 5: a gap for a new subscriber".to_owned());
+            return Err(Violation("law 5: a gap for a new subscriber".to_owned()));
         };
         match reason {
             "evicted" => {
@@ -160,7 +169,7 @@ impl Checker {
                     to.epoch == last.epoch && to.seq > last.seq && (dropped || lost),
                     || {
                         format!(
-                            "law 5: told that events between {last} and {to} were evicted; they were not"
+                            "law 5: events between {last} and {to} are reported as evicted; they were not"
                         )
                     },
                 )
@@ -168,20 +177,22 @@ impl Checker {
             "reset" => law(to.epoch != last.epoch, || {
                 format!("law 5: reset from {last} to {to}")
             }),
-            other => Err(format!("law 5: a gap `{other}` from {last} to {to}")),
+            other => Err(Violation(format!(
+                "law 5: a gap `{other}` from {last} to {to}"
+            ))),
         }
     }
 
-    /// A subscriber at `last` is told that the channel is closed.
+    /// Takes the end of the channel, reported to a subscriber at `last`.
     pub(super) fn end_read(&self, last: EventId) -> Checked {
         let log = self.logs.get(&last.epoch);
         let at_end = log.is_some_and(|log| log.closed && log.events.len() as u64 == last.seq.0);
         law(at_end, || {
-            format!("law 2: told at {last} that the closed log ends there")
+            format!("law 2: the closed log is reported to end at {last}")
         })
     }
 
-    /// When everything has come to rest: the subscriber has got everything.
+    /// Checks at rest that a subscriber has everything.
     pub(super) fn subscriber_at_rest(&self, last: Option<EventId>) -> Checked {
         let Some(epoch) = self.current else {
             return Ok(());
@@ -195,38 +206,38 @@ impl Checker {
         })
     }
 
-    /// When everything has come to rest: what publishers were told is true.
+    /// Checks at rest that what publishers have learned is true.
     pub(super) fn publishers_at_rest(&self) -> Checked {
-        let mut places: Places<'_> = HashMap::new();
+        let mut occurrences: Occurrences<'_> = HashMap::new();
         for (epoch, log) in &self.logs {
-            for (place, event) in log.events.iter().enumerate() {
-                places.entry(event).or_default().push((*epoch, place));
+            for (index, event) in log.events.iter().enumerate() {
+                occurrences.entry(event).or_default().push((*epoch, index));
             }
         }
         self.published
             .iter()
-            .try_for_each(|batch| self.batch_at_rest(batch, &places))
+            .try_for_each(|batch| self.batch_at_rest(batch, &occurrences))
     }
 
-    fn batch_at_rest(&self, batch: &Published, places: &Places<'_>) -> Checked {
+    fn batch_at_rest(&self, batch: &Published, occurrences: &Occurrences<'_>) -> Checked {
         let Some(first) = batch.events.first() else {
             return Ok(());
         };
         let mut found: BTreeMap<Epoch, usize> = BTreeMap::new();
-        for &(epoch, place) in places.get(first.as_str()).into_iter().flatten() {
+        for &(epoch, index) in occurrences.get(first.as_str()).into_iter().flatten() {
             *found.entry(epoch).or_default() += 1;
-            let whole = self.logs[&epoch].events[place..].starts_with(&batch.events);
+            let whole = self.logs[&epoch].events[index..].starts_with(&batch.events);
             law(whole, || {
                 format!("law 2: only a part of the batch of {first} is in the log")
             })?;
         }
-        for told in &batch.told {
-            if let Told::Appended(appended) = told {
-                let place = appended.first.minus(1).0 as usize;
+        for report in &batch.reports {
+            if let Report::Appended(appended) = report {
+                let index = appended.first.minus(1).0 as usize;
                 let log = self.logs.get(&appended.epoch).filter(|log| !log.lost);
                 let there = log.is_some_and(|log| {
                     log.events
-                        .get(place..)
+                        .get(index..)
                         .is_some_and(|events| events.starts_with(&batch.events))
                 });
                 law(there, || {
@@ -246,37 +257,37 @@ impl Checker {
             format!("law 4: {first} is in two logs")
         })?;
         let denied = batch
-            .told
+            .reports
             .iter()
-            .all(|told| matches!(told, Told::NotAppended | Told::Closed));
+            .all(|report| matches!(report, Report::NotAppended | Report::Closed));
         law(!denied || total == 0, || {
             format!("law 4: {first} was reported as not appended, but it is")
         })
     }
 
-    /// Every key in the store is one that the head knows.
-    pub(super) fn keys_are_known(&self, store: &Store, channel: &Channel) -> Checked {
+    /// Checks that every key in the store is one that the head knows.
+    pub(super) fn keys_are_known(&self, storage: &Storage, channel: &Channel) -> Checked {
         let key = head_key(channel);
-        let Some(head) = store.value(&key) else {
+        let Some(head) = storage.value(&key) else {
             return Ok(());
         };
-        let head = Head::decode(&key, head).map_err(|error| error.to_string())?;
-        let live = head.segments.iter().map(|sealed| sealed.first);
-        // Somebody may have died sealing these; whoever seals them next writes the same again.
+        let head = Head::decode(&key, head).map_err(|error| Violation(error.to_string()))?;
+        let live = head.segments.iter().map(|segment| segment.first);
+        // An instance may have crashed sealing these; the next to seal them writes the same values.
         let sealable = segment::cut(&head.inline)
-            .map_err(|error| error.to_string())?
+            .map_err(|error| Violation(error.to_string()))?
             .0;
         let live = live
-            .chain(sealable.iter().map(|run| run.first))
-            .map(|first| head.segment(first));
-        let trash = head.trash.iter().map(|trashed| trashed.segment);
+            .chain(sealable.iter().map(|batch| batch.first))
+            .map(|first| head.segment_id(first));
+        let pending = head.pending_deletes.iter().map(|pending| pending.segment);
         let known: HashSet<_> = live
-            .chain(trash)
-            .map(|name| segment_key(channel, name))
+            .chain(pending)
+            .map(|id| segment_key(channel, id))
             .chain([key])
             .collect();
-        match store.keys().find(|key| !known.contains(*key)) {
-            Some(orphan) => Err(format!("law 6: {orphan} is an orphan")),
+        match storage.keys().find(|key| !known.contains(*key)) {
+            Some(orphan) => Err(Violation(format!("law 6: {orphan} is an orphan"))),
             None => Ok(()),
         }
     }
@@ -286,7 +297,7 @@ impl Checker {
     }
 }
 
-/// The part of an event's data that is its own; the rest makes it large.
+/// Returns the part of an event's data that identifies it; the rest makes it large.
 pub(super) fn token(data: &str) -> String {
     data.split(' ').next().unwrap_or_default().to_owned()
 }

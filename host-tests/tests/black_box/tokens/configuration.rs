@@ -1,14 +1,14 @@
-//! Settings of the doors that are refused.
+//! Invalid settings for authentication.
 
-use super::mint::Site;
-use crate::server::may_start_hosts;
+use super::fixture::Fixture;
+use crate::server::can_start_hosts;
 
 const SHORT: &str = "hunter2-hunter2-hunter2";
 const LONG: &str = "0123456789abcdef0123456789abcdef";
 
 #[tokio::test]
-async fn a_bad_setting_is_refused_by_name_and_no_secret_is_quoted() {
-    if !may_start_hosts("bad settings of doors") {
+async fn an_invalid_setting_is_reported_with_its_variable_and_no_secret() {
+    if !can_start_hosts("invalid authentication settings") {
         return;
     }
     let key = |key: &str| format!("jwt_key={key}");
@@ -62,19 +62,19 @@ async fn a_bad_setting_is_refused_by_name_and_no_secret_is_quoted() {
             "token_cookie is \"a;b\"",
         ),
     ];
-    for (variables, about) in cases {
-        let mut site = Site::with(variables);
-        let answer = site.replaying().bearer("x").send().await;
-        answer.is_problem(500, "configuration", about);
-        let subscribing_only = ["subscribe", "token_in"]
+    for (variables, problem) in cases {
+        let mut fixture = Fixture::with(variables);
+        let response = fixture.replay().bearer("x").send().await;
+        response.assert_problem(500, "configuration", problem);
+        let affects_only_streams = ["subscribe", "token_in"]
             .iter()
-            .any(|name| about.starts_with(name));
-        if !subscribing_only && !about.starts_with("needs") {
-            let answer = site.publishing().bearer("x").send().await;
-            answer.is_problem(500, "configuration", about);
+            .any(|name| problem.starts_with(name));
+        if !affects_only_streams && !problem.starts_with("needs") {
+            let response = fixture.publish().bearer("x").send().await;
+            response.assert_problem(500, "configuration", problem);
         }
-        assert!(site.host.terminate().success());
-        let text = format!("{answer:?}{}", site.host.errors());
+        assert!(fixture.host.terminate().success());
+        let text = format!("{response:?}{}", fixture.host.stderr());
         for secret in ["hunter2", LONG] {
             assert!(!text.contains(secret), "{text}");
         }

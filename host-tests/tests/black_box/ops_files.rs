@@ -9,40 +9,40 @@ use crate::server::server;
 const DASHBOARD: &str = include_str!("../../../ops/grafana/runnel.json");
 const ALERTS: &str = include_str!("../../../ops/prometheus/alerts.yml");
 const ALERTS_TEST: &str = include_str!("../../../ops/prometheus/alerts_test.yml");
-const PAGE: &str = include_str!("../../../docs/observability.md");
+const DOCS: &str = include_str!("../../../docs/observability.md");
 
-/// What Prometheus adds, and what changes with each version.
-const LABELS_APART: [&str; 2] = ["job", "version"];
+/// Labels that are not compared: one is added by Prometheus, one changes with each version.
+const IGNORED_LABELS: [&str; 2] = ["job", "version"];
 
-/// The names of series, the labels of each, and the values of these.
+/// The labels of each series, and the values of each label.
 type Series = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-/// A name of a series with labels that are chosen: the label and the values.
-type Use = (String, Vec<(String, Vec<String>)>);
+/// The name of a series and the matchers for it, each with a label and its values.
+type Selector = (String, Vec<(String, Vec<String>)>);
 
-/// What the server tells.
-async fn told() -> Series {
-    let answer = server().get("/metrics").send().await.has(200);
-    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+/// Returns the series that the server exports.
+async fn exported_series() -> Series {
+    let response = server().get("/metrics").send().await.expect_status(200);
+    let text = String::from_utf8(response.body.to_vec()).unwrap();
     let mut series = Series::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
-        for (name, labels) in used(line) {
-            let known = series.entry(name).or_default();
+        for (name, labels) in selectors(line) {
+            let known_labels = series.entry(name).or_default();
             for (label, values) in labels {
-                known.entry(label).or_default().extend(values);
+                known_labels.entry(label).or_default().extend(values);
             }
         }
     }
     series
 }
 
-/// The series that are named in a text.
-fn used(text: &str) -> Vec<Use> {
+/// Finds all selectors of Runnel's series in a text.
+fn selectors(text: &str) -> Vec<Selector> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let starts = text.match_indices("runnel_").map(|(at, _)| at);
-    let starts = starts.filter(|&at| !text[..at].ends_with(is_name));
-    let series = starts.map(|at| {
-        let rest = &text[at..];
+    let starts = text.match_indices("runnel_").map(|(start, _)| start);
+    let starts = starts.filter(|&start| !text[..start].ends_with(is_name));
+    let series = starts.map(|start| {
+        let rest = &text[start..];
         let (name, rest) = rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len()));
         let labels = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
         let labels = labels.map_or("", |(labels, _)| labels).split(',');
@@ -57,32 +57,38 @@ fn used(text: &str) -> Vec<Use> {
     series.collect()
 }
 
-/// Holds that all that is named in a text is told.
+/// Asserts that every series, label and value in a text is exported.
 #[track_caller]
-fn assert_told(told: &Series, file: &str, text: &str) {
-    for (name, labels) in used(text) {
-        let known = told.get(&name);
-        let known = known.unwrap_or_else(|| panic!("{file}: there is no {name}"));
+fn assert_exported(exported: &Series, file: &str, text: &str) {
+    for (name, labels) in selectors(text) {
+        let known_labels = exported.get(&name);
+        let known_labels = known_labels.unwrap_or_else(|| panic!("{file}: there is no {name}"));
         for (label, values) in labels {
-            if LABELS_APART.contains(&label.as_str()) {
+            if IGNORED_LABELS.contains(&label.as_str()) {
                 continue;
             }
-            let known = known.get(&label);
-            let known = known.unwrap_or_else(|| panic!("{file}: {name} has no {label}"));
+            let known_values = known_labels.get(&label);
+            let known_values =
+                known_values.unwrap_or_else(|| panic!("{file}: {name} has no {label}"));
             for value in values {
-                assert!(known.contains(&value), "{file}: {name}, {label}: {value}");
+                assert!(
+                    known_values.contains(&value),
+                    "{file}: {name} has no {label}={value}"
+                );
             }
         }
     }
 }
 
-/// The name of a family: that of a series without what distributions add.
+/// Returns the metric family of a series: its name without the suffixes of histograms.
 fn family(series: &str) -> &str {
-    let ends = ["_bucket", "_sum", "_count"].into_iter();
-    ends.fold(series, |name, end| name.strip_suffix(end).unwrap_or(name))
+    let suffixes = ["_bucket", "_sum", "_count"].into_iter();
+    suffixes.fold(series, |name, suffix| {
+        name.strip_suffix(suffix).unwrap_or(name)
+    })
 }
 
-/// The panels of the dashboard that show something.
+/// Returns the panels of the dashboard, without the rows that group them.
 fn panels() -> Vec<Value> {
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     let panels = dashboard["panels"].as_array().unwrap().iter();
@@ -92,7 +98,7 @@ fn panels() -> Vec<Value> {
         .collect()
 }
 
-/// The expressions of a panel.
+/// Returns the PromQL expressions of a panel.
 fn expressions(panel: &Value) -> Vec<&str> {
     let targets = panel["targets"].as_array().unwrap().iter();
     targets
@@ -101,53 +107,60 @@ fn expressions(panel: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn alerts_and_dashboard_name_series_and_labels_that_there_are() {
-    let told = told().await;
-    assert!(told.len() > 30, "{told:?}");
-    assert_told(&told, "alerts.yml", ALERTS);
-    assert_told(&told, "alerts_test.yml", ALERTS_TEST);
+async fn alerts_and_dashboard_use_existing_series_and_labels() {
+    let exported = exported_series().await;
+    assert!(exported.len() > 30, "{exported:?}");
+    assert_exported(&exported, "alerts.yml", ALERTS);
+    assert_exported(&exported, "alerts_test.yml", ALERTS_TEST);
     for panel in panels() {
         for expression in expressions(&panel) {
-            assert!(!used(expression).is_empty(), "{expression}");
-            assert_told(&told, "runnel.json", expression);
+            assert!(!selectors(expression).is_empty(), "{expression}");
+            assert_exported(&exported, "runnel.json", expression);
         }
     }
 }
 
 #[tokio::test]
-async fn the_dashboard_shows_every_family_and_the_docs_name_it() {
-    let told = told().await;
+async fn every_metric_family_is_on_the_dashboard_and_in_the_docs() {
+    let exported = exported_series().await;
     let panels = panels();
-    let shown = panels.iter().flat_map(expressions).flat_map(used);
+    let shown = panels.iter().flat_map(expressions).flat_map(selectors);
     let shown: BTreeSet<_> = shown.map(|(name, _)| family(&name).to_owned()).collect();
-    let documented: BTreeSet<_> = used(PAGE).into_iter().map(|(name, _)| name).collect();
-    let told: BTreeSet<_> = told.keys().map(|name| family(name).to_owned()).collect();
-    assert_eq!(shown, told);
-    assert_eq!(documented, told);
+    let documented = selectors(DOCS).into_iter().map(|(name, _)| name);
+    let documented: BTreeSet<_> = documented.collect();
+    let exported: BTreeSet<_> = exported
+        .keys()
+        .map(|name| family(name).to_owned())
+        .collect();
+    assert_eq!(shown, exported);
+    assert_eq!(documented, exported);
 }
 
 #[test]
-fn every_alert_has_a_test_and_says_what_to_do() {
+fn every_alert_is_tested_and_described() {
     let alerts: Vec<_> = ALERTS.split("- alert: ").skip(1).collect();
     assert!(alerts.len() > 10);
     for alert in alerts {
         let name = alert.lines().next().unwrap();
         let fires = format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\",");
-        assert!(ALERTS_TEST.contains(&fires), "{name} is never seen to fire");
-        for member in [
+        assert!(
+            ALERTS_TEST.contains(&fires),
+            "no test expects {name} to fire"
+        );
+        for field in [
             "expr: ",
             "for: ",
             "severity: ",
             "summary: ",
             "description: ",
         ] {
-            assert_eq!(alert.matches(member).count(), 1, "{member} of {name}");
+            assert_eq!(alert.matches(field).count(), 1, "{field} of {name}");
         }
     }
 }
 
 #[test]
-fn panels_are_described_have_a_unit_and_know_no_source_of_data_but_the_variable() {
+fn every_panel_has_a_description_a_unit_and_the_variable_data_source() {
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     let variable = serde_json::json!({"type": "prometheus", "uid": "${datasource}"});
     let ids = dashboard["panels"].as_array().unwrap().iter();

@@ -1,11 +1,11 @@
-//! Paths, methods and queries that are refused.
+//! Paths, methods and query parameters, most of them invalid.
 
 use crate::channel::Channel;
-use crate::client::Answer;
+use crate::client::Response;
 use crate::server::server;
 
-/// Sends a path as it is, which a client library would tidy up.
-async fn get(path: &str) -> Answer {
+/// Sends a path verbatim, without the normalization of a client library.
+async fn get_raw(path: &str) -> Response {
     let server = server();
     let head = format!(
         "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
@@ -15,7 +15,7 @@ async fn get(path: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn bad_channel_names_are_refused_with_the_reason() {
+async fn an_invalid_channel_name_is_rejected_with_the_reason() {
     let overlong = format!("/events/{}", "x".repeat(161));
     for (path, reason) in [
         ("/events/", "empty"),
@@ -38,30 +38,36 @@ async fn bad_channel_names_are_refused_with_the_reason() {
         ("/events/a%5Cb", "'\\\\'"),
         (&overlong, "161 bytes"),
     ] {
-        get(path).await.is_problem(400, "channel-name", reason);
+        get_raw(path)
+            .await
+            .assert_problem(400, "channel-name", reason);
     }
 }
 
 #[tokio::test]
-async fn events_of_no_channel_are_a_bad_query() {
+async fn a_subscription_without_a_channel_is_rejected() {
     for path in ["/events", "/events?", "/events?last=1", "/events?Channel=a"] {
-        get(path).await.is_problem(400, "query", "0 channels");
+        get_raw(path)
+            .await
+            .assert_problem(400, "query", "0 channels");
     }
 }
 
 #[tokio::test]
-async fn bad_percent_encoding_is_refused() {
+async fn invalid_percent_encoding_is_rejected() {
     for path in ["/events/%", "/events/a%4", "/events/%zz", "/events/a%%41"] {
-        let answer = get(path).await;
-        answer.is_problem(400, "percent-encoding", "two hexadecimal digits");
+        let response = get_raw(path).await;
+        response.assert_problem(400, "percent-encoding", "two hexadecimal digits");
     }
     for path in ["/events/%ff", "/events/%C3", "/events/%C0%AF"] {
-        get(path).await.is_problem(400, "percent-encoding", "UTF-8");
+        get_raw(path)
+            .await
+            .assert_problem(400, "percent-encoding", "UTF-8");
     }
 }
 
 #[tokio::test]
-async fn a_bad_name_is_bad_for_publishers_too() {
+async fn publish_and_channel_paths_reject_invalid_channel_names() {
     let server = server();
     for (method, path) in [
         ("POST", "/publish/a//b"),
@@ -70,42 +76,50 @@ async fn a_bad_name_is_bad_for_publishers_too() {
         ("DELETE", "/channels/"),
         ("POST", "/channels//close"),
     ] {
-        let answer = server.request(method, path).authorized().send().await;
-        answer.is_problem(400, "channel-name", "channel name");
+        let response = server.request(method, path).authorized().send().await;
+        response.assert_problem(400, "channel-name", "channel name");
     }
 }
 
 #[tokio::test]
-async fn a_name_of_160_bytes_is_accepted() {
+async fn a_channel_name_of_160_bytes_is_accepted() {
     let mut channel = Channel::new();
     channel.name = format!("{:.<160}", channel.name);
-    let id = channel.say("x").await;
+    let id = channel.publish_text("x").await;
     assert_eq!(channel.log().await, [(id, "x".to_owned())]);
 }
 
 #[tokio::test]
-async fn a_header_does_not_choose_the_channel() {
-    let (asked, forged) = (Channel::new(), Channel::new());
-    asked.say("asked").await;
-    forged.say("forged").await;
-    let request = asked
+async fn a_forged_spin_header_does_not_select_the_channel() {
+    let (requested, forged) = (Channel::new(), Channel::new());
+    requested.publish_text("asked").await;
+    forged.publish_text("forged").await;
+    let request = requested
         .events("?live=false&last=9")
         .header("spin-path-info", format!("/{}", forged.name))
         .header("spin-path-match-channel", &forged.name);
-    let text = request.send().await.has(200).body;
+    let text = request.send().await.expect_status(200).body;
     let text = String::from_utf8_lossy(&text);
     assert!(text.contains("asked") && !text.contains("forged"), "{text}");
 }
 
 #[tokio::test]
-async fn unknown_paths_are_not_found() {
+async fn the_console_page_is_served_at_the_root() {
+    let response = server().get("/").send().await.expect_status(200);
+    let content_type = response.header("content-type").unwrap();
+    assert!(content_type.starts_with("text/html"), "{content_type}");
+    assert!(response.body.starts_with(b"<!"));
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_answered_with_404() {
     for path in ["/nothing", "/event/a", "/Events/a", "/healthy", "/health/x"] {
-        get(path).await.is_problem(404, "not-found", path);
+        get_raw(path).await.assert_problem(404, "not-found", path);
     }
 }
 
 #[tokio::test]
-async fn wrong_methods_are_told_the_right_ones() {
+async fn an_unsupported_method_is_answered_with_the_allowed_ones() {
     let server = server();
     for (method, path, allow) in [
         ("POST", "/events/a", "GET, HEAD, OPTIONS"),
@@ -124,23 +138,28 @@ async fn wrong_methods_are_told_the_right_ones() {
         ("PUT", "/", "GET, HEAD, OPTIONS"),
         ("BREW", "/events/a", "GET, HEAD, OPTIONS"),
     ] {
-        let answer = server.request(method, path).authorized().send().await;
-        let answer = answer.has(405);
-        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+        let response = server.request(method, path).authorized().send().await;
+        let response = response.expect_status(405);
+        assert_eq!(response.header("allow"), Some(allow), "{method} {path}");
         if method != "HEAD" {
-            answer.is_problem(405, "method", allow);
+            response.assert_problem(405, "method", allow);
         }
     }
 }
 
 #[tokio::test]
-async fn head_and_options_never_open_a_stream() {
+async fn head_and_options_do_not_open_a_stream() {
     let channel = Channel::new();
-    channel.say("kept").await;
+    channel.publish_text("kept").await;
     for query in ["", "?last=1", "?last_event_id=earliest"] {
-        // Each answer is read to its end.
+        // A stream would not end, so reading the whole response would time out.
         let path = format!("/events/{}{query}", channel.name);
-        let head = channel.server.request("HEAD", &path).send().await.has(200);
+        let head = channel
+            .server
+            .request("HEAD", &path)
+            .send()
+            .await
+            .expect_status(200);
         assert_eq!(head.header("content-type"), Some("text/event-stream"));
         assert_eq!(head.body, "");
         let options = channel
@@ -148,16 +167,16 @@ async fn head_and_options_never_open_a_stream() {
             .request("OPTIONS", &path)
             .send()
             .await
-            .has(204);
+            .expect_status(204);
         assert_eq!(options.header("allow"), Some("GET, HEAD, OPTIONS"));
         assert_eq!(options.body, "");
     }
 }
 
 #[tokio::test]
-async fn bad_query_parameters_are_refused_by_name() {
+async fn an_invalid_query_parameter_is_rejected_by_name() {
     let channel = Channel::new();
-    channel.say("kept").await;
+    channel.publish_text("kept").await;
     for (query, about) in [
         ("?last=0", "`last` is \"0\""),
         ("?last=-1", "`last` is \"-1\""),
@@ -178,7 +197,7 @@ async fn bad_query_parameters_are_refused_by_name() {
             "`last_event_id` is given more than once",
         ),
     ] {
-        let answer = channel.events(query).send().await;
-        answer.is_problem(400, "query", about);
+        let response = channel.events(query).send().await;
+        response.assert_problem(400, "query", about);
     }
 }
