@@ -2,6 +2,7 @@
 
 mod stream_permits;
 
+use std::cell::Cell;
 use std::fmt;
 
 pub use stream_permits::{StreamPermit, StreamPermits};
@@ -44,6 +45,8 @@ pub struct Instance<E: Environment, S> {
     pub limiter: Limiter<E, S>,
     /// The room for open streams.
     pub stream_permits: StreamPermits,
+    /// Set once a bad interval of metrics has been logged.
+    has_logged_interval: Cell<bool>,
 }
 
 impl<E: Environment, S> fmt::Debug for Instance<E, S> {
@@ -72,6 +75,7 @@ impl<E: Environment, S: KeyValueStore> Instance<E, S> {
             limiter: Limiter::new(env.clone(), store.clone(), logger.clone()),
             frames: SharedFrames::new(SHARED_FRAMES_BYTES),
             stream_permits: StreamPermits::default(),
+            has_logged_interval: Cell::new(false),
             logger,
             metrics,
             store,
@@ -89,13 +93,18 @@ impl<E: Environment, S: KeyValueStore> Instance<E, S> {
         Ok(())
     }
 
-    /// Applies the configured interval of metrics.
+    /// Applies the configured interval of metrics. An error is logged, but once only.
     ///
     /// # Errors
-    /// If the variable is missing or not accepted.
+    /// If the variable is missing or not accepted. Then no metrics are written.
     pub async fn configure_metrics(&self) -> Result<(), ConfigError> {
-        let interval = self.config.metrics_interval().await?;
-        self.metrics_writer.set_interval(interval);
+        let interval = self.config.metrics_interval().await;
+        if let Err(error) = &interval
+            && !self.has_logged_interval.replace(true)
+        {
+            self.logger.error("configuration_bad", None, error);
+        }
+        self.metrics_writer.set_interval(interval?);
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use crate::core::time::{ClockReading, Instant, Timestamp};
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// The environment of an instance on Spin.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SpinEnvironment;
 
 impl Environment for SpinEnvironment {

@@ -178,7 +178,7 @@ impl Server {
         );
         if let Some(last) = last {
             let until = opened.saturating_add(FIRST_PAGE);
-            if stream.read_first_pages(until, &mut Unobserved).await {
+            if stream.read_first_pages(until).await {
                 client.has_ended.set(true);
                 let mut ledger = self.ledger.borrow_mut();
                 ledger.coverage.finished += 1;
