@@ -40,11 +40,7 @@ impl Environment for SpinEnvironment {
     }
 
     fn sleep_until(&self, until: Instant) -> impl Future<Output = ()> + 'static {
-        async move {
-            let until = Duration::from_millis(until.0);
-            let now = Duration::from_nanos(monotonic_clock::now());
-            sleep(until.saturating_sub(now)).await;
-        }
+        sleep_until(until)
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
@@ -60,6 +56,12 @@ impl Environment for SpinEnvironment {
         // cannot take the line, as on a full disk.
         _ = std::io::stderr().write_all(line);
     }
+}
+
+async fn sleep_until(until: Instant) {
+    let until = Duration::from_millis(until.0);
+    let now = Duration::from_nanos(monotonic_clock::now());
+    sleep(until.saturating_sub(now)).await;
 }
 
 /// Sleeps for a nanosecond at least, so that the host can do something else.

@@ -1,5 +1,5 @@
-//! The laws of `runnel_laws`, over what fuzzing has found to matter and over inputs near that: the
-//! same in every run. To look further, see `fuzz/laws/src/lib.rs`.
+//! The properties of `runnel_properties`, over what fuzzing has found to matter and over inputs near that: the
+//! same in every run. To look further, see `fuzz/properties/src/lib.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use mutation::Mutations;
-use runnel_laws::TARGETS;
+use runnel_properties::TARGETS;
 
 /// So many mutated inputs a target are tried, over all files of its corpus together.
 const MUTATIONS: usize = 1_000;

@@ -96,7 +96,7 @@ impl Table {
 
 #[tokio::test(start_paused = true)]
 async fn fixed_work_takes_so_many_instructions() {
-    let application = Application::load_counting().unwrap();
+    let application = Application::load_metered().unwrap();
     let site = || Site::of(&application, &[("max_stream_seconds", "86400")]);
     let mut table = Table::default();
 

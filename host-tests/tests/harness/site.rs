@@ -70,7 +70,7 @@ impl Watch {
 /// No guest has trapped or panicked.
 pub(crate) fn assert_sound(host: &Host) {
     let output = host.output();
-    for word in ["trap", "panicked", "gave no answer"] {
+    for word in ["trap", "panicked", "returned no response"] {
         assert!(!output.contains(word), "{output}");
     }
 }

@@ -55,6 +55,8 @@ struct State {
     in_flight: Vec<usize>,
     /// Batches whose outcome is unknown and that can safely be published again.
     to_repeat: Vec<usize>,
+    /// The time that the log has asked the publisher to wait.
+    retry_after: Duration,
 }
 
 impl Publisher {
@@ -72,6 +74,7 @@ impl Publisher {
             is_busy: false,
             in_flight: vec![],
             to_repeat: vec![],
+            retry_after: Duration::ZERO,
         };
         Self {
             env,
@@ -156,13 +159,14 @@ impl Publisher {
     }
 
     fn pause(&self) -> Duration {
-        let plan = self.state.borrow().plan;
+        let mut state = self.state.borrow_mut();
+        let (plan, retry_after) = (state.plan, std::mem::take(&mut state.retry_after));
         let longest = if plan.purges {
             plan.habits.purge_millis
         } else {
             60
         };
-        Duration::from_millis(1 + self.env.random() % longest)
+        retry_after + Duration::from_millis(1 + self.env.random() % longest)
     }
 
     async fn purge(&self, log: &SimulatedLog) {
@@ -205,10 +209,13 @@ impl Publisher {
                         self.violated(&format!("law 1: the head cannot be read: {error}"));
                         Report::NotAppended
                     }
-                    CommitError::Contended
-                    | CommitError::Store(_)
-                    | CommitError::Timeout
-                    | CommitError::CircuitOpen(_) => Report::NotAppended,
+                    CommitError::CircuitOpen(retry_after) => {
+                        self.state.borrow_mut().retry_after = retry_after;
+                        Report::NotAppended
+                    }
+                    CommitError::Contended | CommitError::Store(_) | CommitError::Timeout => {
+                        Report::NotAppended
+                    }
                 }
             }
         };
@@ -236,7 +243,9 @@ impl Publisher {
         let mut random = fastrand::Rng::with_seed(self.env.random());
         let mut state = self.state.borrow_mut();
         let mut numbers = std::mem::take(&mut state.to_repeat);
-        for _ in 0..random.u8(1..=3) {
+        // A head remembers a bounded number of keys, so batches are repeated before others are made.
+        let new = if numbers.len() < 3 { random.u8(1..=3) } else { 0 };
+        for _ in 0..new {
             let events = (0..random.u8(1..=3)).map(|_| {
                 state.made += 1;
                 format!("{}/{}", self.name, state.made)

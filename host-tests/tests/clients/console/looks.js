@@ -78,7 +78,7 @@ scenarios.narrow = async () => {
   await fill(page, [...new URL(page.url()).searchParams.getAll("channel")]);
   assert.equal(await width(), 360);
   await isAccessible(page);
-  await page.locator(".pulse").scrollIntoViewIfNeeded();
+  await page.locator(".activity").scrollIntoViewIfNeeded();
   await picture(page, "phone");
   const shift = await page.evaluate(() => window.shift);
   assert.ok(shift < 0.1, `the layout shifts by ${shift}`);

@@ -78,7 +78,7 @@ scenarios.wrong_token = async () => {
   await page.fill("#token", "wrong");
   await page.getByRole("button", { name: "Publish", exact: true }).click();
   await says(page, "#outcome", /^401 /);
-  await says(page, "#token-error", /does not take this token/);
+  await says(page, "#token-error", /rejected this token/);
   assert.equal(await page.getAttribute("#token", "aria-invalid"), "true");
   await page.fill("#token", token);
   await page.getByRole("button", { name: "Publish", exact: true }).click();

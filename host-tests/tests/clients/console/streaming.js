@@ -30,11 +30,11 @@ scenarios.cut_and_replay = async () => {
     await says(page, "#outcome", new RegExp(`-${4 + i} in `));
   }
   const last = (await publish(one, [{ data: "from elsewhere" }, { data: "and again" }])).at(-1);
-  await says(page, "#reason", /^7 events in the log that this page has not/);
+  await says(page, "#reason", /^7 missed events so far/);
   await has(page, 3);
   await picture(page, "cut");
   await page.click("#cut");
-  await says(page, "tr.filled .words", /^Hole filled: 7 events replayed in .*, none missing$/);
+  await says(page, "tr.caught-up .text", /^Caught up: 7 events replayed in .*, none missing$/);
   await has(page, 10);
   const epoch = last.split("-")[0];
   assert.deepEqual(await ids(page), Array.from({ length: 10 }, (_, i) => `${epoch}-${i + 1}`));
@@ -54,7 +54,7 @@ scenarios.cut_and_replay = async () => {
   await state(page, "Cut");
   const missed = [await publish(one, [{ data: 13 }, { data: 14 }]), await publish(other, [{ data: 1 }])];
   await page.click("#cut");
-  await says(page, "tr.filled .words", /^Hole filled: 3 events replayed in .*, none missing$/);
+  await says(page, "tr.caught-up .text", /^Caught up: 3 events replayed in .*, none missing$/);
   assert.deepEqual((await ids(page)).slice(1).sort(), missed.flat().sort());
 };
 
@@ -67,7 +67,7 @@ scenarios.purge_while_cut = async () => {
   await ask("DELETE", `channels/${name}`);
   const [id] = await publish(name, [{ data: "new" }]);
   await page.click("#cut");
-  await timelineHas(page, `Gap in ${name}: the log is another one`);
+  await timelineHas(page, `Gap in ${name}: the last event ID belongs to a different log`);
   await has(page, 3);
   assert.equal((await ids(page)).at(-1), id);
   await timelineHas(page, "1 event replayed");
@@ -82,8 +82,8 @@ scenarios.restart = async () => {
   await publish(name, [{ data: 1 }, { data: 2 }]);
   await has(page, 2);
   tell({ ask: "restart" });
-  await timelineHas(page, "The connection is lost; trying again in");
-  await timelineHas(page, "Connected again");
+  await timelineHas(page, "Connection lost; reconnecting in");
+  await timelineHas(page, "Reconnected");
   await state(page, "Connected");
   const [last] = await publish(name, [{ data: 3 }]);
   await has(page, 3);
@@ -112,7 +112,7 @@ scenarios.burst = async () => {
   await has(page, 10_000);
   await says(page, "tr.event td.id", last);
   assert.equal(await page.locator("#rows tr").count(), 300);
-  await says(page, "#dropped", /9,700 older ones/);
+  await says(page, "#dropped", /9,700 older rows/);
   const live = await page.evaluate(() => window.longest);
 
   // And all of it again at once, as a replay.

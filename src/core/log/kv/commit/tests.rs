@@ -199,6 +199,7 @@ fn a_segment_stored_for_a_swap_that_was_lost_to_a_purge_is_deleted() {
     let swap = commit.step(Completion::Written(Ok(())), NOW);
     assert!(matches!(swap, Action::Swap(_)), "{swap:?}");
     commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
+    assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
     let purged = purge(&head, Epoch::from_random(2), 9, NOW.wall).unwrap();
     assert_eq!(commit.step(read(&purged), NOW), Action::Delete(stored));
     assert_eq!(commit.step(Completion::Written(Ok(())), NOW), Action::Read);
