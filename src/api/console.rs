@@ -6,7 +6,7 @@ use http::header::{
 };
 
 use super::body::{Body, Response};
-use crate::platform::random;
+use crate::core::environment::Environment;
 
 const STYLE: &str = include_str!("../console/style.css");
 
@@ -48,8 +48,8 @@ pub(super) fn openapi() -> Response {
 ///
 /// Its style and script have a nonce, and the content security policy blocks everything else. It
 /// also forbids Trusted Types policies, so that no script can turn text into elements.
-pub(super) fn page() -> Response {
-    let nonce = format!("{:016x}{:016x}", random::u64(), random::u64());
+pub(super) fn page(env: &impl Environment) -> Response {
+    let nonce = format!("{:016x}{:016x}", env.random(), env.random());
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; \
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \

@@ -153,7 +153,8 @@ fn check_format(content_type: &[u8]) -> Option<Format> {
 }
 
 fn check_body(format: Format, body: &[u8], event_type: Option<&str>) {
-    let Publication { events, key } = match format.clone().read(body, event_type, MAX_EVENT_BYTES) {
+    let Publication { events, key } = match format.clone().parse(body, event_type, MAX_EVENT_BYTES)
+    {
         Ok(publication) => publication,
         Err(problem) => return check_problem(problem),
     };

@@ -1,4 +1,4 @@
-//! Who or what is limited.
+//! The keys of rate limits.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,43 +6,43 @@ use sha2::{Digest, Sha256};
 
 use crate::core::channel::Channel;
 
-/// How many slots there are of each kind.
-pub const SLOTS: u64 = 64;
+/// The number of buckets for each kind of key.
+pub const BUCKETS: u64 = 64;
 
-/// What is limited.
+/// The kind of a key, and so of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Publishing, by credential.
+pub enum RateKind {
+    /// Publishes of a credential.
     Publisher,
-    /// Publishing, by channel.
+    /// Publishes to a channel.
     Channel,
-    /// Opening streams, by the client's address.
+    /// Streams opened from a client's address.
     Client,
 }
 
-/// One whose permits are counted: 64 bits of the SHA-256 of its name, which nobody can make collide
-/// with another's at will.
+/// A key whose permits are counted: 64 bits of the SHA-256 of a name, so that nobody can make a name
+/// collide with a given other one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RateKey {
-    kind: Kind,
+    kind: RateKind,
     hash: u64,
 }
 
 impl RateKey {
-    /// The bearer of a credential.
+    /// Returns the key of a publisher's credential.
     #[must_use]
     pub fn publisher(identity: &str) -> Self {
-        Self::new(Kind::Publisher, identity.as_bytes())
+        Self::new(RateKind::Publisher, identity.as_bytes())
     }
 
-    /// A channel.
+    /// Returns the key of a channel.
     #[must_use]
     pub fn channel(channel: &Channel) -> Self {
-        Self::new(Kind::Channel, channel.as_str().as_bytes())
+        Self::new(RateKind::Channel, channel.as_str().as_bytes())
     }
 
-    /// A client by its address as Spin writes it, with the port. An IPv6 client commands a network of
-    /// 64 bits, so its network is what counts.
+    /// Returns the key of a client's address, given as Spin writes it, with the port; `None` if the text
+    /// is no address. A client usually has a whole IPv6 network of 64 bits, so that is the key.
     #[must_use]
     pub fn client(address: &str) -> Option<Self> {
         let address = match address.parse::<SocketAddr>() {
@@ -50,12 +50,12 @@ impl RateKey {
             Err(_) => address.parse().ok()?,
         };
         Some(match address.to_canonical() {
-            IpAddr::V4(address) => Self::new(Kind::Client, &address.octets()),
-            IpAddr::V6(address) => Self::new(Kind::Client, &address.octets()[..8]),
+            IpAddr::V4(address) => Self::new(RateKind::Client, &address.octets()),
+            IpAddr::V6(address) => Self::new(RateKind::Client, &address.octets()[..8]),
         })
     }
 
-    fn new(kind: Kind, name: &[u8]) -> Self {
+    fn new(kind: RateKind, name: &[u8]) -> Self {
         let digest = Sha256::digest(name);
         let hash = digest.iter().take(8);
         Self {
@@ -64,20 +64,20 @@ impl RateKey {
         }
     }
 
-    /// Its name in its slot.
+    /// Returns the hash that stands for the key in its bucket.
     pub(super) const fn hash(self) -> u64 {
         self.hash
     }
 
-    /// The key of its slot in the store.
+    /// Returns the key of its bucket in the store.
     #[must_use]
-    pub fn slot_key(self) -> String {
+    pub fn bucket_key(self) -> String {
         let kind = match self.kind {
-            Kind::Publisher => "publisher",
-            Kind::Channel => "channel",
-            Kind::Client => "client",
+            RateKind::Publisher => "publisher",
+            RateKind::Channel => "channel",
+            RateKind::Client => "client",
         };
-        format!("rate!{kind}!{}", self.hash % SLOTS)
+        format!("rate!{kind}!{}", self.hash % BUCKETS)
     }
 }
 
@@ -88,21 +88,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_thousand_channels_share_the_fixed_keys() {
+    fn ten_thousand_channels_share_a_fixed_number_of_buckets() {
         let channels = (0..10_000).map(|number| format!("flood/{number}").parse().unwrap());
-        let subjects: Vec<_> = channels
+        let rate_keys: Vec<_> = channels
             .map(|channel: Channel| RateKey::channel(&channel))
             .collect();
-        let keys: BTreeSet<_> = subjects.iter().map(|subject| subject.slot_key()).collect();
-        assert_eq!(keys.len() as u64, SLOTS);
+        let keys: BTreeSet<_> = rate_keys.iter().map(|key| key.bucket_key()).collect();
+        assert_eq!(keys.len() as u64, BUCKETS);
         let portable = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'!';
         assert!(keys.iter().all(|key| key.bytes().all(portable)));
-        let hashes: BTreeSet<_> = subjects.iter().map(|subject| subject.hash).collect();
+        let hashes: BTreeSet<_> = rate_keys.iter().map(|key| key.hash).collect();
         assert_eq!(hashes.len(), 10_000);
     }
 
     #[test]
-    fn a_client_is_its_address_without_the_port_and_in_ipv6_its_network() {
+    fn a_client_is_identified_by_its_ipv4_address_or_ipv6_network() {
         let client = |text: &str| RateKey::client(text).unwrap();
         assert_eq!(client("10.0.0.1:80"), client("10.0.0.1:81"));
         assert_eq!(client("10.0.0.1:80"), client("10.0.0.1"));
