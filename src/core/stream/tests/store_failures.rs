@@ -1,11 +1,11 @@
-//! A store that fails, the rhythm of reading, and everything at once.
+//! A store that fails, the pace of polling, and everything at once.
 
 use super::*;
 
 #[test]
-fn a_failing_store_costs_no_stream_until_patience_ends() {
+fn a_failing_store_ends_no_stream_until_patience_ends() {
     let mut world = World::with_events(2, 10);
-    let mut stream = world.open(StartFrom::Earliest);
+    let mut stream = world.open(ResumePoint::Earliest);
     world.sent(&mut stream, 50);
     world.failing = true;
     let reads = world.head_reads;
@@ -30,30 +30,29 @@ fn a_failing_store_costs_no_stream_until_patience_ends() {
         end.1,
         ": the store does not answer; reconnect to resume\n\n"
     );
-    assert_eq!(stream.next(world.now()), Step::End);
+    assert_eq!(stream.next(world.now()), Action::End);
 }
 
 #[test]
 fn a_segment_that_fails_once_among_others_is_read_again() {
     let mut world = World::with_events(600, 200);
     let segments = world.head.as_ref().unwrap().segments.clone();
-    let name = |sealed: &crate::core::log::SegmentMeta| SegmentId {
-        epoch: Epoch::from_random(7),
-        first: sealed.first,
-    };
     for failing in &segments {
-        world.fails_once.insert(name(failing));
-        let mut stream = world.open(StartFrom::Earliest);
+        world.fails_once.insert(SegmentId {
+            epoch: Epoch::from_random(7),
+            first: failing.first,
+        });
+        let mut stream = world.open(ResumePoint::Earliest);
         let sent = world.sent(&mut stream, 5_000);
         assert_eq!(seqs(&sent), (1..=600).collect::<Vec<_>>());
     }
 }
 
 #[test]
-fn a_live_stream_gets_no_history_from_the_segment_it_begins_in() {
+fn a_live_stream_skips_older_events_of_the_segment_it_begins_in() {
     let mut world = World::with_events(3, 1_000);
     world.now += 1;
-    let mut stream = world.open(StartFrom::Live(Timestamp(world.now)));
+    let mut stream = world.open(ResumePoint::Live(Timestamp(world.now)));
     world.chunk(&mut stream, 0).unwrap();
     for _ in 0..30 {
         world.publish(&"n".repeat(1_000));
@@ -66,56 +65,56 @@ fn a_live_stream_gets_no_history_from_the_segment_it_begins_in() {
 }
 
 #[test]
-fn streams_of_a_channel_look_for_news_at_the_same_ticks() {
+fn readers_of_a_channel_poll_at_the_same_ticks() {
     let mut world = World::with_events(1, 10);
-    let settings = StreamConfig {
-        max_age_millis: 10_000_000,
+    let config = StreamConfig {
+        max_age: Duration::from_secs(10_000),
         ..CONFIG
     };
     let mut ticks = vec![];
     for opened in [0, 37, 111] {
         world.now = 1_000_000 + opened;
-        let mut stream = world.open_with(settings, StartFrom::Earliest, true);
+        let mut stream = world.open_with(config, ResumePoint::Earliest, true);
         world.sent(&mut stream, 100_000);
-        let step = loop {
-            match stream.next(world.now()) {
-                Step::Wait(until) => world.now = until.0,
-                step => break step,
-            }
-        };
-        assert!(matches!(step, Step::ReadHead(..)), "{step:?}");
+        let reads = world.head_reads;
+        while world.head_reads == reads {
+            world.sent(&mut stream, 1);
+        }
         ticks.push(world.now % 500);
     }
     assert_eq!(ticks, [0, 0, 0]);
 }
 
 #[test]
-fn a_store_that_never_answers_is_outwaited_with_heartbeats() {
+fn a_store_that_never_answers_ends_the_stream_after_heartbeats() {
     let world = World::new();
-    let mut stream = world.open(StartFrom::Earliest);
+    let mut stream = world.open(ResumePoint::Earliest);
     let mut now = world.now();
     let mut sent = vec![];
     loop {
         match stream.next(now) {
-            Step::Emit(bytes) => sent.push(String::from_utf8(bytes).unwrap()),
-            Step::Wait(until) => now.monotonic = until,
-            Step::End => break,
-            Step::ReadHead(..) | Step::ReadSegments(..) => {}
+            Action::Emit(bytes) => sent.push(String::from_utf8(bytes).unwrap()),
+            Action::Wait(until) => now.monotonic = until,
+            Action::End => break,
+            Action::Read(..) => {}
         }
     }
     assert_eq!(sent[1], ":\n\n");
     assert!(sent[2].ends_with(": the store does not answer; reconnect to resume\n\n"));
-    assert_eq!(now.monotonic.since(Instant(world.now)), 30_000);
+    let waited = now
+        .monotonic
+        .saturating_duration_since(world.now().monotonic);
+    assert_eq!(waited, CONFIG.store_patience);
 }
 
 #[test]
-fn polls_often_after_activity_and_seldom_when_idle() {
+fn a_reader_polls_often_after_activity_and_rarely_when_idle() {
     let mut world = World::with_events(1, 10);
-    let settings = StreamConfig {
-        max_age_millis: 10_000_000,
+    let config = StreamConfig {
+        max_age: Duration::from_secs(10_000),
         ..CONFIG
     };
-    let mut stream = world.open_with(settings, StartFrom::Earliest, true);
+    let mut stream = world.open_with(config, ResumePoint::Earliest, true);
     world.sent(&mut stream, 250);
     assert!(
         (40..=60).contains(&world.head_reads),
@@ -134,8 +133,8 @@ fn polls_often_after_activity_and_seldom_when_idle() {
 }
 
 proptest! {
-    /// Law: whatever is published while a client reads, breaks off and resumes, it receives every
-    /// event once and in order, or is told of a gap and goes on at the oldest event kept.
+    /// Property: however a client reads, disconnects and resumes while events are published, it
+    /// receives every event once and in order, or a gap and then the oldest event kept.
     #[test]
     fn every_event_arrives_once_and_in_order(
         seed: u64,
@@ -144,7 +143,7 @@ proptest! {
     ) {
         let mut world = World::new();
         world.retention.events = keep;
-        let mut stream = world.open(StartFrom::Earliest);
+        let mut stream = world.open(ResumePoint::Earliest);
         let mut received: Vec<u64> = vec![];
         let mut gaps = 0;
         let mut missed = 0;
@@ -155,14 +154,14 @@ proptest! {
                     let id = block.lines().find_map(|line| line.strip_prefix("id: 000007-")).unwrap();
                     let at: u64 = id.parse().unwrap();
                     let last = received.last().copied().unwrap_or(0);
-                    assert!(at > last, "a gap leads on");
+                    assert!(at > last, "a gap leads forward");
                     *missed += at - last;
                     received.extend(last + 1..=at);
                 }
                 received.extend(seqs(block));
             }
         };
-        for (place, (act, millis, bytes)) in acts.into_iter().enumerate() {
+        for (step, (act, millis, bytes)) in acts.into_iter().enumerate() {
             match act {
                 0..=5 => for _ in 0..=act { world.publish(&"e".repeat(bytes)); },
                 6 => if let Some(chunk) = world.chunk(&mut stream, world.now + millis) {
@@ -171,9 +170,10 @@ proptest! {
                 7 => {
                     let start = match received.last() {
                         Some(&seq) => after(&format!("000007-{seq}")),
-                        None => StartFrom::Earliest,
+                        None => ResumePoint::Earliest,
                     };
-                    stream = EventStream::new(subscription(start, true), CONFIG, seed ^ place as u64, Instant(world.now));
+                    let subscription = subscription(start, true);
+                    stream = world.client(world.stream(subscription, CONFIG, seed ^ step as u64));
                 }
                 8 => world.failing = !world.failing,
                 _ => {

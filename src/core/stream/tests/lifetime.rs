@@ -1,12 +1,12 @@
-//! Opening, replay, going live, heartbeats, and the end.
+//! Opening, replay, live events, heartbeats, and the end.
 
 use super::*;
 
 #[test]
-fn opens_with_a_reconnection_time_and_a_comment_before_anything_is_read() {
+fn a_stream_opens_with_a_reconnection_time_and_a_comment_before_it_reads() {
     let world = World::new();
-    let mut stream = world.open(StartFrom::Earliest);
-    let Step::Emit(bytes) = stream.next(world.now()) else {
+    let mut stream = world.open(ResumePoint::Earliest);
+    let Action::Emit(bytes) = stream.next(world.now()) else {
         panic!("bytes first")
     };
     let text = String::from_utf8(bytes).unwrap();
@@ -21,9 +21,9 @@ fn opens_with_a_reconnection_time_and_a_comment_before_anything_is_read() {
 }
 
 #[test]
-fn replays_in_chunks_and_goes_on_live() {
+fn a_replay_comes_in_chunks_and_live_events_follow() {
     let mut world = World::with_events(1_000, 200);
-    let mut stream = world.open(StartFrom::Earliest);
+    let mut stream = world.open(ResumePoint::Earliest);
     world.chunk(&mut stream, 0);
     let mut chunks = vec![];
     let until = world.now + 50;
@@ -41,7 +41,7 @@ fn replays_in_chunks_and_goes_on_live() {
 fn a_live_stream_misses_nothing_from_its_first_byte_on() {
     let mut world = World::with_events(3, 10);
     world.now += 1;
-    let mut stream = world.open(StartFrom::Live(Timestamp(world.now)));
+    let mut stream = world.open(ResumePoint::Live(Timestamp(world.now)));
     world.chunk(&mut stream, 0).unwrap();
     // Published after the client saw the stream open, before the stream first read the log.
     world.publish("early");
@@ -52,9 +52,9 @@ fn a_live_stream_misses_nothing_from_its_first_byte_on() {
 #[test]
 fn a_stream_that_is_older_than_its_channel_gets_everything() {
     for start in [
-        StartFrom::Live(Timestamp(1_000_000)),
-        StartFrom::Last(1),
-        StartFrom::Earliest,
+        ResumePoint::Live(Timestamp(1_000_000)),
+        ResumePoint::Last(1),
+        ResumePoint::Earliest,
     ] {
         let mut world = World::new();
         let mut stream = world.open(start);
@@ -66,9 +66,9 @@ fn a_stream_that_is_older_than_its_channel_gets_everything() {
 }
 
 #[test]
-fn heartbeats_come_only_when_nothing_else_was_sent() {
+fn heartbeats_are_sent_only_after_silence() {
     let mut world = World::new();
-    let mut stream = world.open(StartFrom::Earliest);
+    let mut stream = world.open(ResumePoint::Earliest);
     world.sent(&mut stream, 10_000);
     world.publish("a");
     assert_eq!(seqs(&world.sent(&mut stream, 1_000)), [1]);
@@ -78,19 +78,19 @@ fn heartbeats_come_only_when_nothing_else_was_sent() {
 }
 
 #[test]
-fn ends_by_itself_between_80_and_100_percent_of_its_age() {
+fn a_stream_ends_between_80_and_100_percent_of_its_age() {
     let mut ends = vec![];
     for seed in 0..50 {
         let mut world = World::new();
-        let subscription = subscription(StartFrom::Earliest, true);
-        let mut stream = EventStream::new(subscription, CONFIG, seed, Instant(world.now));
+        let subscription = subscription(ResumePoint::Earliest, true);
+        let mut stream = world.client(world.stream(subscription, CONFIG, seed));
         let opened = world.now;
         let sent = world.sent(&mut stream, 400_000);
         assert!(
             sent.ends_with(": this stream has reached its age; reconnect to resume\n\n"),
             "{sent}"
         );
-        assert_eq!(stream.next(world.now()), Step::End);
+        assert_eq!(stream.next(world.now()), Action::End);
         ends.push(world.now - opened);
     }
     ends.sort_unstable();
@@ -99,7 +99,7 @@ fn ends_by_itself_between_80_and_100_percent_of_its_age() {
 }
 
 #[test]
-fn a_closed_channel_ends_the_stream_when_everything_was_sent() {
+fn a_closed_channel_ends_the_stream_after_its_last_event() {
     let mut world = World::with_events(2, 10);
     world.close();
     let mut stream = world.open(after("000007-1"));
@@ -108,57 +108,56 @@ fn a_closed_channel_ends_the_stream_when_everything_was_sent() {
         sent.ends_with("data: 0000000001\nid: 000007-2\n\nevent: runnel.end\ndata: {\"reason\":\"closed\"}\nid: 000007-2\n\n"),
         "{sent}"
     );
-    assert_eq!(stream.next(world.now()), Step::End);
+    assert_eq!(stream.next(world.now()), Action::End);
 }
 
 #[test]
-fn a_stream_has_nothing_to_say_after_the_end_or_when_it_does_not_wait() {
+fn a_stream_is_finished_if_the_client_has_everything_and_nothing_will_follow() {
     let mut world = World::with_events(2, 10);
-    let finished = |world: &World, start: &StartFrom, live| {
-        let mut stream = world.open_with(CONFIG, start.clone(), live);
-        assert!(!stream.is_finished(world.now()), "before anything was read");
-        let head = world.head.clone().map(Rc::new);
-        let now = Instant(world.now);
-        stream.feeds().head_read(0, now, Ok(head), now);
-        stream.is_finished(world.now())
+    let is_finished = |world: &mut World, resume: &ResumePoint, live| {
+        let mut stream = world.open_with(CONFIG, resume.clone(), live);
+        assert!(!stream.is_finished(), "before the first page");
+        world.lend(&mut stream, Client::read_first_pages);
+        stream.is_finished()
     };
     let last = after("000007-2");
-    assert!(!finished(&world, &last, true));
-    assert!(finished(&world, &last, false));
-    assert!(!finished(&world, &StartFrom::Earliest, false));
+    assert!(!is_finished(&mut world, &last, true));
+    assert!(is_finished(&mut world, &last, false));
+    assert!(!is_finished(&mut world, &ResumePoint::Earliest, false));
     world.close();
-    assert!(finished(&world, &last, true));
-    assert!(!finished(&world, &after("000007-1"), true));
-    assert!(!finished(&world, &after("garbage"), true));
+    assert!(is_finished(&mut world, &last, true));
+    assert!(!is_finished(&mut world, &after("000007-1"), true));
+    assert!(!is_finished(&mut world, &after("garbage"), true));
+    let live = ResumePoint::Live(Timestamp(world.now + 1));
     assert!(
-        !finished(&world, &StartFrom::Live(Timestamp(world.now + 1)), true),
-        "it is told of the end first"
+        !is_finished(&mut world, &live, true),
+        "it has to send the end first"
     );
-    let nothing = World::new();
-    assert!(finished(&nothing, &StartFrom::Earliest, false));
-    assert!(finished(&nothing, &after("0"), false));
-    assert!(!finished(&nothing, &last, false));
-    assert!(!finished(&nothing, &last, true));
+    let mut nothing = World::new();
+    assert!(is_finished(&mut nothing, &ResumePoint::Earliest, false));
+    assert!(is_finished(&mut nothing, &after("0"), false));
+    assert!(!is_finished(&mut nothing, &last, false));
+    assert!(!is_finished(&mut nothing, &last, true));
 }
 
 #[test]
-fn a_replay_without_waiting_ends_at_the_newest_event() {
+fn a_stream_that_is_not_live_ends_at_the_newest_event() {
     let mut world = World::with_events(500, 200);
-    let mut stream = world.open_with(CONFIG, StartFrom::Last(300), false);
+    let mut stream = world.open_with(CONFIG, ResumePoint::Last(300), false);
     let opened = world.now;
     assert_eq!(
         seqs(&world.sent(&mut stream, 9_000)),
         (201..=500).collect::<Vec<_>>()
     );
-    assert_eq!((stream.next(world.now()), world.now), (Step::End, opened));
+    assert_eq!((stream.next(world.now()), world.now), (Action::End, opened));
 }
 
 #[test]
-fn a_replay_without_waiting_of_a_lost_log_says_so() {
+fn a_stream_that_is_not_live_reports_a_lost_log() {
     let mut world = World::new();
     let mut stream = world.open_with(CONFIG, after("000009-4"), false);
     assert!(world.sent(&mut stream, 9_000).ends_with(
         "event: runnel.gap\ndata: {\"channel\":\"demo\",\"reason\":\"reset\",\"requested\":\"000009-4\",\"resumed_from\":null}\nid: 0\n\n"
     ));
-    assert_eq!(stream.next(world.now()), Step::End);
+    assert_eq!(stream.next(world.now()), Action::End);
 }

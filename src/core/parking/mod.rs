@@ -260,8 +260,10 @@ impl<E: Environment> Future for PolledStream<E> {
         let (result, wait) = this.parking.poll(&mut this.stream, context);
         let mut waits = this.waits.borrow_mut();
         match wait {
-            Some(wait) => drop(waits.insert(this.number, (wait, context.waker().clone()))),
-            None => drop(waits.remove(&this.number)),
+            Some(wait) if result.is_pending() => {
+                waits.insert(this.number, (wait, context.waker().clone()));
+            }
+            Some(_) | None => drop(waits.remove(&this.number)),
         }
         result
     }
@@ -339,3 +341,6 @@ impl<E: Environment> Drop for IdlePoller<E> {
         self.parking.state.wakes_at.set(None);
     }
 }
+
+#[cfg(test)]
+mod tests;

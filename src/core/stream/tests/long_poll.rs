@@ -1,57 +1,40 @@
-//! Requests that are answered one at a time.
+//! Long-polls.
 
 use super::*;
 
-/// Drives a request to its answer.
-fn answer(world: &mut World, poll: LongPoll) -> Option<Page> {
+fn answer(world: &mut World, poll: Client<LongPoll>) -> Option<LongPollPage> {
     answer_while(world, poll, |_| {})
 }
 
-/// Drives a request to its answer; `passing` is called whenever time has passed.
+/// Drives a request to its answer. `on_wait` is called whenever time has passed.
 fn answer_while(
     world: &mut World,
-    mut poll: LongPoll,
-    mut passing: impl FnMut(&mut World),
-) -> Option<Page> {
-    loop {
-        match poll.next(world.now()) {
-            Step::End => return poll.into_page(),
-            Step::Emit(_) => panic!("it emits nothing"),
-            Step::Wait(at) => {
-                assert!(at.0 > world.now, "a wait makes time pass");
-                world.now = at.0;
-                passing(world);
-            }
-            Step::ReadHead(place, _) => {
-                let head = world.head_as_read();
-                poll.feeds()
-                    .head_read(place, Instant(world.now), head, Instant(world.now));
-            }
-            Step::ReadSegments(place, names) => {
-                let values = names
-                    .iter()
-                    .map(|name| Ok(world.segments.get(name).cloned()));
-                let values = values.collect();
-                poll.feeds()
-                    .segments_read(place, &names, values, Instant(world.now));
-            }
-        }
-    }
+    mut poll: Client<LongPoll>,
+    on_wait: impl FnMut(&mut World),
+) -> Option<LongPollPage> {
+    world.lend(&mut poll, |poll| poll.run(on_wait));
+    poll.into_page()
 }
 
-fn poll(world: &World, start: StartFrom, limit: usize, known: Option<&str>, wait: u64) -> LongPoll {
-    let until = Instant(world.now + wait);
+fn poll(
+    world: &World,
+    resume: ResumePoint,
+    limit: usize,
+    known: Option<&str>,
+    wait: u64,
+) -> Client<LongPoll> {
+    let (now, until) = (world.now().monotonic, Instant(world.now + wait));
     let known = known.map(str::to_owned).into_iter().collect();
-    let now = Instant(world.now);
-    LongPoll::new(
-        subscription(start, true),
+    let subscription = subscription(resume, true);
+    world.client(LongPoll::new(
+        subscription,
         CONFIG,
         limit,
         known,
         until,
         42,
         now,
-    )
+    ))
 }
 
 #[test]
@@ -64,11 +47,12 @@ fn a_request_does_not_outlast_its_token() {
     };
     let (until, now) = (Instant(opened + 20_000), Instant(opened));
     let poll = LongPoll::new(subscription, CONFIG, 9, vec![], until, 42, now);
+    let poll = world.client(poll);
     let page = answer(&mut world, poll).unwrap();
     assert_eq!((ids(&page).len(), world.now), (0, opened + 1_500));
 }
 
-fn ids(page: &Page) -> Vec<String> {
+fn ids(page: &LongPollPage) -> Vec<String> {
     page.events
         .iter()
         .map(|event| event.cursor.to_string())
@@ -76,7 +60,7 @@ fn ids(page: &Page) -> Vec<String> {
 }
 
 #[test]
-fn what_is_there_is_answered_at_once() {
+fn events_that_are_there_are_answered_at_once() {
     let mut world = World::with_events(3, 10);
     let request = poll(&world, after("000007-1"), 100, None, 20_000);
     let opened = world.now;
@@ -93,7 +77,7 @@ fn what_is_there_is_answered_at_once() {
 #[test]
 fn pages_follow_each_other_without_a_gap_through_segments_and_head() {
     let mut world = World::with_events(500, 300);
-    let mut start = StartFrom::Earliest;
+    let mut start = ResumePoint::Earliest;
     let mut seen = vec![];
     loop {
         let request = poll(&world, start, 64, None, 0);
@@ -116,13 +100,13 @@ fn pages_follow_each_other_without_a_gap_through_segments_and_head() {
 #[test]
 fn a_page_is_bounded_in_bytes() {
     let mut world = World::with_events(100, 10_000);
-    let request = poll(&world, StartFrom::Earliest, 1_000, None, 0);
+    let request = poll(&world, ResumePoint::Earliest, 1_000, None, 0);
     let page = answer(&mut world, request).unwrap();
     assert_eq!((page.events.len(), page.more), (27, true));
 }
 
 #[test]
-fn it_waits_for_news_and_no_longer_than_it_was_told() {
+fn a_request_waits_for_news_and_no_longer_than_its_limit() {
     let mut world = World::with_events(1, 10);
     let opened = world.now;
     let request = poll(&world, after("000007-1"), 100, None, 10_000);
@@ -143,22 +127,22 @@ fn it_waits_for_news_and_no_longer_than_it_was_told() {
 }
 
 #[test]
-fn an_answer_that_the_client_has_is_not_repeated_before_there_is_more() {
+fn an_answer_that_the_client_has_is_not_repeated_until_its_time_is_up() {
     let mut world = World::with_events(3, 10);
     let opened = world.now;
-    let request = poll(&world, StartFrom::Last(2), 100, Some("000007-3"), 5_000);
+    let request = poll(&world, ResumePoint::Last(2), 100, Some("000007-3"), 5_000);
     let page = answer(&mut world, request).unwrap();
     assert_eq!(
         (page.cursor.to_string().as_str(), world.now),
         ("000007-3", opened + 5_000)
     );
-    let request = poll(&world, StartFrom::Last(2), 100, Some("000007-2"), 5_000);
+    let request = poll(&world, ResumePoint::Last(2), 100, Some("000007-2"), 5_000);
     let page = answer(&mut world, request).unwrap();
     assert_eq!((ids(&page).len(), world.now), (2, opened + 5_000));
 }
 
 #[test]
-fn a_gap_is_told_in_the_answer() {
+fn a_gap_is_reported_in_the_answer() {
     let mut world = World::with_events(2, 10);
     let request = poll(&world, after("000009-9"), 100, None, 0);
     let page = answer(&mut world, request).unwrap();
@@ -175,7 +159,7 @@ fn the_end_of_a_closed_channel_is_answered_at_once() {
     let mut world = World::with_events(1, 10);
     world.close();
     let opened = world.now;
-    for start in [StartFrom::Earliest, after("000007-1")] {
+    for start in [ResumePoint::Earliest, after("000007-1")] {
         let request = poll(&world, start, 100, None, 20_000);
         let page = answer(&mut world, request).unwrap();
         assert!(page.closed && !page.more);
@@ -184,9 +168,9 @@ fn the_end_of_a_closed_channel_is_answered_at_once() {
 }
 
 #[test]
-fn a_channel_that_does_not_exist_is_waited_for() {
+fn a_request_waits_for_a_channel_that_does_not_exist() {
     let mut world = World::new();
-    let request = poll(&world, StartFrom::Earliest, 100, None, 1_000);
+    let request = poll(&world, ResumePoint::Earliest, 100, None, 1_000);
     let page = answer(&mut world, request).unwrap();
     assert_eq!(
         (page.cursor.to_string().as_str(), page.closed),
@@ -198,18 +182,18 @@ fn a_channel_that_does_not_exist_is_waited_for() {
 }
 
 #[test]
-fn a_store_that_fails_is_given_some_time_and_then_there_is_no_answer() {
+fn there_is_no_answer_if_the_store_fails_for_five_seconds() {
     let mut world = World::with_events(1, 10);
     world.failing = true;
     let opened = world.now;
-    let request = poll(&world, StartFrom::Earliest, 100, None, 0);
+    let request = poll(&world, ResumePoint::Earliest, 100, None, 0);
     assert_eq!(answer(&mut world, request), None);
     assert!(
         (5_000..6_000).contains(&(world.now - opened)),
         "{}",
         world.now - opened
     );
-    let request = poll(&world, StartFrom::Earliest, 100, None, 0);
+    let request = poll(&world, ResumePoint::Earliest, 100, None, 0);
     let back = world.now + 2_000;
     let page = answer_while(&mut world, request, |world| {
         world.failing = world.now < back;

@@ -1,35 +1,36 @@
-//! Thousands of clients that lose their streams at once, and when they come back.
+//! Thousands of clients that lose their streams at once, and the times at which they reconnect.
 //!
-//! `cargo test -p runnel storm -- --nocapture` prints the curves.
+//! `cargo test -p runnel reconnect_storm -- --nocapture` prints the curves.
 
 use super::*;
+use crate::core::time::millis;
 
 const CLIENTS: u64 = 2_000;
 
 const SLOT_MILLIS: u64 = 100;
 
-/// The reconnection time in what a stream has sent last.
+/// Returns the last reconnection time in `sent`, in milliseconds.
 fn retry(sent: &str) -> u64 {
     let (_, retry) = sent.rsplit_once("retry: ").unwrap();
     retry.lines().next().unwrap().parse().unwrap()
 }
 
-/// What each of the clients' streams says first.
-fn openings(world: &World) -> impl Iterator<Item = (EventStream, String)> {
+/// Opens the clients' streams; returns each with its first bytes.
+fn openings(world: &World) -> impl Iterator<Item = (Client<EventStream>, String)> + '_ {
     let now = world.now();
     (0..CLIENTS).map(move |client| {
         let seed = fastrand::Rng::with_seed(client).u64(..);
-        let subscription = subscription(StartFrom::Earliest, true);
-        let mut stream = EventStream::new(subscription, CONFIG, seed, now.monotonic);
+        let subscription = subscription(ResumePoint::Earliest, true);
+        let mut stream = world.client(world.stream(subscription, CONFIG, seed));
         match stream.next(now) {
-            Step::Emit(bytes) => (stream, String::from_utf8(bytes).unwrap()),
-            step => panic!("{step:?}"),
+            Action::Emit(bytes) => (stream, String::from_utf8(bytes).unwrap()),
+            action => panic!("{action:?}"),
         }
     })
 }
 
-/// Prints how many arrive when, and returns the largest share that arrives within one slot.
-fn curve(what: &str, arrivals: &[u64]) -> f64 {
+/// Prints the arrivals over time, and returns the largest share of them within one slot.
+fn curve(title: &str, arrivals: &[u64]) -> f64 {
     assert_eq!(arrivals.len() as u64, CLIENTS);
     let first = arrivals.iter().min().unwrap();
     let last = arrivals.iter().max().unwrap();
@@ -37,7 +38,7 @@ fn curve(what: &str, arrivals: &[u64]) -> f64 {
         let within = from..from + millis;
         arrivals.iter().filter(|at| within.contains(at)).count()
     };
-    println!("{what}: {CLIENTS} clients from {first} to {last} ms");
+    println!("{title}: {CLIENTS} clients from {first} to {last} ms");
     let step = ((last - first) / 20).max(SLOT_MILLIS);
     for from in (*first..=*last).step_by(usize::try_from(step).unwrap()) {
         let count = count(from, step);
@@ -50,7 +51,7 @@ fn curve(what: &str, arrivals: &[u64]) -> f64 {
 }
 
 #[test]
-fn clients_of_a_host_that_restarts_come_back_apart_however_long_it_takes() {
+fn clients_reconnect_spread_out_after_a_restart_of_any_length() {
     let world = World::with_events(1, 10);
     let retries: Vec<_> = openings(&world).map(|(_, sent)| retry(&sent)).collect();
     for away in [0_u64, 3_000, 10_000, 60_000] {
@@ -65,7 +66,7 @@ fn clients_of_a_host_that_restarts_come_back_apart_however_long_it_takes() {
 }
 
 #[test]
-fn clients_of_a_store_that_is_away_stay_away_longer_and_come_back_apart() {
+fn clients_reconnect_later_and_spread_out_after_an_outage_of_the_store() {
     let begun = World::with_events(1, 10);
     let arrivals: Vec<_> = openings(&begun)
         .map(|(mut stream, _)| {
@@ -73,7 +74,7 @@ fn clients_of_a_store_that_is_away_stay_away_longer_and_come_back_apart() {
             world.failing = true;
             let sent = world.sent(&mut stream, 60_000);
             assert!(sent.contains(": the store does not answer"), "{sent}");
-            CONFIG.patience_millis + retry(&sent)
+            millis(CONFIG.store_patience) + retry(&sent)
         })
         .collect();
     assert!(arrivals.iter().all(|at| *at >= 30_000 + 16_000));
@@ -82,10 +83,13 @@ fn clients_of_a_store_that_is_away_stay_away_longer_and_come_back_apart() {
 }
 
 #[test]
-fn clients_whose_streams_reach_their_age_together_come_back_apart() {
+fn clients_whose_streams_opened_together_reconnect_spread_out() {
     let world = World::with_events(1, 10);
     let arrivals: Vec<_> = openings(&world)
-        .map(|(stream, sent)| stream.ends.since(world.now().monotonic) + retry(&sent))
+        .map(|(stream, sent)| {
+            let lifetime = stream.ends.saturating_duration_since(world.now().monotonic);
+            millis(lifetime) + retry(&sent)
+        })
         .collect();
     let share = curve("planned ends", &arrivals);
     assert!(share <= 0.01, "{share}");

@@ -1,4 +1,4 @@
-//! Streams over several channels, and streams that choose by type.
+//! Streams over several channels, and streams with a filter.
 
 use super::*;
 use crate::core::sse::{Cursor, Position};
@@ -11,88 +11,57 @@ struct Channels {
 
 impl Channels {
     fn new(count: usize) -> Self {
+        let names = (b'a'..).map(|letter| char::from(letter).to_string());
+        let worlds = names.take(count).map(|name| World::of(&name));
         Self {
-            worlds: (0..count).map(|_| World::new()).collect(),
+            worlds: worlds.collect(),
             now: 1_000_000,
         }
     }
 
-    fn publish(&mut self, place: usize, event_type: Option<&str>, data: &str) {
-        let world = &mut self.worlds[place];
-        world.now = self.now;
-        let event = NewEvent {
-            event_type: event_type.map(str::to_owned),
-            data: data.to_owned(),
-            trace: None,
-        };
-        world.commit(Batch {
-            events: vec![event],
-            ..Batch::default()
-        });
+    fn publish(&mut self, index: usize, event_type: Option<&str>, data: &str) {
+        self.worlds[index].now = self.now;
+        self.worlds[index].publish_as(event_type, data);
     }
 
-    fn subscription(&self, starts: Vec<StartFrom>, types: EventFilter) -> Subscription {
-        let names = (b'a'..).map(|letter| char::from(letter).to_string().parse().unwrap());
-        Subscription {
-            channels: names.zip(starts).collect(),
-            given: None,
-            types,
+    fn open(&self, resume: ResumePoint, filter: EventFilter) -> Client<EventStream> {
+        let channels = self.worlds.iter().map(|world| world.channel.clone());
+        let channels: Vec<_> = channels.collect();
+        let now = Instant(self.now);
+        let subscription = Subscription {
+            channels: channels.clone(),
+            resume,
+            filter,
             live: true,
             expires: None,
-        }
-    }
-
-    fn open(&self, starts: Vec<StartFrom>, types: EventFilter) -> EventStream {
-        EventStream::new(
-            self.subscription(starts, types),
-            CONFIG,
-            42,
-            Instant(self.now),
-        )
-    }
-
-    fn resume(&self, last_event_id: &str) -> EventStream {
-        let starts = StartFrom::after(last_event_id, self.worlds.len());
-        let subscription = Subscription {
-            given: last_event_id.parse().ok(),
-            ..self.subscription(starts, EventFilter::All)
         };
-        EventStream::new(subscription, CONFIG, 42, Instant(self.now))
+        let stream = EventStream::new(subscription, CONFIG, 42, now);
+        Client::new(stream, &channels, now)
     }
 
-    /// Everything that is sent in so many milliseconds.
-    fn sent(&mut self, stream: &mut EventStream, millis: u64) -> Vec<Block> {
-        let until = self.now + millis;
-        let mut sent = String::new();
-        loop {
-            let now = ClockReading {
-                monotonic: Instant(self.now),
-                wall: Timestamp(self.now),
-            };
-            match stream.next(now) {
-                Step::Emit(bytes) => sent.push_str(&String::from_utf8(bytes).unwrap()),
-                Step::End => break,
-                Step::Wait(at) if at.0 > until => {
-                    self.now = until;
-                    break;
-                }
-                Step::Wait(at) => self.now = at.0,
-                Step::ReadHead(place, _) => {
-                    let head = self.worlds[place].head_as_read();
-                    stream
-                        .feeds()
-                        .head_read(place, Instant(self.now), head, Instant(self.now));
-                }
-                Step::ReadSegments(place, names) => {
-                    let segments = &self.worlds[place].segments;
-                    let values = names.iter().map(|name| Ok(segments.get(name).cloned()));
-                    let values = values.collect();
-                    stream
-                        .feeds()
-                        .segments_read(place, &names, values, Instant(self.now));
-                }
-            }
+    fn resume(&self, last_event_id: &str) -> Client<EventStream> {
+        let resume = ResumePoint::parse(last_event_id, self.worlds.len());
+        self.open(resume, EventFilter::All)
+    }
+
+    /// Lends the worlds to a client.
+    fn lend<T>(
+        &mut self,
+        stream: &mut Client<EventStream>,
+        run: impl FnOnce(&mut Client<EventStream>) -> T,
+    ) -> T {
+        for world in &mut self.worlds {
+            world.now = self.now;
         }
+        let result = stream.run_in(&mut self.worlds, run);
+        self.now = self.worlds[0].now;
+        result
+    }
+
+    /// Returns everything that the stream sends in the next `millis` milliseconds.
+    fn sent(&mut self, stream: &mut Client<EventStream>, millis: u64) -> Vec<Block> {
+        let until = Instant(self.now + millis);
+        let sent = self.lend(stream, |stream| stream.sent(until));
         sent.split_terminator("\n\n").map(Block::new).collect()
     }
 }
@@ -129,23 +98,23 @@ fn last_id(blocks: &[Block]) -> String {
 }
 
 #[test]
-fn every_event_says_by_its_id_which_channel_it_is_of() {
+fn the_id_of_an_event_identifies_its_channel() {
     let mut channels = Channels::new(2);
     channels.publish(0, None, "a1");
     channels.publish(1, None, "b1");
-    let mut stream = channels.open(vec![StartFrom::Earliest; 2], EventFilter::All);
+    let mut stream = channels.open(ResumePoint::Earliest, EventFilter::All);
     let first = channels.sent(&mut stream, 100);
     channels.publish(1, None, "b2");
     let mut blocks = channels.sent(&mut stream, 1_000);
     blocks.splice(0..0, first);
     let events = blocks.iter().filter(|block| block.data.is_some());
-    let places = events.map(|event| event.id.clone().unwrap().last_advanced());
+    let indexes = events.map(|event| event.id.clone().unwrap().last_advanced());
     assert_eq!(data(&blocks), ["a1", "b1", "b2"]);
-    assert_eq!(places.collect::<Vec<_>>(), [0, 1, 1]);
+    assert_eq!(indexes.collect::<Vec<_>>(), [0, 1, 1]);
 }
 
 #[test]
-fn channels_take_turns_so_that_a_long_replay_keeps_no_other_waiting() {
+fn channels_are_served_round_robin_so_that_a_long_replay_delays_no_other() {
     let mut channels = Channels::new(3);
     let long = "x".repeat(4_000);
     for _ in 0..100 {
@@ -153,7 +122,7 @@ fn channels_take_turns_so_that_a_long_replay_keeps_no_other_waiting() {
         channels.publish(1, None, &long);
     }
     channels.publish(2, None, "short");
-    let mut stream = channels.open(vec![StartFrom::Earliest; 3], EventFilter::All);
+    let mut stream = channels.open(ResumePoint::Earliest, EventFilter::All);
     let blocks = channels.sent(&mut stream, 1_000);
     let short = data(&blocks)
         .iter()
@@ -170,12 +139,12 @@ fn channels_take_turns_so_that_a_long_replay_keeps_no_other_waiting() {
 }
 
 #[test]
-fn nothing_is_given_out_before_it_is_known_where_each_channel_starts() {
+fn no_event_is_delivered_before_the_start_of_every_channel_is_known() {
     let mut channels = Channels::new(2);
     channels.publish(0, None, "a1");
     channels.publish(1, None, "b1");
     channels.worlds[1].failing = true;
-    let mut stream = channels.open(vec![StartFrom::Earliest; 2], EventFilter::All);
+    let mut stream = channels.open(ResumePoint::Earliest, EventFilter::All);
     assert_eq!(data(&channels.sent(&mut stream, 5_000)), Vec::<&str>::new());
     channels.worlds[1].failing = false;
     assert_eq!(data(&channels.sent(&mut stream, 9_000)), ["a1", "b1"]);
@@ -185,10 +154,8 @@ fn nothing_is_given_out_before_it_is_known_where_each_channel_starts() {
 fn a_channel_that_has_not_begun_is_resumed_from_its_first_event() {
     let mut channels = Channels::new(2);
     channels.publish(0, None, "a1");
-    let mut stream = channels.open(
-        vec![StartFrom::Live(Timestamp(1_000_001)); 2],
-        EventFilter::All,
-    );
+    let live = ResumePoint::Live(Timestamp(1_000_001));
+    let mut stream = channels.open(live, EventFilter::All);
     let blocks = channels.sent(&mut stream, 1_000);
     let last = last_id(&blocks);
     assert_eq!(data(&blocks), Vec::<&str>::new());
@@ -199,7 +166,7 @@ fn a_channel_that_has_not_begun_is_resumed_from_its_first_event() {
 }
 
 #[test]
-fn a_gap_names_its_channel_and_the_others_go_on() {
+fn a_gap_names_its_channel_and_the_others_are_delivered() {
     let mut channels = Channels::new(2);
     channels.publish(0, None, "a1");
     channels.publish(1, None, "b1");
@@ -225,16 +192,16 @@ fn a_gap_names_its_channel_and_the_others_go_on() {
     assert_eq!(
         gaps.count(),
         2,
-        "a cursor over one channel says nothing of two"
+        "a cursor over one channel says nothing about two"
     );
 }
 
 #[test]
-fn it_ends_when_all_channels_are_closed() {
+fn a_stream_ends_when_all_its_channels_are_closed() {
     let mut channels = Channels::new(2);
     channels.publish(0, None, "a1");
     channels.publish(1, None, "b1");
-    let mut stream = channels.open(vec![StartFrom::Earliest; 2], EventFilter::All);
+    let mut stream = channels.open(ResumePoint::Earliest, EventFilter::All);
     channels.worlds[0].close();
     assert_eq!(data(&channels.sent(&mut stream, 1_000)), ["a1", "b1"]);
     channels.publish(1, None, "b2");
@@ -243,20 +210,12 @@ fn it_ends_when_all_channels_are_closed() {
     assert_eq!(data(&blocks), ["b2", r#"{"reason":"closed"}"#]);
     assert_eq!(blocks[1].event_type.as_deref(), Some("runnel.end"));
     let mut again = channels.resume(&last_id(&blocks));
-    let now = Instant(channels.now);
-    for place in 0..2 {
-        let head = channels.worlds[place].head.clone().map(Rc::new);
-        again.feeds().head_read(place, now, Ok(head), now);
-    }
-    let now = ClockReading {
-        monotonic: now,
-        wall: Timestamp(channels.now),
-    };
-    assert!(again.is_finished(now));
+    channels.lend(&mut again, Client::read_first_pages);
+    assert!(again.is_finished());
 }
 
 #[test]
-fn what_is_filtered_out_moves_the_cursor_silently() {
+fn events_that_are_filtered_out_move_the_cursor() {
     let mut channels = Channels::new(1);
     for (event_type, data) in [
         (Some("price"), "1"),
@@ -266,25 +225,25 @@ fn what_is_filtered_out_moves_the_cursor_silently() {
     ] {
         channels.publish(0, event_type, data);
     }
-    let prices = || EventFilter::Only(vec!["price".to_owned()]);
-    let mut stream = channels.open(vec![StartFrom::Earliest], prices());
+    let prices = || EventFilter::Types(vec!["price".to_owned()]);
+    let mut stream = channels.open(ResumePoint::Earliest, prices());
     let blocks = channels.sent(&mut stream, 2_000);
     assert_eq!(data(&blocks), ["1"]);
-    assert_eq!(last_id(&blocks), "000007-4", "told within a second");
-    let untyped = EventFilter::Only(vec!["message".to_owned(), "none".to_owned()]);
-    let mut stream = channels.open(vec![StartFrom::Earliest], untyped);
+    assert_eq!(last_id(&blocks), "000007-4", "sent within a second");
+    let untyped = EventFilter::Types(vec!["message".to_owned(), "none".to_owned()]);
+    let mut stream = channels.open(ResumePoint::Earliest, untyped);
     assert_eq!(data(&channels.sent(&mut stream, 2_000)), ["2", "3"]);
-    let mut stream = channels.open(StartFrom::after("000007-1", 1), prices());
+    let mut stream = channels.open(after("000007-1"), prices());
     assert_eq!(last_id(&channels.sent(&mut stream, 2_000)), "000007-4");
 }
 
 #[test]
-fn a_stream_that_gets_only_what_is_filtered_out_stays_within_retention() {
+fn a_client_whose_events_are_all_filtered_out_resumes_without_a_gap() {
     let mut channels = Channels::new(1);
     channels.worlds[0].retention.events = 20;
     channels.publish(0, None, "first");
-    let prices = EventFilter::Only(vec!["price".to_owned()]);
-    let mut stream = channels.open(vec![StartFrom::Earliest], prices);
+    let prices = EventFilter::Types(vec!["price".to_owned()]);
+    let mut stream = channels.open(ResumePoint::Earliest, prices);
     let mut blocks = vec![];
     for _ in 0..50 {
         channels.publish(0, None, &"x".repeat(2_000));
@@ -301,12 +260,12 @@ fn a_stream_that_gets_only_what_is_filtered_out_stays_within_retention() {
 }
 
 #[test]
-fn a_live_stream_is_told_where_it_stands_before_any_event() {
+fn a_live_stream_gets_its_position_before_any_event() {
     let mut channels = Channels::new(1);
     channels.publish(0, None, "before");
     channels.now += 10;
-    let live = || vec![StartFrom::Live(Timestamp(1_000_005))];
-    let mut stream = channels.open(live(), EventFilter::All);
+    let live = ResumePoint::Live(Timestamp(1_000_005));
+    let mut stream = channels.open(live.clone(), EventFilter::All);
     let blocks = channels.sent(&mut stream, 40);
     assert_eq!(
         (last_id(&blocks).as_str(), data(&blocks).len()),
@@ -319,12 +278,12 @@ fn a_live_stream_is_told_where_it_stands_before_any_event() {
         ["while the client was away"]
     );
     let mut nothing = Channels::new(1);
-    let mut stream = nothing.open(live(), EventFilter::All);
+    let mut stream = nothing.open(live, EventFilter::All);
     assert_eq!(last_id(&nothing.sent(&mut stream, 100)), "0");
 }
 
 #[test]
-fn a_client_that_resumes_is_told_its_own_id_with_the_first_bytes_and_not_again() {
+fn a_client_that_resumes_gets_its_own_id_with_the_first_bytes_and_not_again() {
     let mut channels = Channels::new(1);
     channels.publish(0, None, "1");
     let mut stream = channels.resume("000007-1");
@@ -337,31 +296,31 @@ fn a_client_that_resumes_is_told_its_own_id_with_the_first_bytes_and_not_again()
 }
 
 proptest! {
-    /// Law: over several channels, however the client is cut off and resumes, it gets each
+    /// Property: over several channels, however often a client disconnects and resumes, it gets each
     /// channel's events once and in order.
     #[test]
     fn each_channel_is_read_once_and_in_order_across_disconnects(
         published in prop::collection::vec((0_usize..3, prop::bool::weighted(0.2), 0_u64..800), 1..60),
     ) {
         let mut channels = Channels::new(3);
-        let mut stream = channels.open(vec![StartFrom::Earliest; 3], EventFilter::All);
+        let mut stream = channels.open(ResumePoint::Earliest, EventFilter::All);
         let mut blocks = vec![];
         let mut counts = [0_u64; 3];
-        for (place, cut, millis) in published {
-            counts[place] += 1;
-            let text = format!("{place} {}", counts[place]);
-            channels.publish(place, None, &format!("{text:<3000}"));
-            if cut && blocks.iter().any(|block: &Block| block.id.is_some()) {
+        for (index, disconnects, millis) in published {
+            counts[index] += 1;
+            let text = format!("{index} {}", counts[index]);
+            channels.publish(index, None, &format!("{text:<3000}"));
+            if disconnects && blocks.iter().any(|block: &Block| block.id.is_some()) {
                 stream = channels.resume(&last_id(&blocks));
             }
             blocks.extend(channels.sent(&mut stream, millis));
         }
         blocks.extend(channels.sent(&mut stream, 2_000));
-        for (place, count) in counts.into_iter().enumerate() {
-            let of_place = data(&blocks).into_iter().map(str::trim);
-            let of_place = of_place.filter(|text| text.starts_with(&place.to_string()));
-            let expected = (1..=count).map(|seq| format!("{place} {seq}"));
-            prop_assert_eq!(of_place.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        for (index, count) in counts.into_iter().enumerate() {
+            let received = data(&blocks).into_iter().map(str::trim);
+            let received = received.filter(|text| text.starts_with(&index.to_string()));
+            let expected = (1..=count).map(|seq| format!("{index} {seq}"));
+            prop_assert_eq!(received.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
         }
     }
 }
