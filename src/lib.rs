@@ -17,6 +17,27 @@
     )
 )]
 
-//pub mod api;
+pub mod api;
+pub mod config;
 pub mod core;
-//pub mod platform;
+pub mod instance;
+pub mod platform;
+#[cfg(test)]
+mod simulation;
+
+#[cfg(target_family = "wasm")]
+thread_local! {
+    static INSTANCE: std::rc::Rc<platform::Instance> = std::rc::Rc::new(platform::instance());
+}
+
+/// The one entry point; spin.toml says which paths reach it in which component. Natively, where
+/// there is no host to call it, the crate is a library of its parts.
+#[cfg(target_family = "wasm")]
+#[spin_sdk::http_service]
+async fn handle(request: api::Request) -> platform::Outgoing {
+    let instance = INSTANCE.with(std::rc::Rc::clone);
+    platform::Outgoing {
+        response: api::respond(&instance, request).await,
+        parking: instance.parking.clone(),
+    }
+}

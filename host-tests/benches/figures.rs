@@ -1,8 +1,8 @@
-//! The publishing figures of docs/benchmarks.md: `cargo bench --package runnel-host --bench figures`.
+//! Measures publishing and replay: `cargo bench --package runnel-host --bench figures`.
 //!
-//! Everything is measured in one run, on the embedded host with its SQLite store on disk, through
-//! HTTP over loopback. The bare compare-and-swap loop is the floor that publishing stands on: it
-//! works on the same store without component and HTTP.
+//! All figures come from one run, on the embedded host with its SQLite store on disk, through HTTP
+//! over loopback. The bare compare-and-swap loop is the lower bound of publishing: it uses the same
+//! store without the component and HTTP.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -17,72 +17,75 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use runnel_host::store::{Fault, Faulty, KeyValue, Memory, Operation, Sqlite, Swap};
-use runnel_host::{Application, Host, ServeOptions};
+use runnel_host::store::{FaultInjector, KeyValue, Memory, Operation, Sqlite, Swap};
+use runnel_host::{Application, Host, Server, ServerOptions};
 use tokio::net::{TcpListener, TcpStream};
 
 const TOKEN: &str = "token";
-const RUN: Duration = Duration::from_secs(5);
+/// The time for which a loop is measured.
+const MEASURED_TIME: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() {
     let application = Application::load_default().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let sqlite = Arc::new(Sqlite::open(folder.path(), "default").unwrap());
-    let store = Arc::new(Faulty::new(sqlite.clone(), |_| Fault::None));
+    let store = Arc::new(FaultInjector::new(sqlite.clone()));
     let host = host(&application, store.clone());
-    let fast = host.serve(listener().await).unwrap();
-    let plain = ServeOptions {
+    let with_nodelay = serve(&host, ServerOptions::default()).await;
+    let options = ServerOptions {
         nodelay: false,
-        ..ServeOptions::default()
+        ..ServerOptions::default()
     };
-    let plain = host.serve_with(listener().await, plain).unwrap();
+    let without_nodelay = serve(&host, options).await;
 
-    println!("| what | min | p50 | p99 | max |\n|---|---|---|---|---|");
-    bare_loop(sqlite.as_ref()).await;
-    one_publisher("publish, one connection", fast.address(), "one").await;
+    println!("| measurement | min | p50 | p99 | max |\n|---|---|---|---|---|");
+    bare_swap_loop(sqlite.as_ref()).await;
+    one_publisher("publish, one connection", with_nodelay.address(), "one").await;
     one_publisher(
         "publish, one connection, host without TCP_NODELAY",
-        plain.address(),
+        without_nodelay.address(),
         "two",
     )
     .await;
-    first_byte(fast.address()).await;
-    println!("\n| what | events/s | ack p50 | ack p99 | events a swap |\n|---|---|---|---|---|");
+    first_byte(with_nodelay.address()).await;
+    println!(
+        "\n| measurement | events/s | ack p50 | ack p99 | events a swap |\n|---|---|---|---|---|"
+    );
     for publishers in [1, 4, 32] {
-        crowd(
+        concurrent_publishers(
             publishers,
-            Load::event(),
+            PublishRequest::event(),
             "one channel",
-            fast.address(),
+            with_nodelay.address(),
             &store,
         )
         .await;
     }
     in_memory(&application).await;
     for publishers in [1, 4] {
-        crowd(
+        concurrent_publishers(
             publishers,
-            Load::batch(),
+            PublishRequest::batch(),
             "one channel",
-            fast.address(),
+            with_nodelay.address(),
             &store,
         )
         .await;
     }
-    println!("\n| what | store reads | MB/s |\n|---|---|---|");
-    replay(fast.address(), &store).await;
+    println!("\n| measurement | store reads | MB/s |\n|---|---|---|");
+    replay(with_nodelay.address(), &store).await;
     let component = std::env::current_dir()
         .unwrap()
         .join("../target/wasm32-wasip2/component/runnel.wasm");
     if let Ok(metadata) = std::fs::metadata(component) {
         println!("\nThe component has {} bytes.", metadata.len());
     }
-    fast.shutdown().await;
-    plain.shutdown().await;
+    with_nodelay.shutdown().await;
+    without_nodelay.shutdown().await;
 }
 
-fn host(application: &Arc<Application>, store: Arc<Faulty>) -> Host {
+fn host(application: &Arc<Application>, store: Arc<FaultInjector>) -> Host {
     Host::builder(application)
         .store(store)
         .variable("publish_token", TOKEN)
@@ -91,19 +94,26 @@ fn host(application: &Arc<Application>, store: Arc<Faulty>) -> Host {
         .unwrap()
 }
 
-/// What is left when the store costs nothing: the ceiling that the processor sets.
+/// Measures with a store that costs nothing: the upper bound that the processor sets.
 async fn in_memory(application: &Arc<Application>) {
-    let store = Arc::new(Faulty::new(Arc::new(Memory::default()), |_| Fault::None));
-    let server = host(application, store.clone())
-        .serve(listener().await)
-        .unwrap();
-    let where_to = "one channel, store in memory";
-    crowd(32, Load::event(), where_to, server.address(), &store).await;
+    let store = Arc::new(FaultInjector::new(Arc::new(Memory::default())));
+    let host = host(application, store.clone());
+    let server = serve(&host, ServerOptions::default()).await;
+    let target = "one channel, store in memory";
+    concurrent_publishers(
+        32,
+        PublishRequest::event(),
+        target,
+        server.address(),
+        &store,
+    )
+    .await;
     server.shutdown().await;
 }
 
-async fn listener() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").await.unwrap()
+async fn serve(host: &Host, options: ServerOptions) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Server::start(host, listener, options).unwrap()
 }
 
 /// A keep-alive connection.
@@ -157,15 +167,15 @@ fn event() -> Bytes {
     Bytes::from("x".repeat(200))
 }
 
-/// What a publisher sends, over and over.
+/// The request that a publisher repeats.
 #[derive(Clone)]
-struct Load {
+struct PublishRequest {
     events: usize,
     content_type: &'static str,
     body: Bytes,
 }
 
-impl Load {
+impl PublishRequest {
     fn event() -> Self {
         Self {
             events: 1,
@@ -184,94 +194,103 @@ impl Load {
     }
 }
 
-/// Times, sorted.
-struct Times(Vec<Duration>);
+/// Sorted durations.
+struct Latencies(Vec<Duration>);
 
-impl Times {
+impl Latencies {
     fn new(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
         Self(times)
     }
 
-    fn at(&self, percent: usize) -> String {
-        let place = (self.0.len() - 1) * percent / 100;
-        format!("{:.2} ms", self.0[place].as_secs_f64() * 1_000.0)
+    fn percentile(&self, percent: usize) -> String {
+        let index = (self.0.len() - 1) * percent / 100;
+        format!("{:.2} ms", self.0[index].as_secs_f64() * 1_000.0)
     }
 
-    fn print(&self, what: &str) {
+    fn print(&self, name: &str) {
         println!(
-            "| {what} | {} | {} | {} | {} |",
-            self.at(0),
-            self.at(50),
-            self.at(99),
-            self.at(100)
+            "| {name} | {} | {} | {} | {} |",
+            self.percentile(0),
+            self.percentile(50),
+            self.percentile(99),
+            self.percentile(100)
         );
     }
 }
 
-/// The floor: reads a value of a head's usual size and swaps it, over and over.
-async fn bare_loop(store: &dyn KeyValue) {
+/// Reads and swaps a value of a head's usual size in a loop.
+async fn bare_swap_loop(store: &dyn KeyValue) {
     let mut value = vec![0; 8_192];
     store.set("bare", &value).await.unwrap();
     let mut times = vec![];
     let start = Instant::now();
-    while start.elapsed() < RUN {
-        let begun = Instant::now();
-        let seen = store.current("bare").await.unwrap();
+    while start.elapsed() < MEASURED_TIME {
+        let begin = Instant::now();
+        let current = store.current("bare").await.unwrap();
         value[..8].copy_from_slice(&(times.len() as u64 + 1).to_le_bytes());
         assert!(matches!(
-            store.swap("bare", seen.as_deref(), &value).await.unwrap(),
+            store
+                .swap("bare", current.as_deref(), &value)
+                .await
+                .unwrap(),
             Swap::Done
         ));
-        times.push(begun.elapsed());
+        times.push(begin.elapsed());
     }
     let rate = times.len() as f64 / start.elapsed().as_secs_f64();
-    Times::new(times).print(&format!("bare compare-and-swap loop ({rate:.0}/s)"));
+    Latencies::new(times).print(&format!("bare compare-and-swap loop ({rate:.0}/s)"));
 }
 
-async fn one_publisher(what: &str, address: SocketAddr, channel: &str) {
+async fn one_publisher(name: &str, address: SocketAddr, channel: &str) {
     let mut connection = Connection::open(address).await;
     connection.publish(channel, "text/plain", event()).await;
     let mut times = vec![];
     for _ in 0..1_000 {
-        let begun = Instant::now();
+        let begin = Instant::now();
         connection.publish(channel, "text/plain", event()).await;
-        times.push(begun.elapsed());
+        times.push(begin.elapsed());
     }
-    Times::new(times).print(what);
+    Latencies::new(times).print(name);
 }
 
 async fn first_byte(address: SocketAddr) {
     let mut times = vec![];
     for _ in 0..500 {
         let mut connection = Connection::open(address).await;
-        let begun = Instant::now();
+        let begin = Instant::now();
         let mut response = connection
             .send(Method::GET, "/events/one", "", Bytes::new())
             .await;
         response.frame().await.unwrap().unwrap();
-        times.push(begun.elapsed());
+        times.push(begin.elapsed());
     }
-    Times::new(times).print("first byte of a stream, warm instance");
+    Latencies::new(times).print("first byte of a stream, warm instance");
 }
 
-/// Requests of so many publishers, each on a connection of its own, for [`RUN`].
-async fn crowd(publishers: usize, load: Load, where_to: &str, address: SocketAddr, store: &Faulty) {
-    let channel = format!("crowd{publishers}-{}", load.events);
+/// Publishes for [`MEASURED_TIME`] from a number of publishers, each on its own connection.
+async fn concurrent_publishers(
+    publishers: usize,
+    request: PublishRequest,
+    target: &str,
+    address: SocketAddr,
+    store: &FaultInjector,
+) {
+    let channel = format!("crowd{publishers}-{}", request.events);
     store.reset_counts();
     let start = Instant::now();
     let tasks: Vec<_> = (0..publishers)
         .map(|_| {
-            let (channel, body) = (channel.clone(), load.body.clone());
+            let (channel, body) = (channel.clone(), request.body.clone());
             tokio::spawn(async move {
                 let mut connection = Connection::open(address).await;
                 let mut times = vec![];
-                while start.elapsed() < RUN {
-                    let begun = Instant::now();
+                while start.elapsed() < MEASURED_TIME {
+                    let begin = Instant::now();
                     connection
-                        .publish(&channel, load.content_type, body.clone())
+                        .publish(&channel, request.content_type, body.clone())
                         .await;
-                    times.push(begun.elapsed());
+                    times.push(begin.elapsed());
                 }
                 times
             })
@@ -281,23 +300,23 @@ async fn crowd(publishers: usize, load: Load, where_to: &str, address: SocketAdd
     for task in tasks {
         times.extend(task.await.unwrap());
     }
-    let what = match load.events {
-        1 => format!("{publishers} publisher(s), {where_to}"),
-        events => format!("{publishers} publisher(s) of batches of {events}, {where_to}"),
+    let name = match request.events {
+        1 => format!("{publishers} publisher(s), {target}"),
+        events => format!("{publishers} publisher(s) of batches of {events}, {target}"),
     };
     let swaps = store.count(Operation::Swap, &format!("head!{channel}"));
-    let events = (times.len() * load.events) as f64;
+    let events = (times.len() * request.events) as f64;
     let rate = events / start.elapsed().as_secs_f64();
-    let times = Times::new(times);
-    let (p50, p99) = (times.at(50), times.at(99));
+    let times = Latencies::new(times);
+    let (p50, p99) = (times.percentile(50), times.percentile(99));
     println!(
-        "| {what} | {rate:.0} | {p50} | {p99} | {:.1} |",
+        "| {name} | {rate:.0} | {p50} | {p99} | {:.1} |",
         events / swaps as f64
     );
 }
 
-async fn replay(address: SocketAddr, store: &Faulty) {
-    let batch = Load::batch();
+async fn replay(address: SocketAddr, store: &FaultInjector) {
+    let batch = PublishRequest::batch();
     let mut connection = Connection::open(address).await;
     for _ in 0..100 {
         connection

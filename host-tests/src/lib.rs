@@ -1,9 +1,8 @@
-//! The embedded host of Runnel: runs the very wasm file that Spin runs, without Spin.
+//! The embedded host of Runnel: runs the wasm file that Spin runs, without Spin.
 //!
-//! It serves two purposes. The binary of this package is a development server for machines that
-//! have no Spin (`cargo run` in the project's root); the library is the harness of every test that
-//! needs the component as it is deployed. A test talks to the component without a network and, if
-//! it wishes, under paused time:
+//! The binary of this package is a development server for machines without Spin (`cargo run` in the
+//! project's root). The library is the harness of the tests that need the component as it is
+//! deployed. A test calls the component without a network and, if needed, under paused time:
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -24,25 +23,34 @@
 //! # }
 //! ```
 //!
-//! What it shares with Spin 4.1: the routes, variables and store labels of `spin.toml`, the
-//! semantics of Spin's SQLite key-value store (quirks included), the life of component instances
-//! and the headers a component is given. What it leaves out: TLS, outgoing requests, and every
-//! interface Runnel does not import.
+//! The host shares with Spin 4.1 the routes, variables and store labels of `spin.toml`, the semantics
+//! of the SQLite key-value store (quirks included), the lifecycle of component instances, and the
+//! headers that a component receives. It lacks TLS, outgoing requests, and every interface that Runnel
+//! does not import.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`manifest`] | `spin.toml` |
+//! | [`application`] | the manifest and its compiled components |
+//! | `route_table` | the component of a path |
+//! | `runtime` | the interfaces that a guest can call, and the lifecycle of instances |
+//! | [`store`] | the key-value stores |
+//! | `host` | dispatches requests to components |
+//! | `server` | serves a host over TCP |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-pub mod component;
+pub mod application;
 mod host;
 pub mod manifest;
-mod route;
+mod route_table;
 mod runtime;
 mod server;
-mod socket;
 pub mod store;
-mod tail;
 
-pub use component::{Application, Build};
-pub use host::{Host, HostBuilder};
+pub use application::{Application, BuildMode};
+pub use host::{Host, HostBuilder, HostError};
 pub use manifest::Manifest;
-pub use runtime::Body;
-pub use server::{ServeOptions, Server};
+pub use route_table::UnsupportedRoute;
+pub use runtime::{Body, LinkError};
+pub use server::{Server, ServerOptions};

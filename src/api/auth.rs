@@ -1,61 +1,70 @@
-//! Who may publish and subscribe.
+//! The principal of a request, and its permissions.
 
 use http::Method;
 
 use super::problem::Problem;
-use super::{cors, credentials};
+use super::{Instance, cors, credentials};
+use crate::config::AuthConfig;
 use crate::core::access::{Permission, Principal, TokenSource};
 use crate::core::channel::Channel;
-use crate::platform::{clock, config};
+use crate::core::environment::Environment as _;
 
-/// The credential of somebody who may publish to the channel.
+/// Returns the principal of a request that changes or inspects a channel, which takes permission to
+/// publish to it.
 pub(super) async fn publisher<B>(
+    instance: &Instance,
     channel: &Channel,
     request: &http::Request<B>,
 ) -> Result<Principal, Problem> {
-    let door = config::publishers().await.map_err(Problem::config)?;
-    let credential = admit(&door, request).await?;
-    may(&credential, Permission::Publish, [channel])?;
-    Ok(credential)
+    let auth = instance.config.publisher_auth().await;
+    let auth = auth.map_err(Problem::config)?;
+    let principal = authenticate(instance, &auth, request).await?;
+    require(&principal, Permission::Publish, [channel])?;
+    Ok(principal)
 }
 
-/// The credential of a subscriber: to what is still to be seen.
-pub(super) async fn subscriber<B>(request: &http::Request<B>) -> Result<Principal, Problem> {
-    match config::subscribers().await.map_err(Problem::config)? {
-        Some(door) => admit(&door, request).await,
+/// Returns the principal of a subscriber, before its permissions are checked.
+pub(super) async fn subscriber<B>(
+    instance: &Instance,
+    request: &http::Request<B>,
+) -> Result<Principal, Problem> {
+    let auth = instance.config.subscriber_auth().await;
+    match auth.map_err(Problem::config)? {
+        Some(auth) => authenticate(instance, &auth, request).await,
         None => Ok(Principal::anonymous()),
     }
 }
 
-/// Holds a credential to have a right to every one of the channels.
-pub(super) fn may<'a>(
-    credential: &Principal,
-    right: Permission,
+/// Rejects a principal that lacks the permission for any of the channels.
+pub(super) fn require<'a>(
+    principal: &Principal,
+    permission: Permission,
     channels: impl IntoIterator<Item = &'a Channel>,
 ) -> Result<(), Problem> {
     let mut channels = channels.into_iter();
-    match channels.find(|channel| !credential.allows(right, channel)) {
-        Some(channel) => Err(Problem::forbidden(right, channel)),
+    match channels.find(|channel| !principal.allows(permission, channel)) {
+        Some(channel) => Err(Problem::forbidden(permission, channel)),
         None => Ok(()),
     }
 }
 
-async fn admit<B>(
-    door: &config::AuthConfig,
+async fn authenticate<B>(
+    instance: &Instance,
+    auth: &AuthConfig,
     request: &http::Request<B>,
 ) -> Result<Principal, Problem> {
-    let (token, source) =
-        credentials::token(request, &door.cookie, door.in_query)?.ok_or_else(|| {
-            Problem::missing_token("the header `authorization: Bearer TOKEN` or in a cookie")
-        })?;
-    let now = clock::now().wall;
-    let credential = door.gate.authenticate(&token, source, now);
-    let credential = credential.map_err(Problem::invalid_token)?;
+    let token = credentials::token(request, &auth.cookie, auth.accept_query)?;
+    let (token, source) = token.ok_or_else(|| {
+        Problem::missing_token("the header `authorization: Bearer TOKEN` or in a cookie")
+    })?;
+    let now = instance.env.clock().wall;
+    let principal = auth.authenticator.authenticate(&token, source, now);
+    let principal = principal.map_err(Problem::invalid_token)?;
     if source == TokenSource::Cookie && !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let origins = config::origins().await.map_err(Problem::config)?;
-        if !cors::is_trusted(&origins, request) {
+        let origins = instance.config.origins().await;
+        if !cors::is_trusted(&*origins.map_err(Problem::config)?, request) {
             return Err(Problem::untrusted_origin());
         }
     }
-    Ok(credential)
+    Ok(principal)
 }

@@ -1,4 +1,4 @@
-//! Requests and responses as this component sees them.
+//! Requests and responses.
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -15,29 +15,29 @@ pub type Request = http::Request<crate::platform::RequestBody>;
 /// A response.
 pub type Response = http::Response<Body>;
 
-/// States the length of a body that is known whole. A host that does not set TCP_NODELAY would
-/// otherwise send the end of an empty body in a packet of its own, 40 ms later.
-pub(super) fn state_length(response: &mut Response) {
+/// Sets the length of a body that is known whole. A host that does not set TCP_NODELAY would otherwise
+/// send the end of an empty body in a packet of its own, 40 ms later.
+pub(super) fn set_content_length(response: &mut Response) {
     let Body::Full(bytes) = response.body() else {
         return;
     };
     let length = bytes.len();
-    let has_none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
-    if !has_none.contains(&response.status()) {
+    let without_content = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+    if !without_content.contains(&response.status()) {
         response
             .headers_mut()
             .insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 
-/// A response without a body.
+/// Returns a response without a body.
 pub(super) fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::Full(Bytes::new()));
     *response.status_mut() = status;
     response
 }
 
-/// A JSON response.
+/// Returns a JSON response.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     let mut response = Response::new(Body::Full(
         serde_json::to_vec(value).unwrap_or_default().into(),
@@ -49,7 +49,7 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     response
 }
 
-/// The head of a JSON response of unknown length.
+/// Returns the head of a JSON response of unknown length.
 pub(super) fn json_head() -> Response {
     let mut response = Response::new(of_unknown_length());
     response
@@ -58,19 +58,19 @@ pub(super) fn json_head() -> Response {
     response
 }
 
-/// The body of an answer to `HEAD` for what has no length beforehand.
+/// Returns the body of a response to `HEAD` whose counterpart to `GET` has no length beforehand.
 pub(super) fn of_unknown_length() -> Body {
     Body::Stream(futures::stream::empty().boxed_local(), Stall::default())
 }
 
-/// The answer to `OPTIONS`.
+/// Returns the response to `OPTIONS`.
 pub(super) fn options(allowed: &[Method]) -> Response {
     let mut response = empty(StatusCode::NO_CONTENT);
     response.headers_mut().insert(ALLOW, allow(allowed));
     response
 }
 
-/// The value of an `allow` header; `OPTIONS` is always among them.
+/// Returns the value of the header `allow`, which always includes `OPTIONS`.
 pub(super) fn allow(allowed: &[Method]) -> HeaderValue {
     let names: Vec<_> = allowed
         .iter()

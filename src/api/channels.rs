@@ -5,14 +5,13 @@ use serde::Serialize;
 
 use super::body::{self, Request, Response};
 use super::problem::Problem;
-use super::{auth, limits, publish, trace};
+use super::{Instance, auth, limits, publish, trace};
 use crate::core::channel::Channel;
-use crate::core::log::{Batch, Head};
+use crate::core::log::{Log as _, LogState, Retention};
+use crate::core::logging::{Level, Line};
 use crate::core::sse::EventId;
-use crate::platform::log::{self, Level, Line};
-use crate::platform::{committer, config, tail};
 
-/// What a channel's log holds.
+/// The state of a channel's log.
 #[derive(Serialize)]
 struct State<'a> {
     channel: &'a str,
@@ -20,81 +19,93 @@ struct State<'a> {
     first: Option<String>,
     /// The id of the newest event; null if there is none.
     last: Option<String>,
-    /// How many events are kept.
+    /// The number of events kept.
     count: u64,
-    /// How many bytes they take.
+    /// The bytes of records kept.
     bytes: u64,
     closed: bool,
-    /// When the newest event was published: milliseconds since 1970; null if there was none.
+    /// The time of the newest event, in milliseconds since 1970; null if there was none.
     last_published_ms: Option<u64>,
 }
 
 impl<'a> State<'a> {
-    fn new(channel: &'a Channel, head: &Head) -> Self {
-        let count = head.next().since(head.first());
+    fn new(channel: &'a Channel, log: &LogState) -> Self {
+        let count = log.next.since(log.first);
         let id = |seq| {
-            (count > 0).then(|| {
-                EventId {
-                    epoch: head.epoch,
-                    seq,
-                }
-                .to_string()
-            })
+            let epoch = log.epoch;
+            (count > 0).then(|| EventId { epoch, seq }.to_string())
         };
         Self {
             channel: channel.as_str(),
-            first: id(head.first()),
-            last: id(head.next().minus(1)),
+            first: id(log.first),
+            last: id(log.next.minus(1)),
             count,
-            bytes: head.bytes(),
-            closed: head.closed,
-            last_published_ms: (head.newest.0 > 0).then_some(head.newest.0),
+            bytes: log.bytes,
+            closed: log.closed,
+            last_published_ms: Some(log.newest.0).filter(|newest| *newest > 0),
         }
     }
 }
 
 /// `GET /channels/{channel}`
-pub(super) async fn state(channel: &Channel, request: &Request) -> Result<Response, Problem> {
-    auth::publisher(channel, request).await?;
-    let read = tail::read(channel).await.map_err(|error| {
-        log::error("read_failed", Some(channel), error);
+pub(super) async fn state(
+    instance: &Instance,
+    channel: &Channel,
+    request: &Request,
+) -> Result<Response, Problem> {
+    auth::publisher(instance, channel, request).await?;
+    let state = instance.log.state(channel).await.map_err(|error| {
+        instance.logger.error("read_failed", Some(channel), error);
         Problem::store()
     })?;
-    let head = read.1.ok_or_else(|| Problem::unknown_channel(channel))?;
-    Ok(body::json(StatusCode::OK, &State::new(channel, &head)))
+    let state = state.ok_or_else(|| Problem::unknown_channel(channel))?;
+    Ok(body::json(StatusCode::OK, &State::new(channel, &state)))
 }
 
 /// `POST /channels/{channel}/close`
-pub(super) async fn close(channel: &Channel, request: &Request) -> Result<Response, Problem> {
-    let publisher = auth::publisher(channel, request).await?;
-    let config = config::publish().await.map_err(Problem::config)?;
-    limits::admit(&publisher, channel, &config).await?;
-    let batch = Batch {
-        close: true,
-        ..Batch::default()
-    };
-    publish::append(channel, batch, config.retention).await?;
-    tell("channel_closed", channel, request);
+pub(super) async fn close(
+    instance: &Instance,
+    channel: &Channel,
+    request: &Request,
+) -> Result<Response, Problem> {
+    let retention = admit_change(instance, channel, request).await?;
+    let closed = instance.log.close(channel, retention).await;
+    closed.map_err(|error| publish::append_failed(instance, channel, &error))?;
+    log_change(instance, "channel_closed", channel, request);
     Ok(body::empty(StatusCode::NO_CONTENT))
 }
 
 /// `DELETE /channels/{channel}`
-pub(super) async fn purge(channel: &Channel, request: &Request) -> Result<Response, Problem> {
-    let publisher = auth::publisher(channel, request).await?;
-    let config = config::publish().await.map_err(Problem::config)?;
-    limits::admit(&publisher, channel, &config).await?;
-    let purged = committer::purge(channel, config.retention).await;
-    purged.map_err(|failure| publish::failed(channel, &failure))?;
-    tell("channel_purged", channel, request);
+pub(super) async fn purge(
+    instance: &Instance,
+    channel: &Channel,
+    request: &Request,
+) -> Result<Response, Problem> {
+    let retention = admit_change(instance, channel, request).await?;
+    let purged = instance.log.purge(channel, retention).await;
+    purged.map_err(|error| publish::append_failed(instance, channel, &error.into()))?;
+    log_change(instance, "channel_purged", channel, request);
     Ok(body::empty(StatusCode::NO_CONTENT))
 }
 
-fn tell(event: &'static str, channel: &Channel, request: &Request) {
+/// Authenticates a publisher and applies its rate limits; returns the retention for the commit.
+async fn admit_change(
+    instance: &Instance,
+    channel: &Channel,
+    request: &Request,
+) -> Result<Retention, Problem> {
+    let publisher = auth::publisher(instance, channel, request).await?;
+    let config = instance.config.publish().await.map_err(Problem::config)?;
+    limits::acquire_publish_permits(instance, &publisher, channel, &config).await?;
+    Ok(config.retention)
+}
+
+fn log_change(instance: &Instance, event: &'static str, channel: &Channel, request: &Request) {
     let line = Line {
         event,
         channel: Some(channel.as_str()),
         trace_id: Some(trace::of(request.extensions()).id()),
         ..Line::default()
     };
-    log::write(Level::Info, &line);
+    instance.logger.write(Level::Info, &line);
 }

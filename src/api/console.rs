@@ -6,22 +6,28 @@ use http::header::{
 };
 
 use super::body::{Body, Response};
-use crate::platform::random;
+use crate::core::environment::Environment;
 
 const STYLE: &str = include_str!("../console/style.css");
 
 /// The script: all files share one scope. `main.js` comes last and starts it.
 const SCRIPT: &str = concat!(
-    include_str!("../console/page.js"),
-    include_str!("../console/frames.js"),
-    include_str!("../console/marks.js"),
-    include_str!("../console/server.js"),
+    include_str!("../console/dom.js"),
+    include_str!("../console/format.js"),
+    include_str!("../console/announcer.js"),
+    include_str!("../console/field.js"),
+    include_str!("../console/storage.js"),
+    include_str!("../console/validation.js"),
+    include_str!("../console/event_stream_parser.js"),
+    include_str!("../console/cursor.js"),
+    include_str!("../console/api.js"),
     include_str!("../console/stream.js"),
-    include_str!("../console/figures.js"),
+    include_str!("../console/statistics.js"),
+    include_str!("../console/lag_tracker.js"),
     include_str!("../console/charts.js"),
-    include_str!("../console/events.js"),
+    include_str!("../console/event_table.js"),
     include_str!("../console/timeline.js"),
-    include_str!("../console/states.js"),
+    include_str!("../console/channel_states.js"),
     include_str!("../console/publisher.js"),
     include_str!("../console/snippets.js"),
     include_str!("../console/main.js"),
@@ -42,8 +48,8 @@ pub(super) fn openapi() -> Response {
 ///
 /// Its style and script have a nonce, and the content security policy blocks everything else. It
 /// also forbids Trusted Types policies, so that no script can turn text into elements.
-pub(super) fn page() -> Response {
-    let nonce = format!("{:016x}{:016x}", random::u64(), random::u64());
+pub(super) fn page(env: &impl Environment) -> Response {
+    let nonce = format!("{:016x}{:016x}", env.random(), env.random());
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; \
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \

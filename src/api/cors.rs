@@ -9,7 +9,7 @@ use http::uri::Authority;
 use http::{HeaderValue, Method};
 
 use super::body::{Request, Response};
-use crate::platform::config::Origins;
+use crate::config::Origins;
 
 /// The request headers that pages can set.
 const HEADERS: &str = "accept, authorization, content-type, idempotency-key, if-none-match, \

@@ -1,17 +1,19 @@
-//! Whether this server works.
+//! The health of this server.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::future::{Either, select};
 use http::StatusCode;
 use serde::Serialize;
 
+use super::Instance;
 use super::body::{self, Response};
 use super::problem::Problem;
-use crate::platform::{clock, log, store};
+use crate::core::environment::Environment as _;
 
-/// How long the store may take to answer, in milliseconds.
-const PATIENCE_MILLIS: u64 = 2_000;
+/// The time in which the store has to answer.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
 struct Health {
@@ -19,7 +21,7 @@ struct Health {
     version: &'static str,
 }
 
-/// `GET /health/live`: whether instances start and answer.
+/// `GET /health/live`: answers if instances start at all.
 pub(super) fn live() -> Response {
     let health = Health {
         status: "ok",
@@ -28,15 +30,15 @@ pub(super) fn live() -> Response {
     body::json(StatusCode::OK, &health)
 }
 
-/// `GET /health`: whether the store answers as well, in time.
-pub(super) async fn ready() -> Result<Response, Problem> {
-    let read = pin!(store::get("health"));
-    let timeout = pin!(clock::sleep_millis(PATIENCE_MILLIS));
+/// `GET /health`: answers if the store does, too, and in time.
+pub(super) async fn ready(instance: &Instance) -> Result<Response, Problem> {
+    let read = pin!(instance.store.get("health"));
+    let timeout = pin!(instance.env.sleep(STORE_TIMEOUT));
     let error = match select(read, timeout).await {
         Either::Left((Ok(_), _)) => return Ok(live()),
-        Either::Left((Err(error), _)) => error,
-        Either::Right(_) => format!("no answer within {PATIENCE_MILLIS} ms"),
+        Either::Left((Err(error), _)) => error.to_string(),
+        Either::Right(_) => format!("no answer within {} ms", STORE_TIMEOUT.as_millis()),
     };
-    log::error("health_failed", None, error);
+    instance.logger.error("health_failed", None, error);
     Err(Problem::store())
 }

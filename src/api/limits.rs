@@ -1,21 +1,18 @@
-//! What a request may be like, and how many there may be.
-
-use std::cell::Cell;
-use std::time::Duration;
+//! The limits on requests: sizes and rates.
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
 
+use super::Instance;
 use super::problem::Problem;
+use crate::config::{PublishConfig, RequestLimits};
 use crate::core::access::Principal;
 use crate::core::channel::Channel;
-use crate::core::limit::RateKey;
-use crate::platform::config::{PublishConfig, RequestLimits};
-use crate::platform::limiter;
+use crate::core::limit::{RateKey, RetryAfter};
 
-/// The headers that are read, beside those of a CloudEvent. `Last-Event-ID` is not among them: a
-/// subscriber is not refused for it.
-const READ: [HeaderName; 6] = [
+/// The headers that are limited, beside those of a CloudEvent: all that are read but `Last-Event-ID`,
+/// for which no subscriber is rejected.
+const LIMITED: [HeaderName; 6] = [
     ACCEPT,
     AUTHORIZATION,
     CONTENT_TYPE,
@@ -24,10 +21,10 @@ const READ: [HeaderName; 6] = [
     HeaderName::from_static("prefer"),
 ];
 
-/// The header that says where a client is. A client can send it, too, but Spin appends its own.
+/// The header with the address of a client. A client can send it, too, but Spin appends its own.
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
 
-/// Refuses what is longer than anything that is meant.
+/// Rejects queries and headers over the configured limits.
 pub(super) fn check(
     query: Option<&str>,
     headers: &HeaderMap,
@@ -40,7 +37,7 @@ pub(super) fn check(
         )));
     }
     for name in headers.keys() {
-        if READ.contains(name) || name.as_str().starts_with("ce-") {
+        if LIMITED.contains(name) || name.as_str().starts_with("ce-") {
             let values = headers.get_all(name).iter();
             let (bytes, most) = (
                 values.map(|value| value.len()).sum::<usize>(),
@@ -56,53 +53,30 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Lets a publisher change a channel, if neither has had too much of that.
-pub(super) async fn admit(
+/// Takes one permit from the publisher's and one from the channel's rate limit.
+pub(super) async fn acquire_publish_permits(
+    instance: &Instance,
     publisher: &Principal,
     channel: &Channel,
     config: &PublishConfig,
 ) -> Result<(), Problem> {
-    let publisher = RateKey::publisher(publisher.identity().unwrap_or_default());
-    let admitted = limiter::publishers(publisher, config.publish_rate).await;
-    admitted.map_err(|wait| {
-        let wait = Duration::from_millis(wait);
+    let limiter = &instance.limiter;
+    let key = RateKey::publisher(publisher.identity().unwrap_or_default());
+    let acquired = limiter.acquire(key, config.publish_rate).await;
+    acquired.map_err(|RetryAfter(wait)| {
         Problem::rate_limited("this credential publishes too often", wait)
     })?;
-    let admitted = limiter::publishers(RateKey::channel(channel), config.channel_rate).await;
-    admitted.map_err(|wait| {
-        let wait = Duration::from_millis(wait);
+    let key = RateKey::channel(channel);
+    let acquired = limiter.acquire(key, config.channel_rate).await;
+    acquired.map_err(|RetryAfter(wait)| {
         Problem::rate_limited("this channel is published to too often", wait)
     })
 }
 
-/// Who opens a stream: the last address given, which is Spin's.
+/// Returns the rate key of a client: of the last address given, which is Spin's.
 pub(super) fn client(headers: &HeaderMap) -> Option<RateKey> {
     let address = headers.get_all(CLIENT_ADDRESS).iter().next_back()?;
     RateKey::client(address.to_str().ok()?)
-}
-
-thread_local! {
-    static STREAMS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// One of the streams that an instance has room for, until it is dropped.
-pub(super) struct StreamPermit(());
-
-impl StreamPermit {
-    /// A seat, if not all of so many are taken.
-    pub(super) fn take(seats: usize) -> Option<Self> {
-        let taken = STREAMS.get();
-        (taken < seats).then(|| {
-            STREAMS.set(taken.saturating_add(1));
-            Self(())
-        })
-    }
-}
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        STREAMS.set(STREAMS.get().saturating_sub(1));
-    }
 }
 
 #[cfg(test)]
@@ -112,15 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seats_are_given_back() {
-        let first = StreamPermit::take(1);
-        assert!(first.is_some() && StreamPermit::take(1).is_none());
-        drop(first);
-        assert!(StreamPermit::take(1).is_some());
-    }
-
-    #[test]
-    fn the_clients_address_is_the_last_one() {
+    fn a_client_is_known_by_the_last_address() {
         let mut headers = HeaderMap::new();
         assert_eq!(client(&headers), None);
         for address in ["10.0.0.1:1", "10.0.0.2:2"] {
@@ -130,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_and_headers_are_accepted_up_to_their_bounds() {
+    fn queries_and_headers_are_accepted_up_to_their_limits() {
         let limits = RequestLimits {
             query_bytes: 10,
             header_bytes: 20,

@@ -1,4 +1,7 @@
-//! The same as an event stream, one JSON answer at a time.
+//! `GET /events/…` with `Accept: application/json`: the long-poll.
+
+use std::fmt::Display;
+use std::time::Duration;
 
 use form_urlencoded::Serializer;
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, LINK};
@@ -8,24 +11,28 @@ use serde::Serialize;
 use super::body::{self, Body, Request, Response};
 use super::problem::Problem;
 use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
-use super::reader::Fetcher;
-use super::{life, link};
-use crate::core::log::StartFrom;
-use crate::core::stream::{GapSignal, LongPoll, Page, Step, StreamConfig, Subscription};
+use super::{Instance, link};
+use crate::core::channel::Channel;
+use crate::core::environment::Environment;
+use crate::core::logging::Logger;
+use crate::core::metrics::Counter;
+use crate::core::stream::{
+    Fetcher, GapSignal, LongPoll, LongPollPage, ResumePoint, StreamConfig, StreamObserver,
+    StreamStats, Subscription,
+};
 use crate::core::time::Instant;
-use crate::platform::{clock, random};
+use crate::platform::SpinEnvironment;
 
-/// The longest wait, in seconds.
+/// The longest `wait`, in seconds.
 const MAX_WAIT_SECONDS: u64 = 25;
 
-/// The most events in an answer.
+/// The largest number of events in an answer.
 const MAX_EVENTS: u64 = 1_000;
 
-/// An answer that cannot grow any more may be kept by the client's cache, but not for long: a purge
-/// ends it.
+/// An answer that never changes may be kept by the client's cache, but not for long: a purge ends it.
 const MINUTE: HeaderValue = HeaderValue::from_static("private, max-age=60");
 
-/// Any other answer has to be asked for again, by its tag.
+/// Any other answer has to be revalidated by its entity tag.
 pub(super) const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 #[derive(Serialize)]
@@ -52,10 +59,11 @@ struct Event<'a> {
     traceparent: Option<&'a str>,
 }
 
-/// Answers as soon as there is something to tell, or after the `wait` that the query asks for.
+/// Answers as soon as there is something to report, or after the `wait` of the query.
 pub(super) async fn answer(
+    instance: &Instance,
     mut subscription: Subscription,
-    settings: StreamConfig,
+    config: StreamConfig,
     query: &Query,
     request: &Request,
     now: Instant,
@@ -66,40 +74,44 @@ pub(super) async fn answer(
         return Ok(body::json_head());
     }
     subscription.live &= wait > 0;
-    let channels: Vec<_> = subscription
-        .channels
-        .iter()
-        .map(|(channel, _)| channel.to_string())
-        .collect();
-    let resumes = subscription
-        .channels
-        .iter()
-        .all(|(_, start)| matches!(start, StartFrom::After(_)));
-    let mut reader = Fetcher::of(&subscription);
-    let mut poll = LongPoll::new(
-        subscription,
-        settings,
-        usize::try_from(limit).unwrap_or(usize::MAX),
-        known(request.headers()),
-        now.after(wait.saturating_mul(1_000)),
-        random::u64(),
+    let channels = subscription.channels.clone();
+    let resumes = matches!(subscription.resume, ResumePoint::After(_));
+    let fetcher = Fetcher::new(
+        instance.env.clone(),
+        instance.parking.clone(),
+        &instance.log,
+        &channels,
+        config,
         now,
     );
-    loop {
-        reader.tell(poll.feeds()).await;
-        match poll.next(clock::now()) {
-            Step::ReadHead(place, newer_than) => reader.read_head(place, newer_than),
-            Step::ReadSegments(place, names) => reader.read_segments(place, names),
-            Step::Wait(until) => reader.wait(until, poll.feeds()).await,
-            Step::Emit(_) | Step::End => break,
-        }
-    }
-    let page = poll.into_page().ok_or_else(Problem::store)?;
-    Ok(response(&page, &channels, resumes, request))
+    let poll = LongPoll::new(
+        subscription,
+        config,
+        usize::try_from(limit).unwrap_or(usize::MAX),
+        known_tags(request.headers()),
+        now.saturating_add(Duration::from_secs(wait)),
+        instance.env.random(),
+        now,
+    );
+    let mut reporter = ErrorReporter(&instance.logger);
+    let page = poll.run(&instance.env, fetcher, &mut reporter).await;
+    let page = page.ok_or_else(Problem::store)?;
+    Ok(response(instance, &page, &channels, resumes, request))
 }
 
-/// The tags of the answers that the client has (RFC 9110, 13.1.2), compared weakly.
-fn known(headers: &HeaderMap) -> Vec<String> {
+/// Logs the errors of reads.
+struct ErrorReporter<'a>(&'a Logger<SpinEnvironment>);
+
+impl StreamObserver for ErrorReporter<'_> {
+    fn report(&mut self, _: &StreamStats, _: usize) {}
+
+    fn read_failed(&mut self, channel: &Channel, error: &dyn Display) {
+        self.0.error("read_failed", Some(channel), error);
+    }
+}
+
+/// Returns the entity tags of the answers that the client has (RFC 9110, 13.1.2), for weak comparison.
+fn known_tags(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all(IF_NONE_MATCH).iter();
     let values = values.filter_map(|value| value.to_str().ok());
     let tags = values.flat_map(|value| value.split(',')).map(str::trim);
@@ -110,13 +122,19 @@ fn known(headers: &HeaderMap) -> Vec<String> {
     tags.filter_map(opaque).collect()
 }
 
-fn response(page: &Page, channels: &[String], resumes: bool, request: &Request) -> Response {
+fn response(
+    instance: &Instance,
+    page: &LongPollPage,
+    channels: &[Channel],
+    resumes: bool,
+    request: &Request,
+) -> Response {
     let cursor = page.cursor.to_string();
-    let mut response = if known(request.headers()).contains(&page.tag()) {
+    let mut response = if known_tags(request.headers()).contains(&page.tag()) {
         body::empty(StatusCode::NOT_MODIFIED)
     } else {
         let events = page.events.iter().map(|event| Event {
-            channel: channels.get(event.channel).map_or("", String::as_str),
+            channel: channels.get(event.channel).map_or("", Channel::as_str),
             id: event.cursor.to_string(),
             event: event.event_type.as_deref().unwrap_or("message"),
             data: &event.data,
@@ -132,7 +150,7 @@ fn response(page: &Page, channels: &[String], resumes: bool, request: &Request) 
         };
         let response = body::json(StatusCode::OK, &answer);
         if let Body::Full(bytes) = response.body() {
-            life::polled(page, bytes.len());
+            count(instance, page, bytes.len());
         }
         response
     };
@@ -140,7 +158,7 @@ fn response(page: &Page, channels: &[String], resumes: bool, request: &Request) 
     if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{}\"", page.tag())) {
         headers.insert(ETAG, tag);
     }
-    // What follows a cursor and is followed by more stays what it is.
+    // A full answer after a cursor never changes.
     let fixed = page.full && resumes && page.gaps.is_empty();
     let cache = if fixed { MINUTE } else { REVALIDATE };
     headers.insert(CACHE_CONTROL, cache);
@@ -148,7 +166,17 @@ fn response(page: &Page, channels: &[String], resumes: bool, request: &Request) 
     response
 }
 
-/// The path and query that ask for what follows `cursor`.
+/// Counts the events and gaps of an answer.
+fn count(instance: &Instance, page: &LongPollPage, bytes: usize) {
+    let metrics = &instance.metrics;
+    metrics.add(Counter::DeliveredEvents, page.events.len() as u64);
+    metrics.add(Counter::DeliveredBytes, bytes as u64);
+    for gap in &page.gaps {
+        metrics.add(Counter::Gaps(gap.gap.reason), 1);
+    }
+}
+
+/// Returns the path and query that ask for the events after `cursor`.
 fn next(request: &Request, cursor: &str) -> String {
     let uri = request.uri();
     let mut query = Serializer::new(String::new());

@@ -1,4 +1,4 @@
-//! `GET /metrics`: what all instances have counted, as OpenMetrics text.
+//! `GET /metrics`: the counts of all instances.
 
 use std::fmt::Write as _;
 
@@ -10,43 +10,44 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Registry};
 
+use super::Instance;
 use super::body::{Body, Request, Response};
 use super::credentials;
 use super::problem::Problem;
+use crate::core::environment::Environment as _;
 use crate::core::metrics::{Counts, FAMILIES, Family, Kind, Slot, Unit};
 use crate::core::time::Timestamp;
-use crate::platform::{clock, config, log, metrics};
 
-/// OpenMetrics, which Prometheus asks for since its version 2.5.
+/// OpenMetrics, which Prometheus prefers since its version 2.5.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The older format, for those who do not ask for that.
+/// The text format of Prometheus, for scrapers that do not accept OpenMetrics.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const MICROS_PER_SECOND: f64 = 1_000_000.0;
 
 /// Answers a scrape.
-pub(super) async fn scrape(request: &Request) -> Result<Response, Problem> {
-    if let Some(secret) = config::metrics_token().await.map_err(Problem::config)? {
-        let given = credentials::bearer_token(request)?
+pub(super) async fn scrape(instance: &Instance, request: &Request) -> Result<Response, Problem> {
+    let secret = instance.config.metrics_token().await;
+    if let Some(secret) = secret.map_err(Problem::config)? {
+        let token = credentials::bearer_token(request)?
             .ok_or_else(|| Problem::missing_token("the header `authorization: Bearer TOKEN`"))?;
-        if !secret.matches(&given) {
+        if !secret.matches(&token) {
             return Err(Problem::invalid_token(
                 "the token does not read the metrics",
             ));
         }
     }
-    let slots = metrics::slots().map_err(|error| {
-        log::error("metrics_failed", None, error);
+    let slots = instance.metrics_writer.read_slots().await;
+    let slots = slots.map_err(|error| {
+        instance.logger.error("metrics_failed", None, error);
         Problem::store()
     })?;
     let content_type = content_type(request.headers());
-    let text = text(slots, clock::now().wall);
-    let text = if content_type == TEXT {
-        older(&text)
-    } else {
-        text
-    };
+    let mut text = openmetrics(slots, instance.env.clock().wall);
+    if content_type == TEXT {
+        text = to_text_format(&text);
+    }
     let mut response = Response::new(Body::Full(text.into()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -57,15 +58,16 @@ pub(super) async fn scrape(request: &Request) -> Result<Response, Problem> {
 fn content_type(headers: &HeaderMap) -> &'static str {
     let accepted = headers.get_all(ACCEPT).iter();
     let mut accepted = accepted.filter_map(|value| value.to_str().ok());
-    match accepted.any(|value| value.contains("application/openmetrics-text")) {
-        true => OPENMETRICS,
-        false => TEXT,
+    if accepted.any(|value| value.contains("application/openmetrics-text")) {
+        OPENMETRICS
+    } else {
+        TEXT
     }
 }
 
-/// OpenMetrics text in the older format, which declares the names of series, knows neither units nor
-/// the type `info`, and has no end.
-fn older(openmetrics: &str) -> String {
+/// Converts OpenMetrics to the text format, which declares the names of series rather than of families,
+/// knows neither units nor the type `info`, and has no end mark.
+fn to_text_format(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
     let mut help = "";
     for line in openmetrics.lines() {
@@ -96,7 +98,7 @@ fn older(openmetrics: &str) -> String {
     text
 }
 
-/// What the slots say together.
+/// The sums over all slots.
 #[derive(Debug, Default)]
 struct Scrape {
     counts: Counts,
@@ -104,7 +106,7 @@ struct Scrape {
     instances: u64,
 }
 
-fn text(slots: Vec<Slot>, now: Timestamp) -> String {
+fn openmetrics(slots: Vec<Slot>, now: Timestamp) -> String {
     let mut scrape = Scrape::default();
     for slot in slots {
         scrape.counts.merge(&slot.counts);
@@ -177,10 +179,10 @@ impl Scrape {
         encoder: &mut MetricEncoder<'_>,
     ) -> std::fmt::Result {
         let labels = labels(family, series);
-        let mut encoder = match labels.is_empty() {
-            true => return self.encode_numbers(family, (number, series), encoder),
-            false => encoder.encode_family(&labels)?,
-        };
+        if labels.is_empty() {
+            return self.encode_numbers(family, (number, series), encoder);
+        }
+        let mut encoder = encoder.encode_family(&labels)?;
         self.encode_numbers(family, (number, series), &mut encoder)
     }
 
@@ -198,26 +200,26 @@ impl Scrape {
             Some(Unit::Seconds) => MICROS_PER_SECOND,
             _ => 1.0,
         };
-        let shown = |number: u64| number as f64 / scale;
+        let scaled = |number: u64| number as f64 / scale;
         let distribution = self.counts.histogram(number, series);
-        let bounds = bounds.iter().map(|bound| shown(*bound));
+        let bounds = bounds.iter().map(|bound| scaled(*bound));
         let buckets: Vec<_> = bounds
             .chain([f64::INFINITY])
             .zip(distribution.buckets.iter().copied())
             .collect();
         let count = distribution.buckets.iter().sum();
-        encoder.encode_histogram::<NoLabelSet>(shown(distribution.sum), count, &buckets, None)
+        encoder.encode_histogram::<NoLabelSet>(scaled(distribution.sum), count, &buckets, None)
     }
 }
 
-/// The labels of a series of a family.
+/// Returns the labels of a series of a family.
 fn labels(family: &Family, series: u16) -> Vec<(&'static str, &'static str)> {
     let mut rest = usize::from(series);
     let mut labels = vec![];
     for (name, values) in family.labels.iter().rev() {
-        let place = rest.checked_rem(values.len()).unwrap_or_default();
+        let index = rest.checked_rem(values.len()).unwrap_or_default();
         rest = rest.checked_div(values.len()).unwrap_or_default();
-        labels.push((*name, values.get(place).copied().unwrap_or_default()));
+        labels.push((*name, values.get(index).copied().unwrap_or_default()));
     }
     labels.reverse();
     labels
@@ -228,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_older_format_declares_what_it_has() {
+    fn the_text_format_declares_each_series_by_its_full_name() {
         let openmetrics = "# HELP a_build What it is\n\
             # TYPE a_build info\n\
             a_build_info{version=\"1\"} 1\n\
@@ -249,6 +251,6 @@ mod tests {
             # HELP a_open Open ones\n\
             # TYPE a_open gauge\n\
             a_open 2\n";
-        assert_eq!(older(openmetrics), expected);
+        assert_eq!(to_text_format(openmetrics), expected);
     }
 }

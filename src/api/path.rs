@@ -15,11 +15,12 @@ pub enum Route {
     Publish(Channel),
     /// `/channels/{channel}`.
     Channel(Channel),
-    /// `/channels/{channel}/close`, which is also the path of a channel whose name ends with `/close`.
+    /// `/channels/{channel}/close`. A channel can have a name that ends like this path.
     Close {
         /// The channel that `POST` closes.
         closes: Channel,
-        /// The channel that the other methods apply to, unless its name would be too long.
+        /// The channel that the other methods apply to: the one named by the whole rest of the path.
+        /// `None` if that would be too long a name.
         named: Option<Channel>,
     },
     /// `/health`.

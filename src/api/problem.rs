@@ -8,13 +8,13 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use super::body::{Body, Response, allow};
+use crate::config::ConfigError;
 use crate::core::access::Permission;
 use crate::core::channel::{Channel, ChannelError};
 use crate::core::log::{AppendError, CommitError};
 use crate::core::problem::ProblemKind;
 use crate::core::sse::EventTypeError;
 use crate::core::time::whole_millis;
-use crate::platform::config::ConfigError;
 
 /// The wait that is recommended to clients while the store is unavailable.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -173,12 +173,12 @@ impl Problem {
         )
     }
 
-    pub(super) fn append(error: AppendError) -> Self {
-        let kind = match error {
-            AppendError::Closed => ProblemKind::Closed,
-            AppendError::KeyReused => ProblemKind::KeyReused,
-        };
-        Self::new(kind, error)
+    pub(super) fn append(error: &AppendError) -> Self {
+        match error {
+            AppendError::Closed => Self::new(ProblemKind::Closed, error),
+            AppendError::KeyReused => Self::new(ProblemKind::KeyReused, error),
+            AppendError::Commit(error) => Self::commit(error),
+        }
     }
 
     pub(super) fn config(error: ConfigError) -> Self {
@@ -198,17 +198,17 @@ impl Problem {
                 "too many publishers are writing to this channel at once; nothing was appended",
             )
             .with_retry_after(CONTENDED_RETRY_AFTER),
-            CommitError::Store(_) => Self::new(
+            CommitError::Store(_) | CommitError::Timeout => Self::new(
                 ProblemKind::Store,
                 "the store does not answer; nothing was appended",
             )
             .with_retry_after(STORE_RETRY_AFTER),
-            CommitError::Away(millis) => Self::new(
+            CommitError::CircuitOpen(wait) => Self::new(
                 ProblemKind::Store,
                 "the store has been failing and is not being tried for a moment; nothing was appended",
             )
-            .with_retry_after(Duration::from_millis(*millis)),
-            CommitError::Unknown(_) => Self::new(
+            .with_retry_after(*wait),
+            CommitError::OutcomeUnknown(_) => Self::new(
                 ProblemKind::OutcomeUnknown,
                 "the store failed during the commit, and the events may have been appended. The request \
                  can be repeated safely if it has an Idempotency-Key",

@@ -17,14 +17,16 @@ use super::body::{self, Request, Response};
 use super::format::{Format, Publication};
 use super::problem::Problem;
 use super::query::Query;
-use super::{accept, auth, limits, link, trace};
+use super::{Instance, accept, auth, limits, link, trace};
+use crate::config::PublishConfig;
 use crate::core::channel::Channel;
-use crate::core::log::{Appended, Batch, CommitError, IdempotencyKey, Retention};
-use crate::core::metrics::{Counter, Histogram, Label as _, Publishing};
+use crate::core::environment::Environment as _;
+use crate::core::log::{AppendError, Appended, Batch, IdempotencyKey, Log as _};
+use crate::core::logging::{Level, Line};
+use crate::core::metrics::{Counter, Histogram, Label as _, PublishOutcome};
+use crate::core::time::millis;
 use crate::core::trace::Trace;
-use crate::platform::config::PublishConfig;
-use crate::platform::log::{self, Level, Line};
-use crate::platform::{RequestBody, clock, committer, config, metrics};
+use crate::platform::RequestBody;
 
 const EVENT_ID: HeaderName = HeaderName::from_static("event-id");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -35,40 +37,51 @@ const REPRESENTATION: &str = "return=representation";
 /// The longest idempotency key, in bytes.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
-/// Answers a publisher, and tells what became of the publish.
-pub(super) async fn publish(channel: &Channel, request: Request) -> Result<Response, Problem> {
-    let (began, trace) = (clock::micros(), trace::of(request.extensions()));
-    let accepted = accept_events(channel, request, trace).await;
-    let took = clock::micros().saturating_sub(began);
-    metrics::observe(Histogram::Publish, took);
+/// Answers a publisher, and counts and logs the outcome.
+pub(super) async fn publish(
+    instance: &Instance,
+    channel: &Channel,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (began, trace) = (instance.env.uptime(), trace::of(request.extensions()));
+    let accepted = accept_events(instance, channel, request, trace).await;
+    let duration = instance.env.uptime().saturating_sub(began);
+    let metrics = &instance.metrics;
+    metrics.observe_duration(Histogram::Publish, duration);
     let outcome = match &accepted {
-        Ok(accepted) => told(channel, accepted, trace, took),
+        Ok(accepted) => record(instance, channel, accepted, trace, duration),
         Err(problem) => problem.kind().into(),
     };
-    metrics::count(Counter::Publish(outcome), 1);
+    metrics.add(Counter::Publish(outcome), 1);
     accepted.map(|accepted| accepted.response)
 }
 
-/// What a publisher is answered, and what of.
+/// A publish whose events are in the log.
 struct Accepted {
     response: Response,
     appended: Appended,
-    /// How many bytes of data the events have.
+    /// The bytes of the events' data.
     bytes: u64,
 }
 
-/// Tells of events that are in the log.
-fn told(channel: &Channel, accepted: &Accepted, trace: Trace, micros: u64) -> Publishing {
+/// Counts and logs events that are in the log.
+fn record(
+    instance: &Instance,
+    channel: &Channel,
+    accepted: &Accepted,
+    trace: Trace,
+    duration: Duration,
+) -> PublishOutcome {
     let Accepted {
         appended, bytes, ..
     } = accepted;
-    let outcome = match appended.repeated {
-        true => Publishing::Repeated,
-        false => {
-            metrics::count(Counter::PublishedEvents, appended.count);
-            metrics::count(Counter::PublishedBytes, *bytes);
-            Publishing::Created
-        }
+    let outcome = if appended.repeated {
+        PublishOutcome::Repeated
+    } else {
+        let metrics = &instance.metrics;
+        metrics.add(Counter::PublishedEvents, appended.count);
+        metrics.add(Counter::PublishedBytes, *bytes);
+        PublishOutcome::Created
     };
     let line = Line {
         event: "published",
@@ -79,31 +92,32 @@ fn told(channel: &Channel, accepted: &Accepted, trace: Trace, micros: u64) -> Pu
         last: Some(appended.last_id().to_string()),
         events: Some(appended.count),
         bytes: Some(*bytes),
-        duration_ms: Some(micros / 1_000),
+        duration_ms: Some(millis(duration)),
         ..Line::default()
     };
-    log::write(Level::Debug, &line);
+    instance.logger.write(Level::Debug, &line);
     outcome
 }
 
 async fn accept_events(
+    instance: &Instance,
     channel: &Channel,
     request: Request,
     trace: Trace,
 ) -> Result<Accepted, Problem> {
-    let config = config::publish().await.map_err(Problem::config)?;
+    let config = instance.config.publish().await.map_err(Problem::config)?;
     limits::check(request.uri().query(), request.headers(), config.limits)?;
-    let publisher = auth::publisher(channel, &request).await?;
-    limits::admit(&publisher, channel, &config).await?;
+    let publisher = auth::publisher(instance, channel, &request).await?;
+    limits::acquire_publish_permits(instance, &publisher, channel, &config).await?;
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query(), &[])?;
     let close = query.flag("close")?.unwrap_or(false);
     let format = Format::from_headers(&parts.headers)?;
-    let key = idempotency_key(&parts.headers)?;
-    let body = read(&parts, body, &config).await?;
+    let key = idempotency_key_header(&parts.headers)?;
+    let body = read_body(instance, &parts, body, &config).await?;
     let mut publication = format.parse(&body, query.get("event"), config.max_event_bytes)?;
     check_count(publication.events.len(), config.max_batch_events)?;
-    let repeat = repeat(key, &publication, &parts, &body)?;
+    let idempotency_key = idempotency_key(key, &publication, &parts, &body)?;
     if config.trace_events {
         let trace: Rc<str> = trace.to_string().into();
         for event in &mut publication.events {
@@ -112,19 +126,16 @@ async fn accept_events(
     }
     let sizes = publication.events.iter().map(|event| event.data.len());
     let bytes = sizes.fold(0, usize::saturating_add) as u64;
-    let appended = append(
-        channel,
-        Batch {
-            events: publication.events,
-            close,
-            repeat,
-        },
-        config.retention,
-    )
-    .await?;
+    let batch = Batch {
+        events: publication.events,
+        close,
+        idempotency_key,
+    };
+    let appended = instance.log.append(channel, batch, config.retention).await;
+    let appended = appended.map_err(|error| append_failed(instance, channel, &error))?;
     let mut response = created(&parts.headers, &appended);
-    let subscribing = link::to(format_args!("/events/{channel}"), "monitor");
-    response.headers_mut().append(LINK, subscribing);
+    let events = link::to(format_args!("/events/{channel}"), "monitor");
+    response.headers_mut().append(LINK, events);
     Ok(Accepted {
         response,
         appended,
@@ -132,22 +143,16 @@ async fn accept_events(
     })
 }
 
-/// Appends a batch.
-pub(super) async fn append(
+/// Returns the problem of a change that was not made. A commit that was given up is logged.
+pub(super) fn append_failed(
+    instance: &Instance,
     channel: &Channel,
-    batch: Batch,
-    retention: Retention,
-) -> Result<Appended, Problem> {
-    let answer = committer::append(channel, batch, retention).await;
-    answer
-        .map_err(|failure| failed(channel, &failure))?
-        .map_err(Problem::append)
-}
-
-/// Reports a commit that was given up, to the operator and to the publisher.
-pub(super) fn failed(channel: &Channel, failure: &CommitError) -> Problem {
-    log::error("commit_failed", Some(channel), format_args!("{failure:?}"));
-    Problem::commit(failure)
+    error: &AppendError,
+) -> Problem {
+    if let AppendError::Commit(error) = error {
+        instance.logger.error("commit_failed", Some(channel), error);
+    }
+    Problem::append(error)
 }
 
 #[derive(Serialize)]
@@ -185,7 +190,7 @@ fn created(headers: &HeaderMap, appended: &Appended) -> Response {
     response
 }
 
-/// Whether the client asks for a body (RFC 7240, `return=representation`).
+/// Returns whether the client prefers a body (RFC 7240, `return=representation`).
 fn prefers_representation(headers: &HeaderMap) -> bool {
     let preferences = headers.get_all(PREFER).iter();
     let preferences = preferences.filter_map(|value| value.to_str().ok());
@@ -194,17 +199,14 @@ fn prefers_representation(headers: &HeaderMap) -> bool {
         .any(|preference| {
             let preference = preference.split(';').next().unwrap_or_default();
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
+            let value = value.trim().trim_matches('"');
             name.trim().eq_ignore_ascii_case("return")
-                && value
-                    .trim()
-                    .trim_matches('"')
-                    .eq_ignore_ascii_case("representation")
+                && value.eq_ignore_ascii_case("representation")
         })
 }
 
-/// What tells a repeat of this request from another: the key in the header or in what is published,
-/// and all that is published.
-fn repeat(
+/// Returns the digests of the key, which is in the header or in the content, and of all that is published.
+fn idempotency_key(
     in_header: Option<&[u8]>,
     publication: &Publication,
     parts: &Parts,
@@ -216,7 +218,7 @@ fn repeat(
         (None, Some(key)) => key.iter().map(String::as_bytes).collect(),
         (Some(_), Some(_)) => {
             return Err(Problem::header(
-                "the idempotency key is in the header and in what is published; give it once",
+                "the idempotency key is in the header and in the content; give it once",
             ));
         }
     };
@@ -234,17 +236,22 @@ fn repeat(
     }))
 }
 
-fn check_count(events: usize, most: usize) -> Result<(), Problem> {
-    match events <= most {
-        true => Ok(()),
-        false => Err(Problem::too_large(format_args!(
-            "the batch has {events} events; at most {most} are accepted"
-        ))),
+fn check_count(events: usize, limit: usize) -> Result<(), Problem> {
+    if events > limit {
+        return Err(Problem::too_large(format_args!(
+            "the batch has {events} events; at most {limit} are accepted"
+        )));
     }
+    Ok(())
 }
 
-/// Reads the body, up to the limit of bytes and of time.
-async fn read(parts: &Parts, body: RequestBody, config: &PublishConfig) -> Result<Bytes, Problem> {
+/// Reads the body, within the limits of bytes and time.
+async fn read_body(
+    instance: &Instance,
+    parts: &Parts,
+    body: RequestBody,
+    config: &PublishConfig,
+) -> Result<Bytes, Problem> {
     let limit = config.max_body_bytes;
     let too_large = || Problem::too_large(format_args!("the body has more than {limit} bytes"));
     let announced = parts
@@ -255,11 +262,9 @@ async fn read(parts: &Parts, body: RequestBody, config: &PublishConfig) -> Resul
         return Err(too_large());
     }
     let read = pin!(Limited::new(body, limit).collect());
-    let timeout = pin!(clock::sleep_millis(config.body_timeout_millis));
+    let timeout = pin!(instance.env.sleep(config.body_timeout));
     let Either::Left((read, _)) = select(read, timeout).await else {
-        return Err(Problem::body_timeout(Duration::from_millis(
-            config.body_timeout_millis,
-        )));
+        return Err(Problem::body_timeout(config.body_timeout));
     };
     match read {
         Ok(collected) => Ok(collected.to_bytes()),
@@ -270,7 +275,7 @@ async fn read(parts: &Parts, body: RequestBody, config: &PublishConfig) -> Resul
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
+fn idempotency_key_header(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
@@ -291,7 +296,7 @@ fn content_type(parts: &Parts) -> &[u8] {
         .map_or(&[], HeaderValue::as_bytes)
 }
 
-/// 128 bits of the SHA-256 of the parts, each with its length before it.
+/// Returns 128 bits of the SHA-256 of the parts, each preceded by its length.
 fn digest(parts: &[&[u8]]) -> [u8; 16] {
     let mut hash = Sha256::new();
     for part in parts {

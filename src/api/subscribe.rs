@@ -9,84 +9,101 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::body::{self, Body, Request, Response};
-use super::life::{self, StreamSpan};
-use super::limits::StreamPermit;
 use super::problem::Problem;
 use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
-use super::reader::Fetcher;
-use super::{accept, auth, limits, link, long_poll, trace};
+use super::stream_span::{self, StreamSpan};
+use super::{Instance, accept, auth, limits, link, long_poll, trace};
+use crate::config::SubscribeConfig;
 use crate::core::access::Permission;
 use crate::core::channel::Channel;
-use crate::core::log::StartFrom;
+use crate::core::environment::Environment;
+use crate::core::logging::{Level, Line};
+use crate::core::metrics::{Counter, Label as _};
 use crate::core::problem::ProblemKind;
-use crate::core::sse::{Cursor, EventType, Frames, reconnection_time};
-use crate::core::stream::{EventFilter, EventStream, Step, StreamConfig, Subscription};
+use crate::core::sse::{EventType, Frames, reconnection_time};
+use crate::core::stream::{EventFilter, ResumePoint, StreamConfig, Subscriber, Subscription};
 use crate::core::time::{Instant, Timestamp};
 use crate::core::trace::Trace;
-use crate::platform::config::SubscribeConfig;
+use crate::instance::StreamPermit;
 use crate::platform::{Stall, WriteTimeout};
-use crate::platform::{clock, config, limiter, random, tail};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The query parameters that may be given more than once.
-const REPEATED: [&str; 2] = ["channel", "event"];
+const REPEATABLE: [&str; 2] = ["channel", "event"];
 
-/// The most types of events to choose by.
+/// The largest number of event types to filter by.
 const MAX_TYPES: usize = 32;
 
-/// How long a resuming subscriber waits for the heads before its first byte, in milliseconds.
-const FIRST_READ_MILLIS: u64 = 500;
+/// The time that a resuming subscriber waits for the first pages before its first byte.
+const FIRST_PAGE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How often the reconnection time doubles for those who are turned away.
-const OVERLOAD: u32 = 3;
+/// The reconnection time doubles this many times for subscribers that are turned away.
+const OVERLOAD_PRESSURE: u32 = 3;
 
-/// Answers a subscriber to the channel in the path, or else to those in the query.
+/// Answers a subscriber to the channel in the path, otherwise to those in the query.
 pub(super) async fn subscribe(
+    instance: &Instance,
     in_path: Option<Channel>,
     request: &Request,
 ) -> Result<Response, Problem> {
-    let config = config::subscribe().await.map_err(Problem::config)?;
-    limits::check(request.uri().query(), request.headers(), config.limits)?;
-    let credential = auth::subscriber(request).await?;
-    let settings = config.settings;
-    let now = clock::now();
-    let query = Query::parse(request.uri().query(), &REPEATED)?;
-    let channels = channels(in_path, &query, config.max_channels)?;
-    auth::may(&credential, Permission::Subscribe, &channels)?;
-    let given = last_event_id(request.headers(), &query);
-    let starts = starts(given.as_deref(), channels.len(), &query, now.wall)?;
-    let cursor = given.and_then(|given| given.parse::<Cursor>().ok());
-    let subscription = Subscription {
-        channels: channels.iter().cloned().zip(starts).collect(),
-        given: cursor.filter(|cursor| cursor.positions().len() == channels.len()),
-        types: types(&query)?,
-        live: query.flag("live")?.unwrap_or(true),
-        expires: credential
-            .expires()
-            .map(|expires| now.monotonic.after(expires.0.saturating_sub(now.wall.0))),
-    };
-    let trace = trace::of(request.extensions());
+    let config = instance.config.subscribe().await.map_err(Problem::config)?;
     let headers = request.headers();
+    limits::check(request.uri().query(), headers, config.limits)?;
+    let principal = auth::subscriber(instance, request).await?;
+    let now = instance.env.clock();
+    let query = Query::parse(request.uri().query(), &REPEATABLE)?;
+    let channels = channels(in_path, &query, config.max_channels)?;
+    auth::require(&principal, Permission::Subscribe, &channels)?;
+    let expires_in = |expires: Timestamp| expires.saturating_duration_since(now.wall);
+    let subscription = Subscription {
+        resume: resume_point(headers, &query, channels.len(), now.wall)?,
+        filter: filter(&query)?,
+        live: query.flag("live")?.unwrap_or(true),
+        expires: principal
+            .expires()
+            .map(|expires| now.monotonic.saturating_add(expires_in(expires))),
+        channels: channels.clone(),
+    };
     let as_json =
         accept::names(headers, "application/json") && !accept::names(headers, "text/event-stream");
-    let mut response = match (as_json, request.method()) {
-        (true, _) => {
-            long_poll::answer(subscription, settings, &query, request, now.monotonic).await?
+    let mut response = if as_json {
+        let stream = config.stream;
+        long_poll::answer(
+            instance,
+            subscription,
+            stream,
+            &query,
+            request,
+            now.monotonic,
+        )
+        .await?
+    } else if request.method() == Method::HEAD {
+        event_stream(body::of_unknown_length())
+    } else {
+        let trace = trace::of(request.extensions());
+        match admit(instance, headers, &config).await {
+            Ok(permit) => {
+                open(
+                    instance,
+                    subscription,
+                    config.stream,
+                    trace,
+                    permit,
+                    now.monotonic,
+                )
+                .await
+            }
+            Err(reason) => turn_away(instance, &subscription, config.stream, trace, reason),
         }
-        (false, &Method::HEAD) => event_stream(body::of_unknown_length()),
-        (false, _) => match admit(headers, &config).await {
-            Ok(seat) => open(subscription, settings, trace, seat, now.monotonic).await,
-            Err(reason) => turned_away(&subscription, settings, trace, reason),
-        },
     };
-    let patience = WriteTimeout(config.write_timeout_millis);
-    response.extensions_mut().insert(patience);
+    let timeout = WriteTimeout(config.write_timeout);
+    response.extensions_mut().insert(timeout);
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("accept, last-event-id"));
-    if credential.identity().is_some() {
-        // What one may see is not shown to the next, not even out of the browser's own cache.
+    if principal.identity().is_some() {
+        // The answer to one principal is not shown to the next, not even from the browser's own cache.
         headers.append(VARY, HeaderValue::from_static("authorization, cookie"));
         if as_json {
             headers.insert(CACHE_CONTROL, long_poll::REVALIDATE);
@@ -103,95 +120,90 @@ pub(super) async fn subscribe(
     Ok(response)
 }
 
-/// A seat for a stream, or why there is none.
-async fn admit(headers: &HeaderMap, config: &SubscribeConfig) -> Result<StreamPermit, ProblemKind> {
-    let seat = StreamPermit::take(config.max_streams).ok_or(ProblemKind::TooManyStreams)?;
+/// Takes a permit for a stream, and one from the client's rate limit.
+async fn admit(
+    instance: &Instance,
+    headers: &HeaderMap,
+    config: &SubscribeConfig,
+) -> Result<StreamPermit, ProblemKind> {
+    let permit = instance.stream_permits.try_acquire(config.max_streams);
+    let permit = permit.ok_or(ProblemKind::TooManyStreams)?;
     if let Some(client) = limits::client(headers) {
-        let admitted = limiter::subscribers(client, config.stream_rate).await;
-        admitted.map_err(|_| ProblemKind::StreamRate)?;
+        let acquired = instance
+            .limiter
+            .acquire_loosely(client, config.stream_rate)
+            .await;
+        acquired.map_err(|_| ProblemKind::StreamRate)?;
     }
-    Ok(seat)
+    Ok(permit)
 }
 
-/// Says to come back later, in a stream: an `EventSource` would take anything else for the end.
-fn turned_away(
+/// Asks a subscriber to come back later, in a stream: an `EventSource` gives up after any other answer.
+fn turn_away(
+    instance: &Instance,
     subscription: &Subscription,
-    settings: StreamConfig,
+    config: StreamConfig,
     trace: Trace,
     reason: ProblemKind,
 ) -> Response {
-    life::refused(subscription, trace, reason);
-    let words = match reason {
-        ProblemKind::TooManyStreams => "there are too many streams",
-        _ => "this client opens streams too often",
+    instance.metrics.add(Counter::Rejected(reason), 1);
+    let line = Line {
+        event: "stream_refused",
+        channel: Some(&stream_span::names(&subscription.channels)),
+        trace_id: Some(trace.id()),
+        reason: Some(reason.value()),
+        ..Line::default()
+    };
+    instance.logger.write(Level::Warn, &line);
+    let cause = if reason == ProblemKind::TooManyStreams {
+        "there are too many streams"
+    } else {
+        "this client opens streams too often"
     };
     let mut frames = Frames::default();
-    let base = Duration::from_millis(settings.retry_millis);
-    let retry = reconnection_time(base, OVERLOAD, random::u64());
-    frames.retry(retry, subscription.given.as_ref());
-    frames.comment(&format!("{words}; reconnect to resume"));
-    let bytes = Bytes::from(frames.into_bytes());
-    let chunks = futures::stream::iter([bytes]).boxed_local();
-    event_stream(Body::Stream(chunks, Stall::default()))
+    let retry = reconnection_time(config.retry, OVERLOAD_PRESSURE, instance.env.random());
+    frames.retry(retry, subscription.resume.cursor());
+    frames.comment(&format!("{cause}; reconnect to resume"));
+    let chunks = futures::stream::iter([Bytes::from(frames.into_bytes())]);
+    event_stream(Body::Stream(chunks.boxed_local(), Stall::default()))
 }
 
-/// Opens a stream, unless it would have nothing to say.
+/// Opens a stream, unless the client has everything and nothing will follow.
 async fn open(
+    instance: &Instance,
     subscription: Subscription,
-    settings: StreamConfig,
+    config: StreamConfig,
     trace: Trace,
-    seat: StreamPermit,
+    permit: StreamPermit,
     now: Instant,
 ) -> Response {
-    let (names, given) = (life::names(&subscription), subscription.given.clone());
-    let mut channels = subscription.channels.iter();
-    let waits = !subscription.live || channels.any(|(_, start)| start.resumes());
-    let mut reader = Fetcher::of(&subscription);
-    let stream = EventStream::new(subscription, settings, random::u64(), now);
-    let mut stream = stream.sharing(tail::frames());
-    if waits {
-        reader.read_heads(now);
-        let until = now.after(FIRST_READ_MILLIS);
-        while !reader.is_idle() && clock::monotonic() < until {
-            reader.wait(until, stream.feeds()).await;
-        }
-        if stream.is_finished(clock::now()) {
+    let channels = subscription.channels.clone();
+    let cursor = subscription.resume.cursor().cloned();
+    let may_be_finished = !subscription.live || subscription.resume.resumes();
+    let mut subscriber = Subscriber::open(
+        instance.env.clone(),
+        instance.parking.clone(),
+        &instance.log,
+        instance.frames.clone(),
+        subscription,
+        config,
+        now,
+    );
+    if may_be_finished {
+        let until = now.saturating_add(FIRST_PAGE_TIMEOUT);
+        if subscriber.read_first_pages(until).await {
             return body::empty(StatusCode::NO_CONTENT);
         }
     }
     let stall = Stall::default();
-    let life = StreamSpan::begin(names, given.as_ref(), trace, stall.clone());
-    let parts = (stream, reader, life, seat);
-    let chunks = futures::stream::unfold(parts, |(mut stream, mut reader, mut life, seat)| async {
-        let chunk = chunk(&mut stream, &mut reader, &mut life).await;
-        let bytes = chunk.as_ref().map_or(0, Bytes::len);
-        life.tell(&stream.take_tally(), bytes);
-        life.end(stream.end_reason());
-        Some((chunk?, (stream, reader, life, seat)))
+    let span = StreamSpan::begin(instance, &channels, cursor.as_ref(), trace, stall.clone());
+    let state = (subscriber, span, permit);
+    let chunks = futures::stream::unfold(state, async |(mut subscriber, mut span, permit)| {
+        let chunk = subscriber.next_chunk(&mut span).await;
+        span.ended(subscriber.end_reason());
+        Some((chunk?, (subscriber, span, permit)))
     });
     event_stream(Body::Stream(chunks.boxed_local(), stall))
-}
-
-/// The next bytes to send; `None` ends the response.
-async fn chunk(
-    stream: &mut EventStream,
-    reader: &mut Fetcher,
-    life: &mut StreamSpan,
-) -> Option<Bytes> {
-    loop {
-        reader.tell(stream.feeds()).await;
-        match stream.next(clock::now()) {
-            Step::Emit(bytes) => return Some(bytes.into()),
-            Step::End => return None,
-            Step::ReadHead(place, newer_than) => reader.read_head(place, newer_than),
-            Step::ReadSegments(place, names) => reader.read_segments(place, names),
-            Step::Wait(until) => {
-                // That it has caught up is told when it has, not with what it sends next.
-                life.tell(&stream.take_tally(), 0);
-                reader.rest(until, stream.feeds()).await;
-            }
-        }
-    }
 }
 
 fn event_stream(body: Body) -> Response {
@@ -206,20 +218,21 @@ fn event_stream(body: Body) -> Response {
     response
 }
 
-/// The channels to subscribe to, in order.
-fn channels(in_path: Option<Channel>, query: &Query, most: usize) -> Result<Vec<Channel>, Problem> {
+/// Returns the channels to subscribe to, in order.
+fn channels(in_path: Option<Channel>, query: &Query, max: usize) -> Result<Vec<Channel>, Problem> {
     let in_query = query.all("channel");
     if let Some(channel) = in_path {
-        return match in_query.is_empty() {
-            true => Ok(vec![channel]),
-            false => Err(Problem::query(
+        return if in_query.is_empty() {
+            Ok(vec![channel])
+        } else {
+            Err(Problem::query(
                 "a channel is in the path already; name several as /events?channel=a&channel=b",
-            )),
+            ))
         };
     }
-    if in_query.is_empty() || in_query.len() > most {
+    if in_query.is_empty() || in_query.len() > max {
         return Err(Problem::query(format_args!(
-            "{} channels are named; accepted are 1 to {most}, as /events/a or \
+            "{} channels are named; accepted are 1 to {max}, as /events/a or \
              /events?channel=a&channel=b",
             in_query.len()
         )));
@@ -237,7 +250,22 @@ fn channels(in_path: Option<Channel>, query: &Query, most: usize) -> Result<Vec<
     Ok(channels)
 }
 
-/// The last event ID in the header, else in the query.
+/// Returns the position to start at: by the last event ID, otherwise by `last`, otherwise live.
+fn resume_point(
+    headers: &HeaderMap,
+    query: &Query,
+    channels: usize,
+    now: Timestamp,
+) -> Result<ResumePoint, Problem> {
+    let last = query.number("last", 1..=u64::MAX)?;
+    Ok(match (last_event_id(headers, query), last) {
+        (Some(id), _) => ResumePoint::parse(&id, channels),
+        (None, Some(count)) => ResumePoint::Last(count),
+        (None, None) => ResumePoint::Live(now),
+    })
+}
+
+/// Returns the last event ID in the header, otherwise that in the query.
 fn last_event_id(headers: &HeaderMap, query: &Query) -> Option<String> {
     let header = headers.get(LAST_EVENT_ID);
     let header = header.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -245,42 +273,26 @@ fn last_event_id(headers: &HeaderMap, query: &Query) -> Option<String> {
     let in_query = in_query
         .filter_map(|name| query.get(name))
         .map(str::to_owned);
-    let mut given = header.into_iter().chain(in_query);
-    given.find(|id| !id.is_empty())
+    let mut ids = header.into_iter().chain(in_query);
+    ids.find(|id| !id.is_empty())
 }
 
-/// Where each of the channels starts: by the last event ID, else by `last`, else live.
-fn starts(
-    last_event_id: Option<&str>,
-    channels: usize,
-    query: &Query,
-    now: Timestamp,
-) -> Result<Vec<StartFrom>, Problem> {
-    let last = query.number("last", 1..=u64::MAX)?;
-    Ok(match (last_event_id, last) {
-        (Some("earliest"), _) => vec![StartFrom::Earliest; channels],
-        (Some(id), _) => StartFrom::after(id, channels),
-        (None, Some(newest)) => vec![StartFrom::Last(newest); channels],
-        (None, None) => vec![StartFrom::Live(now); channels],
-    })
-}
-
-/// The types of events to deliver.
-fn types(query: &Query) -> Result<EventFilter, Problem> {
-    let wanted = query.all("event");
-    if wanted.is_empty() {
+/// Returns the types of the events to deliver.
+fn filter(query: &Query) -> Result<EventFilter, Problem> {
+    let types = query.all("event");
+    if types.is_empty() {
         return Ok(EventFilter::All);
     }
-    if wanted.len() > MAX_TYPES {
+    if types.len() > MAX_TYPES {
         return Err(Problem::query(format_args!(
             "`event` is given {} times; accepted are up to {MAX_TYPES}",
-            wanted.len()
+            types.len()
         )));
     }
-    for text in &wanted {
+    for text in &types {
         EventType::parse(text).map_err(Problem::event_type)?;
     }
-    Ok(EventFilter::Only(
-        wanted.into_iter().map(str::to_owned).collect(),
+    Ok(EventFilter::Types(
+        types.into_iter().map(str::to_owned).collect(),
     ))
 }

@@ -3,8 +3,8 @@
 use http::{HeaderName, HeaderValue};
 
 use super::body::Response;
+use crate::core::environment::Environment;
 use crate::core::trace::Trace;
-use crate::platform::random;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -12,13 +12,12 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// Continues the trace of the request, or starts one, and stores it in the request for [`of`].
-pub(super) fn begin<B>(request: &mut http::Request<B>) -> Trace {
+pub(super) fn begin<B>(env: &impl Environment, request: &mut http::Request<B>) -> Trace {
     let headers = request.headers().get_all(TRACEPARENT).iter();
     let mut headers = headers.map(HeaderValue::as_bytes);
     // Of several headers none can be trusted.
     let traceparent = headers.next().filter(|_| headers.next().is_none());
-    let trace =
-        Trace::continue_or_start(traceparent, (random::u64(), random::u64()), random::u64());
+    let trace = Trace::continue_or_start(traceparent, (env.random(), env.random()), env.random());
     request.extensions_mut().insert(trace);
     trace
 }

@@ -1,118 +1,125 @@
-// The page: joins its parts, and draws at most once a frame.
+// The page: connects its parts and draws at most once per animation frame.
 
-/** What the table of events tells of the connection; the timeline tells all. */
-const ROW_NOTES = ["cut", "lost", "gap", "filled", "end", "refused"];
-const CHARTS_EVERY_MS = 250;
+/** The notes that also appear in the table of events. The timeline shows all of them. */
+const TABLE_NOTES = ["cut", "lost", "gap", "caught-up", "ended", "refused"];
+const DRAW_CHARTS_EVERY_MS = 250;
 
 const encoder = new TextEncoder();
-const lags = new Lags();
+const lagTracker = new LagTracker();
 const charts = new Charts();
 const timeline = new Timeline($("timeline"));
 const table = new EventTable($("rows"));
 const channelsField = new Field("channels", parseChannels);
 const typesField = new Field("types", parseTypes);
 const countField = new Field("count", (text) => parseStart($("start").value, text));
-const subscriberField = new Field("subscriber-token", parseToken);
-const tokenField = new Field("token", parseToken);
-const states = new ChannelStates($("states"), () => tokenField.value);
-const publisher = new Publisher({ token: tokenField, changed: reflect, begun: () => lags.begin(), published });
+const subscribeTokenField = new Field("subscriber-token", parseToken);
+const publishTokenField = new Field("token", parseToken);
+const channelStates = new ChannelStates($("states"), () => publishTokenField.value);
+const publisher = new Publisher({
+  token: publishTokenField,
+  formChanged: updateSnippets,
+  requestStarted: () => lagTracker.requestStarted(),
+  requestFinished: publishFinished,
+});
 
-let figures = new Figures();
-let stream = null, frame = 0, chartsDrawnAt = 0;
+let statistics = new Statistics();
+let stream = null, animationFrame = 0, chartsDrawnAt = 0;
 
-// ---- What happens ----
+// ---- Stream and publisher ----
 
 const observer = {
-  changed() {
-    figures.become(stream.state, performance.now());
-    drawSoon();
+  stateChanged() {
+    statistics.setState(stream.state, performance.now());
+    requestDraw();
   },
   event(event) {
     const at = performance.now();
     const row = { kind: "event", time: new Date(), size: encoder.encode(event.data).length, ...event };
-    const lag = lags.arrive(row, at);
-    if (lag !== undefined && !row.replayed) measured(row, lag, at);
-    figures.count(at, row.replayed);
+    const lag = lagTracker.eventArrived(row, at);
+    if (lag !== undefined && !row.replayed) setLag(row, lag, at);
+    statistics.countEvent(at, row.replayed);
     table.add(row);
-    speaker.count();
-    drawSoon();
+    announcer.countEvent();
+    requestDraw();
   },
   heartbeat() {
-    figures.mark("heartbeat", performance.now());
+    statistics.addMark("heartbeat", performance.now());
     timeline.add("heartbeat", "Heartbeat", new Date());
-    drawSoon();
+    requestDraw();
   },
-  note(kind, words) {
+  note(kind, text) {
     const time = new Date();
-    timeline.add(kind, words, time);
-    if (kind === "gap") figures.mark(kind, performance.now());
-    if (kind === "reopen") figures.reconnects += 1;
-    if (ROW_NOTES.includes(kind)) table.add({ kind, words, time });
-    speaker.say(words);
-    drawSoon();
+    timeline.add(kind, text, time);
+    if (kind === "gap") statistics.addMark(kind, performance.now());
+    if (kind === "reconnected") statistics.reconnects += 1;
+    if (TABLE_NOTES.includes(kind)) table.add({ kind, text, time });
+    announcer.announce(text);
+    requestDraw();
   },
-  filled({ expected, got, hasGap, since }) {
-    if (expected === 0) return this.note("filled", "Nothing was missed");
-    const replayed = `${plural(got, "event")}${stream.types.length ? " of the watched types" : ""} replayed in ${durationText(performance.now() - since)}`;
-    if (hasGap || stream.types.length) return this.note("filled", replayed);
-    const missing = expected - got;
-    this.note("filled", missing ? `${replayed}, ${missing} missing` : `Hole filled: ${replayed}, none missing`);
+  caughtUp({ expected, received, hasGap, since }) {
+    if (expected === 0) return this.note("caught-up", "Caught up: no events were missed");
+    const isFiltered = stream.types.length > 0;
+    const events = `${pluralize(received, "event")}${isFiltered ? " of the selected types" : ""}`;
+    const replayed = `Caught up: ${events} replayed in ${formatDuration(performance.now() - since)}`;
+    if (hasGap || isFiltered) return this.note("caught-up", replayed);
+    this.note("caught-up", `${replayed}, ${expected - received || "none"} missing`);
   },
 };
 
-function measured(row, lag, at) {
+function setLag(row, lag, at) {
   row.lag = lag;
-  figures.lag(at, lag);
+  statistics.addLag(at, lag);
 }
 
-function published(channel, { first, last, count, title }, sentAt) {
-  const { epoch, seq } = title ? {} : readMoved(first).mark;
-  const ids = title ? [] : Array.from({ length: count }, (_, i) => markText({ epoch, seq: seq + i }));
-  lags.end(channel.name, ids, sentAt, (row, lag) => {
+function publishFinished(channel, { first, last, count, title }, sentAt) {
+  const isStored = !title;
+  const { epoch, seq } = isStored ? lastAdvanced(first).position : {};
+  const ids = isStored ? Array.from({ length: count }, (_, i) => formatPosition({ epoch, seq: seq + i })) : [];
+  lagTracker.requestFinished(channel.name, ids, sentAt, (row, lag) => {
     if (row.replayed) return;
-    measured(row, lag, performance.now());
+    setLag(row, lag, performance.now());
     showLag(row);
   });
-  if (last) states.refresh(300);
-  drawSoon();
+  if (last) channelStates.refresh(300);
+  requestDraw();
 }
 
 function watch() {
-  const values = checkAll(channelsField, typesField, countField, subscriberField);
+  const values = validateAll(channelsField, typesField, countField, subscribeTokenField);
   if (!values) return;
   const [{ channels }, { types }, { query }] = values;
   stream?.close();
-  figures = new Figures();
+  statistics = new Statistics();
   table.clear();
   timeline.clear();
-  const token = () => subscriberField.value.token || tokenField.value.token || "";
+  const token = () => subscribeTokenField.value.token || publishTokenField.value.token || "";
   stream = new Stream({ channels, types, start: query, token }, observer);
-  rememberChannels(channels);
-  publisher.offer(channels);
-  states.watch(channels);
+  storeChannelsInAddress(channels);
+  publisher.setChannels(channels);
+  channelStates.watch(channels);
   document.title = `${channels.map(({ name }) => name).join(", ")} · Runnel console`;
-  document.body.classList.toggle("several", channels.length > 1);
-  reflect();
+  document.body.classList.toggle("multi-channel", channels.length > 1);
+  updateSnippets();
   stream.open();
 }
 
 function cutOrResume() {
   if (!stream) return watch();
-  if (stream.isOver) stream.resume();
+  if (stream.isStopped) stream.resume();
   else stream.cut();
 }
 
-function pause() {
+function togglePause() {
   table.isPaused = !table.isPaused;
   setAttribute($("pause"), "aria-pressed", table.isPaused);
-  drawSoon();
+  requestDraw();
 }
 
-// ---- What is seen ----
+// ---- Drawing ----
 
-function drawSoon() {
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
+function requestDraw() {
+  animationFrame ||= requestAnimationFrame(() => {
+    animationFrame = 0;
     draw();
   });
 }
@@ -120,41 +127,45 @@ function drawSoon() {
 function draw() {
   if (!stream) return;
   table.draw();
-  const { state } = stream;
-  setAttribute(document.body, "data-state", state);
-  setText($("state-name"), STATE_NAMES[state]);
-  setText($("reason"), stream.isCut && stream.missed !== null ? `${plural(stream.missed, "event")} in the log that this page has not. Resume replays them.` : stream.reason);
-  setText($("cut").firstChild, stream.isOver ? "Resume" : "Cut");
-  setAttribute($("cut"), "title", stream.isOver ? "Opens the stream again where it ended" : "Cuts the connection, as a lost network would");
-  setText($("events"), number(figures.events));
-  setText($("replayed"), number(figures.replayed));
-  setText($("reconnects"), number(figures.reconnects));
+  drawConnection();
+  setText($("events"), formatNumber(statistics.events));
+  setText($("replayed"), formatNumber(statistics.replayed));
+  setText($("reconnects"), formatNumber(statistics.reconnects));
   $("empty").hidden = !table.isEmpty;
   $("grid").hidden = table.isEmpty;
-  const waiting = table.isPaused && table.waiting ? `Paused: ${plural(table.waiting, "row")} wait. ` : "";
-  setText($("dropped"), waiting + (table.dropped ? `The newest ${MOST_ROWS} rows are kept; ${number(table.dropped)} older ones are counted and gone.` : ""));
+  const pending = table.isPaused && table.pendingCount ? `Paused: ${pluralize(table.pendingCount, "row")} waiting. ` : "";
+  setText($("dropped"), pending + (table.dropped ? `The newest ${MAX_ROWS} rows are kept; ${formatNumber(table.dropped)} older rows were removed.` : ""));
   const now = performance.now();
-  if (now - chartsDrawnAt >= CHARTS_EVERY_MS) drawCharts(now);
+  if (now - chartsDrawnAt >= DRAW_CHARTS_EVERY_MS) drawCharts(now);
+}
+
+function drawConnection() {
+  const { state, isCut, isStopped, missed, reason } = stream;
+  setAttribute(document.body, "data-state", state);
+  setText($("state-name"), STATE_LABELS[state]);
+  setText($("reason"), isCut && missed !== null ? `${pluralize(missed, "missed event")} so far. Resume to replay them.` : reason);
+  setText($("cut").firstChild, isStopped ? "Resume" : "Cut");
+  setAttribute($("cut"), "title", isStopped ? "Reopens the stream where it stopped" : "Cuts the connection, as a network failure would");
 }
 
 function drawCharts(now) {
   chartsDrawnAt = now;
-  charts.draw(figures, now);
-  const known = figures.lags(now);
-  setText($("rate"), figures.rate(now).toFixed(1));
-  setText($("lag"), known.length ? durationText(quantile(known, 0.5)) : "–");
-  setText($("lag-high"), known.length ? durationText(quantile(known, 0.95)) : "–");
+  charts.draw(statistics, now);
+  const lags = statistics.lags(now);
+  setText($("rate"), statistics.rate(now).toFixed(1));
+  setText($("lag"), lags.length ? formatDuration(quantile(lags, 0.5)) : "–");
+  setText($("lag-high"), lags.length ? formatDuration(quantile(lags, 0.95)) : "–");
 }
 
-/** Snippets follow the forms for as long as these make sense. */
-function reflect() {
+/** Updates the snippets to match the forms, as long as the forms are valid. */
+function updateSnippets() {
   const { channels } = channelsField.value, { types } = typesField.value, { query } = countField.value;
   $("count-field").hidden = $("start").value !== "last";
   if (!channels || !types || !query) return;
   drawSnippets({
     url: eventsUrl(channels, types, query),
     types: types.length ? types : [...new Set(["message", $("type").value.trim()])].filter((type) => type && !isReserved(type)),
-    needsToken: Boolean(subscriberField.value.token),
+    needsToken: Boolean(subscribeTokenField.value.token),
     target: publisher.target,
     type: $("type").value.trim(),
     format: $("format").value,
@@ -162,66 +173,64 @@ function reflect() {
   });
 }
 
-function rememberChannels(channels) {
+function storeChannelsInAddress(channels) {
   const url = new URL(location.href);
   url.search = new URLSearchParams(channels.map(({ name }) => ["channel", name]));
   history.replaceState(null, "", url);
 }
 
-// ---- What people do ----
+// ---- User input ----
 
 $("watch").addEventListener("submit", (e) => { e.preventDefault(); watch(); });
 $("cut").addEventListener("click", cutOrResume);
-$("pause").addEventListener("click", pause);
-$("clear").addEventListener("click", () => { table.clear(); drawSoon(); });
+$("pause").addEventListener("click", togglePause);
+$("clear").addEventListener("click", () => { table.clear(); requestDraw(); });
 $("first").addEventListener("click", () => publisher.send());
 $("keys-open").addEventListener("click", () => $("keys").showModal());
-for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy($(button.dataset.copy), button));
-for (const [field, key] of [[tokenField, "token"], [subscriberField, "subscriber-token"]]) {
-  field.input.value = memory.read("sessionStorage", key);
-  field.input.addEventListener("input", () => { memory.write("sessionStorage", key, field.input.value); states.refresh(400); });
+for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copyText($(button.dataset.copy), button));
+for (const [field, key] of [[publishTokenField, "token"], [subscribeTokenField, "subscriber-token"]]) {
+  field.input.value = storage.read("sessionStorage", key);
+  field.input.addEventListener("input", () => { storage.write("sessionStorage", key, field.input.value); channelStates.refresh(400); });
 }
 for (const form of [$("watch"), $("publish")]) {
-  form.addEventListener("input", reflect);
-  form.addEventListener("change", reflect);
+  form.addEventListener("input", updateSnippets);
+  form.addEventListener("change", updateSnippets);
 }
 
-const SCHEMES = ["light dark", "light", "dark"];
+const THEMES = ["light dark", "light", "dark"];
 
-function setScheme(scheme) {
-  $("theme").value = SCHEMES.includes(scheme) ? scheme : SCHEMES[0];
+function setTheme(theme) {
+  $("theme").value = THEMES.includes(theme) ? theme : THEMES[0];
   document.documentElement.style.colorScheme = $("theme").value;
 }
 
-setScheme(memory.read("localStorage", "theme"));
+setTheme(storage.read("localStorage", "theme"));
 $("theme").addEventListener("change", ({ target }) => {
-  setScheme(target.value);
-  memory.write("localStorage", "theme", target.value);
+  setTheme(target.value);
+  storage.write("localStorage", "theme", target.value);
 });
 
-const KEYS = {
+const SHORTCUTS = {
   c: cutOrResume,
   p: () => $("data").focus(),
   w: () => $("channels").focus(),
-  e: () => (table.isEmpty ? $("first").focus() : table.goToNewest()),
-  f: pause,
+  e: () => (table.isEmpty ? $("first").focus() : table.focusNewest()),
+  f: togglePause,
   "?": () => $("keys").showModal(),
 };
 
-$("keys-on").checked = memory.read("localStorage", "keys") !== "off";
-$("keys-on").addEventListener("change", ({ target }) => memory.write("localStorage", "keys", target.checked ? "on" : "off"));
+$("keys-on").checked = storage.read("localStorage", "keys") !== "off";
+$("keys-on").addEventListener("change", ({ target }) => storage.write("localStorage", "keys", target.checked ? "on" : "off"));
 document.addEventListener("keydown", (e) => {
   const isTyping = e.target.closest("input, select, textarea, dialog");
-  if (isTyping || e.ctrlKey || e.metaKey || e.altKey || !$("keys-on").checked || !KEYS[e.key]) return;
+  if (isTyping || e.ctrlKey || e.metaKey || e.altKey || !$("keys-on").checked || !SHORTCUTS[e.key]) return;
   e.preventDefault();
-  KEYS[e.key]();
+  SHORTCUTS[e.key]();
 });
 
-setInterval(() => {
-  if (document.hidden) return;
-  draw();
-}, 1_000);
+// The charts move with time, even if nothing arrives.
+setInterval(() => document.hidden || draw(), 1_000);
 
-const asked = new URLSearchParams(location.search).getAll("channel");
-if (asked.length) $("channels").value = asked.join(" ");
+const channelsInAddress = new URLSearchParams(location.search).getAll("channel");
+if (channelsInAddress.length) $("channels").value = channelsInAddress.join(" ");
 watch();

@@ -1,6 +1,7 @@
 // The publish form and its templates.
 
 const TEXT = "text/plain; charset=utf-8", JSON_TYPE = "application/json", BATCH = "application/x-ndjson";
+const REPEAT_EVERY_MS = 1_000;
 
 const TEMPLATES = {
   Greeting: { type: "greeting", format: JSON_TYPE, data: '{"hello": "world"}' },
@@ -12,76 +13,77 @@ const TEMPLATES = {
 };
 
 class Publisher {
-  #repeating = 0;
-  #busy = false;
+  #repeatTimer = 0;
+  #isBusy = false;
 
-  /** `published(channel, answer, sentAt)` is called for each acknowledged request, `begun()` before one is sent. */
-  constructor({ token, changed, begun, published }) {
-    Object.assign(this, { token, changed, begun, published });
+  /** Calls `formChanged()` when a template fills the form, `requestStarted()` before each request, and
+   * `requestFinished(channel, result, sentAt)` after it. */
+  constructor({ token, formChanged, requestStarted, requestFinished }) {
+    Object.assign(this, { token, formChanged, requestStarted, requestFinished });
     this.type = new Field("type", parseType);
     this.data = new Field("data", (text) => parseData(text, $("format").value));
     for (const [name, template] of Object.entries(TEMPLATES)) this.#addTemplate(name, template);
     $("publish").addEventListener("submit", (e) => { e.preventDefault(); this.send(); });
     $("ten").addEventListener("click", () => this.send(10));
-    $("repeat").addEventListener("click", () => this.#repeat(!this.#repeating));
-    $("format").addEventListener("change", () => { this.#showFormat(); this.data.check(); });
+    $("repeat").addEventListener("click", () => this.#setRepeating(!this.#repeatTimer));
+    $("format").addEventListener("change", () => { this.#updateControls(); this.data.validate(); });
     $("data").addEventListener("keydown", (e) => {
       if (e.key === "Enter" && (e.ctrlKey || e.metaKey) && !e.repeat) { e.preventDefault(); this.send(); }
     });
-    this.fill(TEMPLATES.Greeting);
+    this.#fill(TEMPLATES.Greeting);
   }
 
   #addTemplate(name, template) {
     const button = element("button", { type: "button", class: "chip" }, name);
-    button.addEventListener("click", () => { this.fill(template); this.changed(); });
+    button.addEventListener("click", () => { this.#fill(template); this.formChanged(); });
     $("templates").append(button);
   }
 
-  fill({ type, format, data }) {
+  #fill({ type, format, data }) {
     $("type").value = type;
     $("format").value = format;
     $("data").value = data;
-    this.#showFormat();
-    this.type.tell();
-    this.data.tell();
+    this.#updateControls();
+    this.type.showError();
+    this.data.showError();
   }
 
-  #showFormat() {
+  #updateControls() {
     $("type").disabled = $("format").value === BATCH;
     $("ten").disabled = $("format").value === BATCH;
   }
 
-  /** The channels that can be published to: those that are watched. */
-  offer(channels) {
-    const before = $("target").value;
+  /** Offers these channels to publish to. */
+  setChannels(channels) {
+    const previous = $("target").value;
     $("target").replaceChildren(...channels.map(({ name }) => element("option", {}, name)));
-    if (channels.some(({ name }) => name === before)) $("target").value = before;
+    if (channels.some(({ name }) => name === previous)) $("target").value = previous;
   }
 
   get target() { return parseChannel($("target").value || "demo"); }
 
-  /** Publishes what the form says, or as many of it in one batch. */
+  /** Publishes the event in the form; several copies of it form one batch. */
   async send(copies = 1) {
-    if (this.#busy) return;
+    if (this.#isBusy) return;
     const request = this.#request(copies);
-    if (!request) return this.#repeat(false);
+    if (!request) return this.#setRepeating(false);
     const channel = this.target;
-    this.#busy = true;
-    this.begun();
+    this.#isBusy = true;
+    this.requestStarted();
     const sentAt = performance.now();
-    const answer = await publish(channel, request);
-    this.#busy = false;
-    this.published(channel, answer, sentAt);
-    this.#tell(channel, answer, performance.now() - sentAt);
+    const result = await publish(channel, request);
+    this.#isBusy = false;
+    this.requestFinished(channel, result, sentAt);
+    this.#showResult(channel, result, performance.now() - sentAt);
   }
 
-  /** What is to be sent, or null after saying what is wrong. */
+  /** Returns the request; shows the errors and returns null if a field is invalid. */
   #request(copies) {
-    const values = checkAll(this.token, this.type, this.data);
+    const values = validateAll(this.token, this.type, this.data);
     if (!values) return null;
     const [{ token }, { type }, { data }] = values, format = $("format").value;
     if (!token) {
-      this.token.tell("Paste the publish token: it is printed where the server was started, or it is what you set as publish_token.");
+      this.token.showError("Paste the publish token: the value of the variable publish_token. The development server prints it when it starts.");
       this.token.input.focus();
       return null;
     }
@@ -90,23 +92,22 @@ class Publisher {
     return { token, type: "", format: BATCH, data: `${line}\n`.repeat(copies) };
   }
 
-  #tell(channel, { title, status, detail, last, count }, took) {
+  #showResult(channel, { title, status, detail, last, count }, duration) {
     const outcome = $("outcome");
     outcome.classList.toggle("bad", Boolean(title));
-    if (!title) return outcome.replaceChildren(`Stored ${count === 1 ? "" : `${number(count)} events `}in ${channel.name} as `, element("code", {}, last), ` in ${durationText(took)}.`);
+    if (!title) return outcome.replaceChildren(`Stored ${count === 1 ? "" : `${formatNumber(count)} events `}in ${channel.name} as `, element("code", {}, last), ` in ${formatDuration(duration)}.`);
     outcome.replaceChildren(element("b", {}, `${status || ""} ${title}. `.trimStart()), detail);
     if (status === 401 || status === 403) {
-      this.token.tell("The server does not take this token for this channel.");
-      if (!this.#repeating) this.token.input.focus();
+      this.token.showError("The server rejected this token for this channel.");
+      if (!this.#repeatTimer) this.token.input.focus();
     }
-    this.#repeat(false);
+    this.#setRepeating(false);
   }
 
-  /** Publishes once a second for as long as it is pressed. */
-  #repeat(on) {
-    clearInterval(this.#repeating);
-    this.#repeating = on ? setInterval(() => this.send(), 1_000) : 0;
-    setAttribute($("repeat"), "aria-pressed", on);
-    if (on) this.send();
+  #setRepeating(isRepeating) {
+    clearInterval(this.#repeatTimer);
+    this.#repeatTimer = isRepeating ? setInterval(() => this.send(), REPEAT_EVERY_MS) : 0;
+    setAttribute($("repeat"), "aria-pressed", isRepeating);
+    if (isRepeating) this.send();
   }
 }

@@ -1,22 +1,24 @@
-// The same from a shell or a page of one's own, for what is on screen. No token is written out.
+// Commands and code that do from outside what the forms do. They contain no token.
 
-const shellWord = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
-const scriptWord = (text) => JSON.stringify(text).replaceAll("<", "\\u003c");
-const SHELL_TOKEN = ' \\\n  -H "authorization: Bearer $RUNNEL_TOKEN"';
+const MAX_INLINE_DATA = 2_000;
 
-const publishWithCurl = ({ target, type, format, data }) => `curl -i ${shellWord(publishUrl(target, format === BATCH ? "" : type))}${SHELL_TOKEN} \\
-  -H ${shellWord(`content-type: ${format}`)} \\
-  ${data.length > 2_000 ? "--data-binary @event" : `--data-binary ${shellWord(data)}`}`;
+const quoteForShell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+const quoteForScript = (text) => JSON.stringify(text).replaceAll("<", "\\u003c");
+const TOKEN_OPTION = ' \\\n  -H "authorization: Bearer $RUNNEL_TOKEN"';
+
+const publishWithCurl = ({ target, type, format, data }) => `curl -i ${quoteForShell(publishUrl(target, format === BATCH ? "" : type))}${TOKEN_OPTION} \\
+  -H ${quoteForShell(`content-type: ${format}`)} \\
+  ${data.length > MAX_INLINE_DATA ? "--data-binary @event" : `--data-binary ${quoteForShell(data)}`}`;
 
 const SNIPPETS = {
-  "snippet-curl": ({ url, needsToken }) => `curl -N ${shellWord(url)}${needsToken ? SHELL_TOKEN : ""}`,
+  "snippet-curl": ({ url, needsToken }) => `curl -N ${quoteForShell(url)}${needsToken ? TOKEN_OPTION : ""}`,
 
   "snippet-script": ({ url, types, needsToken }) =>
-    `${needsToken ? "// An EventSource sends no header: have your server set\n// the token as the cookie runnel_token.\n" : ""}const events = new EventSource(
-  ${scriptWord(url)});
+    `${needsToken ? "// An EventSource sends no headers: have your server\n// set the token in the cookie runnel_token.\n" : ""}const events = new EventSource(
+  ${quoteForScript(url)});
 const show = (event) =>
   console.log(event.lastEventId, event.type, event.data);
-for (const type of [${[...types, "runnel.gap"].map(scriptWord).join(", ")}])
+for (const type of [${[...types, "runnel.gap"].map(quoteForScript).join(", ")}])
   events.addEventListener(type, show);
 events.addEventListener("runnel.end", () => events.close());`,
 
@@ -24,6 +26,6 @@ events.addEventListener("runnel.end", () => events.close());`,
   "snippet-first": publishWithCurl,
 };
 
-function drawSnippets(shown) {
-  for (const [id, text] of Object.entries(SNIPPETS)) setText($(id), text(shown));
+function drawSnippets(values) {
+  for (const [id, render] of Object.entries(SNIPPETS)) setText($(id), render(values));
 }

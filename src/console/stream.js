@@ -1,204 +1,206 @@
-// One stream over the watched channels, and its life: connect, lose, wait, resume.
+// The stream over the watched channels: connects, reconnects, and resumes.
 //
-// It is fetched and not an EventSource, because that shows neither heartbeats nor reconnection times,
-// sends no token, hides why it was refused, and cannot be cut and resumed by hand. What matters is the same:
-// it waits for the time that `retry:` says and comes back with the header `last-event-id`.
+// It uses fetch, because an EventSource hides heartbeats, reconnection times and the reason for a refusal, sends
+// no token, and cannot be cut and resumed by hand. It resumes as an EventSource does: after the delay that
+// `retry:` set, with the header `last-event-id`.
 
-const STATE_NAMES = { idle: "Not connected", connecting: "Connecting", open: "Connected", waiting: "Reconnecting", cut: "Cut", refused: "Refused", ended: "Ended" };
-const FIRST_RETRY_MS = 2_000;
+const STATE_LABELS = { idle: "Not connected", connecting: "Connecting", open: "Connected", reconnecting: "Reconnecting", cut: "Cut", refused: "Refused", ended: "Ended" };
+const INITIAL_RETRY_MS = 2_000;
 
 class Stream {
   state = "idle";
   reason = "";
-  lastId = "";
-  retryMs = FIRST_RETRY_MS;
-  opens = 0;
-  /** What was missed: { expected, got, marks, tips, since }; null when there is no hole. */
-  hole = null;
-  /** How many events the log has that the page has not, while it is cut; null if that is not known. */
+  lastEventId = "";
+  /** The number of missed events while the connection is cut; null if unknown. */
   missed = null;
-  #tips = null;
+  #retryMs = INITIAL_RETRY_MS;
+  #hasConnected = false;
+  /** The replay after a reconnect, `{ expected, received, hasGap, ends, since }`; null once it has caught up. */
+  #replay = null;
+  /** The position of the newest event of each channel when the stream connected; null if unknown. */
+  #ends = null;
+  /** The AbortController of the current connection. */
   #attempt = null;
   #timer = 0;
 
-  /** `observer` has `changed()`, `event(…)`, `heartbeat()`, `note(kind, words)` and `filled(hole)`. */
+  /** Calls `stateChanged()`, `event(event)`, `heartbeat()`, `note(kind, text)` and `caughtUp(replay)` of the observer. */
   constructor({ channels, types, start, token }, observer) {
     Object.assign(this, { channels, types, start, token, observer });
   }
 
-  /** Where the page stands in each channel. */
-  get marks() { return this.lastId ? readMarks(this.lastId) : this.channels.map(() => null); }
-
   get isCut() { return this.state === "cut"; }
-  get isOver() { return ["cut", "refused", "ended"].includes(this.state); }
+  get isStopped() { return ["cut", "refused", "ended"].includes(this.state); }
 
   async open() {
     clearTimeout(this.#timer);
     const attempt = (this.#attempt = new AbortController());
-    const isOld = () => this.#attempt !== attempt;
-    this.#become("connecting", this.lastId ? `Asking for what follows ${this.#place()}.` : "Waiting for the server.");
+    const isStale = () => this.#attempt !== attempt;
+    this.#setState("connecting", this.lastEventId ? `Requesting the events after ${this.#positionText()}.` : "Waiting for the server.");
     try {
       const headers = { accept: "text/event-stream", ...bearer(this.token()) };
-      if (this.lastId) headers["last-event-id"] = this.lastId;
-      const url = eventsUrl(this.channels, this.types, this.lastId ? [] : this.start);
+      if (this.lastEventId) headers["last-event-id"] = this.lastEventId;
+      const url = eventsUrl(this.channels, this.types, this.lastEventId ? [] : this.start);
       const response = await fetch(url, { headers, cache: "no-store", signal: attempt.signal });
-      if (isOld()) return;
-      if (response.status === 204) return this.#end("Every channel is closed and all was sent.");
+      if (isStale()) return;
+      if (response.status === 204) return this.#end("Every channel is closed, and all events have been delivered.");
       if (response.status >= 500 || response.status === 429) throw new Error((await readProblem(response)).title);
       if (!response.ok) return this.#refuse(await readProblem(response));
-      this.#tips = await readTips(this.channels, this.token());
-      if (isOld()) return;
-      this.#opened();
-      const frames = new FrameReader(this.#reader());
-      for await (const bytes of this.#chunks(response.body, isOld)) frames.push(bytes);
-      if (!isOld()) this.#lose("The server ended the stream");
+      this.#ends = await fetchLogEnds(this.channels, this.token());
+      if (isStale()) return;
+      this.#connected();
+      const parser = new EventStreamParser(this.#handlers());
+      for await (const bytes of this.#chunks(response.body, isStale)) parser.push(bytes);
+      if (!isStale()) this.#reconnect("The server ended the stream");
     } catch (error) {
-      if (!isOld()) this.#lose(error instanceof TypeError ? "The connection is lost" : error.message);
+      if (!isStale()) this.#reconnect(error instanceof TypeError ? "Connection lost" : error.message);
     }
   }
 
   cut() {
-    this.#stop();
-    this.observer.note("cut", `You cut the connection after ${this.#place()}`);
+    this.#abort();
+    this.observer.note("cut", `You cut the connection after ${this.#positionText()}`);
     this.missed = null;
-    this.#become("cut", "Publish a few events, then resume.");
-    this.#watchHole();
+    this.#setState("cut", "Publish a few events, then resume.");
+    this.#pollMissed();
   }
 
   resume() {
-    this.observer.note("resume", this.lastId ? `Resuming after ${this.#place()}` : "Starting again");
+    this.observer.note("resume", this.lastEventId ? `Resuming after ${this.#positionText()}` : "Starting again");
     this.open();
   }
 
   close() {
-    this.#stop();
+    this.#abort();
     this.state = "idle";
   }
 
-  #stop() {
+  #abort() {
     clearTimeout(this.#timer);
     this.#attempt?.abort();
     this.#attempt = null;
   }
 
-  #become(state, reason) {
+  #setState(state, reason) {
     Object.assign(this, { state, reason });
-    this.observer.changed();
+    this.observer.stateChanged();
   }
 
-  /** The newest event that the page has, for people. */
-  #place() {
-    const marks = this.marks;
-    if (marks.length === 1) return markText(marks[0]);
-    return this.channels.map(({ name }, place) => `${name} ${markText(marks[place])}`).join(", ");
+  /** Returns the position reached in each channel. */
+  get #positions() { return this.lastEventId ? decodeCursor(this.lastEventId) : this.channels.map(() => null); }
+
+  #positionText() {
+    const positions = this.#positions;
+    if (positions.length === 1) return formatPosition(positions[0]);
+    return this.channels.map(({ name }, index) => `${name} ${formatPosition(positions[index])}`).join(", ");
   }
 
-  async *#chunks(body, isOld) {
+  async *#chunks(body, isStale) {
     const reader = body.getReader();
     for (;;) {
       const { done, value } = await reader.read();
-      if (done || isOld()) return;
+      if (done || isStale()) return;
       yield value;
     }
   }
 
-  #reader() {
+  #handlers() {
     return {
       comment: (text) => (text ? text !== "runnel" && this.observer.note("comment", text) : this.observer.heartbeat()),
-      retry: (milliseconds) => { this.retryMs = milliseconds; },
-      position: (id) => this.#move(id),
-      event: (event) => this.#event(event),
+      retry: (milliseconds) => { this.#retryMs = milliseconds; },
+      position: (id) => this.#advance(id),
+      event: (event) => this.#receive(event),
     };
   }
 
-  #opened() {
-    this.opens += 1;
-    if (this.lastId && this.#tips) {
-      this.hole = { expected: this.#eventsUpTo(this.#tips), got: 0, hasGap: false, tips: this.#tips, since: performance.now() };
+  #connected() {
+    if (this.lastEventId && this.#ends) {
+      this.#replay = { expected: this.#eventsUpTo(this.#ends), received: 0, hasGap: false, ends: this.#ends, since: performance.now() };
     }
-    this.observer.note(this.opens === 1 ? "open" : "reopen", this.opens === 1 ? "Connected" : "Connected again");
-    this.#become("open", "Events show up as they are published.");
-    this.#checkHole();
+    if (this.#hasConnected) this.observer.note("reconnected", "Reconnected");
+    else this.observer.note("connected", "Connected");
+    this.#hasConnected = true;
+    this.#setState("open", "Events appear as they are published.");
+    this.#checkCaughtUp();
   }
 
-  #lose(words) {
+  #reconnect(cause) {
     this.#attempt = null;
-    const seconds = (this.retryMs / 1000).toFixed(1);
-    this.observer.note("lost", `${words}; trying again in ${seconds} s`);
-    this.#become("waiting", `${words}. Trying again in ${seconds} s, as the server asked.`);
-    this.#timer = setTimeout(() => this.open(), this.retryMs);
+    const seconds = (this.#retryMs / 1000).toFixed(1);
+    this.observer.note("lost", `${cause}; reconnecting in ${seconds} s`);
+    this.#setState("reconnecting", `${cause}. Reconnecting in ${seconds} s, as the server requested.`);
+    this.#timer = setTimeout(() => this.open(), this.#retryMs);
   }
 
   #refuse({ status, title, detail }) {
-    this.#stop();
+    this.#abort();
     this.observer.note("refused", `Refused: ${status} ${title}`);
-    this.#become("refused", [`${status} ${title}.`, detail].join(" ").trim());
+    this.#setState("refused", [`${status} ${title}.`, detail].join(" ").trim());
   }
 
-  #end(words) {
-    this.#stop();
-    this.observer.note("end", words);
-    this.#become("ended", words);
+  #end(reason) {
+    this.#abort();
+    this.observer.note("ended", reason);
+    this.#setState("ended", reason);
   }
 
-  #event({ type, data, id }) {
-    const { moved = 0, mark } = readMoved(id) ?? {};
-    if (type.startsWith("runnel.")) return this.#signal(type, data, id);
-    const channel = this.channels[moved]?.name ?? "";
-    const replayed = isWithin(mark, this.#tips?.[moved]);
-    if (this.hole && isWithin(mark, this.hole.tips[moved])) this.hole.got += 1;
-    this.observer.event({ channel, id: mark ? markText(mark) : id, cursor: id, type, data, replayed });
-    this.#move(id);
+  #receive({ type, data, id }) {
+    if (type.startsWith("runnel.")) return this.#receiveControl(type, data, id);
+    const { index = 0, position } = lastAdvanced(id) ?? {};
+    const channel = this.channels[index]?.name ?? "";
+    const replayed = isAtOrBefore(position, this.#ends?.[index]);
+    if (this.#replay && isAtOrBefore(position, this.#replay.ends[index])) this.#replay.received += 1;
+    this.observer.event({ channel, id: position ? formatPosition(position) : id, cursor: id, type, data, replayed });
+    this.#advance(id);
   }
 
-  #signal(type, data, id) {
-    if (id) this.#move(id);
-    if (type === "runnel.end") return this.#end("The channel is closed and all was sent.");
-    if (type === "runnel.expired") return this.#refuse({ status: 401, title: "The token has expired", detail: "Give another one and watch again." });
-    if (this.hole) this.hole.hasGap = true;
-    this.observer.note("gap", type === "runnel.gap" ? gapWords(data) : `${type} ${data}`);
+  #receiveControl(type, data, id) {
+    if (id) this.#advance(id);
+    if (type === "runnel.end") return this.#end("Every channel is closed, and all events have been delivered.");
+    if (type === "runnel.expired") return this.#refuse({ status: 401, title: "The token has expired", detail: "Enter a new token and watch again." });
+    if (this.#replay) this.#replay.hasGap = true;
+    this.observer.note("gap", type === "runnel.gap" ? gapText(data) : `${type} ${data}`);
   }
 
-  #move(id) {
-    if (!id || id === this.lastId) return;
-    this.lastId = id;
-    this.#checkHole();
+  #advance(id) {
+    if (!id || id === this.lastEventId) return;
+    this.lastEventId = id;
+    this.#checkCaughtUp();
   }
 
-  #eventsUpTo(tips) {
-    const marks = this.marks;
-    return tips.reduce((sum, tip, place) => sum + eventsBetween(marks[place], tip), 0);
+  #eventsUpTo(ends) {
+    const positions = this.#positions;
+    return ends.reduce((sum, end, index) => sum + eventsBetween(positions[index], end), 0);
   }
 
-  /** The hole is filled when the page stands where the log ended when it came back. */
-  #checkHole() {
-    const hole = this.hole;
-    if (!hole || this.state !== "open") return;
-    if (this.#eventsUpTo(hole.tips) > 0) return;
-    this.hole = null;
-    this.observer.filled(hole);
+  /** Reports the end of the replay once the stream has reached the ends that the logs had when it connected. */
+  #checkCaughtUp() {
+    const replay = this.#replay;
+    if (!replay || this.state !== "open") return;
+    if (this.#eventsUpTo(replay.ends) > 0) return;
+    this.#replay = null;
+    this.observer.caughtUp(replay);
   }
 
-  /** Asks every second how much the log has that the page has not, for as long as it is cut. */
-  async #watchHole() {
-    const tips = await readTips(this.channels, this.token());
+  /** Counts the missed events every second while the connection is cut. */
+  async #pollMissed() {
+    const ends = await fetchLogEnds(this.channels, this.token());
     if (!this.isCut) return;
-    this.missed = tips && this.lastId ? this.#eventsUpTo(tips) : null;
-    this.observer.changed();
-    this.#timer = setTimeout(() => this.#watchHole(), 1_000);
+    this.missed = ends && this.lastEventId ? this.#eventsUpTo(ends) : null;
+    this.observer.stateChanged();
+    this.#timer = setTimeout(() => this.#pollMissed(), 1_000);
   }
 }
 
 const GAP_REASONS = {
-  evicted: "events in between are no longer kept",
-  reset: "the log is another one",
-  ahead: "the id was beyond the newest event",
+  evicted: "retention dropped events in between",
+  reset: "the last event ID belongs to a different log",
+  ahead: "the last event ID is beyond the newest event",
 };
 
-function gapWords(data) {
+function gapText(data) {
   try {
     const { channel, reason, requested, resumed_from } = JSON.parse(data);
-    return `Gap in ${channel}: ${GAP_REASONS[reason] ?? reason}. Asked for what follows ${requested ?? "nothing"}, goes on at ${resumed_from ?? "the next event"}.`;
+    return `Gap in ${channel}: ${GAP_REASONS[reason] ?? reason}. Requested the events after ${requested}; continuing at ${resumed_from ?? "the next event"}.`;
   } catch {
     return `Gap: ${data}`;
   }

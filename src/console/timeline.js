@@ -1,7 +1,7 @@
-// The story of the connection, newest first: connects, heartbeats, cuts, losses, gaps, ends.
+// The history of the connection, newest first.
 
-const MOST_ENTRIES = 120;
-const SYMBOLS = { open: "●", reopen: "●", heartbeat: "♥", cut: "✕", resume: "↻", lost: "◌", gap: "▲", filled: "✓", end: "■", refused: "!", comment: "#" };
+const MAX_ENTRIES = 120;
+const SYMBOLS = { connected: "●", reconnected: "●", heartbeat: "♥", cut: "✕", resume: "↻", lost: "◌", gap: "▲", "caught-up": "✓", ended: "■", refused: "!", comment: "#" };
 
 class Timeline {
   #newest = null;
@@ -15,18 +15,18 @@ class Timeline {
     this.#newest = null;
   }
 
-  /** Heartbeats that follow each other are one entry. */
-  add(kind, words, time) {
+  /** Adds an entry; consecutive heartbeats share one. */
+  add(kind, text, time) {
     if (kind === "heartbeat" && this.#newest?.kind === kind) {
       this.#newest.count += 1;
-      setText(this.#newest.words, `${this.#newest.count} heartbeats`);
-      setText(this.#newest.time, clockText(time));
+      setText(this.#newest.text, `${this.#newest.count} heartbeats`);
+      setText(this.#newest.time, formatTime(time));
       return;
     }
-    const entry = { kind, count: 1, words: element("span", {}, words), time: element("time", {}, clockText(time)) };
+    const entry = { kind, count: 1, text: element("span", {}, text), time: element("time", {}, formatTime(time)) };
     const symbol = element("span", { class: "symbol", "aria-hidden": "true" }, SYMBOLS[kind]);
-    this.list.prepend(element("li", { class: kind }, entry.time, symbol, entry.words));
-    if (this.list.childElementCount > MOST_ENTRIES) this.list.lastChild.remove();
+    this.list.prepend(element("li", { class: kind }, entry.time, symbol, entry.text));
+    if (this.list.childElementCount > MAX_ENTRIES) this.list.lastChild.remove();
     this.#newest = entry;
   }
 }

@@ -10,6 +10,7 @@ pub mod channel;
 pub mod environment;
 pub mod limit;
 pub mod log;
+pub mod logging;
 pub mod metrics;
 pub mod parking;
 pub mod problem;

@@ -1,53 +1,57 @@
-//! Writing to a client that may take its time, but not any time.
+//! Writing to a client that may be slow, but not without end.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use spin_sdk::wasip3::wit_bindgen::{StreamResult, StreamWriter};
 
-use super::{carrier, clock};
+use super::SpinEnvironment;
+use crate::core::environment::Environment;
+use crate::core::parking::Parking;
 
-/// An extension of a response: how long its client may take nothing of what is to be written, in
-/// milliseconds. Then the body breaks off, and what was kept for it is free.
+/// An extension of a response: the time for which its client may read nothing. Then the body breaks off,
+/// and what was held for it is freed.
 ///
-/// A host takes some chunks before its client does, and goes on waiting for the client by itself; all
-/// that ends here is what an instance does for it.
+/// A host takes some chunks before its client does, and goes on waiting for the client; only what an
+/// instance does for the client ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WriteTimeout(pub u64);
+pub struct WriteTimeout(pub Duration);
 
 impl Default for WriteTimeout {
     fn default() -> Self {
-        Self(30_000)
+        Self(Duration::from_secs(30))
     }
 }
 
-/// What became of a chunk.
+/// The outcome of writing a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
     /// All of it was taken.
     All,
-    /// The client took nothing for too long.
+    /// The client read nothing for too long.
     Stalled,
-    /// The client has gone.
-    Gone,
+    /// The client has disconnected.
+    Disconnected,
 }
 
-/// Writes a chunk. Only for futures that [`carrier::carry`] runs.
+/// Writes a chunk. Only for futures that [`Parking::run`] drives.
 pub(super) async fn write(
-    to: &mut StreamWriter<u8>,
+    parking: &Parking<SpinEnvironment>,
+    writer: &mut StreamWriter<u8>,
     chunk: Bytes,
     timeout: WriteTimeout,
 ) -> Written {
-    let mut writing = to.write(chunk.into());
+    let mut writing = writer.write(chunk.into());
     loop {
-        let until = clock::monotonic().after(timeout.0);
-        let Some((result, rest)) = carrier::outlast(pin!(writing), until).await else {
+        let until = SpinEnvironment.now().saturating_add(timeout.0);
+        let Some((result, rest)) = parking.with_deadline(pin!(writing), until).await else {
             return Written::Stalled;
         };
         match result {
             StreamResult::Complete(_) if rest.remaining() == 0 => return Written::All,
-            StreamResult::Complete(_) => writing = to.write_buf(rest),
-            StreamResult::Dropped | StreamResult::Cancelled => return Written::Gone,
+            StreamResult::Complete(_) => writing = writer.write_buf(rest),
+            StreamResult::Dropped | StreamResult::Cancelled => return Written::Disconnected,
         }
     }
 }

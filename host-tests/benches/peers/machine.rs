@@ -1,4 +1,4 @@
-//! What the figures were measured on, and with.
+//! The machine and the versions behind the figures.
 
 use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -7,13 +7,13 @@ use tokio::process::Command;
 
 use crate::servers::{Peer, Server, output};
 
-const LOCK: &str = include_str!("../../../Cargo.lock");
+const CARGO_LOCK: &str = include_str!("../../../Cargo.lock");
 const PACKAGE_LOCK: &str = include_str!("../../peers/better-sse/package-lock.json");
 
-/// Processor, memory, kernel.
+/// Describes processor, memory and kernel.
 ///
 /// # Errors
-/// If this is not Linux.
+/// If the system is not Linux.
 pub(crate) fn describe() -> Result<String> {
     let read = |file| std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"));
     let field = |text: &str, name| {
@@ -32,14 +32,14 @@ pub(crate) fn describe() -> Result<String> {
     ))
 }
 
-/// How busy the machine is: processes that ran or wanted to, on average over the last minute.
+/// Returns the load average of the last minute.
 pub(crate) fn load() -> Result<String> {
     let load = std::fs::read_to_string("/proc/loadavg")?;
     Ok(load.split(' ').next().unwrap_or_default().to_owned())
 }
 
-/// The most files that a process may have open.
-pub(crate) fn open_files() -> Result<u64> {
+/// Returns the maximum number of open files of this process.
+pub(crate) fn max_open_files() -> Result<u64> {
     let limits = std::fs::read_to_string("/proc/self/limits")?;
     let limit = limits
         .lines()
@@ -49,7 +49,7 @@ pub(crate) fn open_files() -> Result<u64> {
     Ok(limit.parse().unwrap_or(u64::MAX))
 }
 
-/// The versions of what a server is made of.
+/// Returns the versions of a server and of its runtime.
 pub(crate) async fn version(server: &Server) -> Result<String> {
     Ok(match server.peer() {
         Peer::Runnel => format!(
@@ -58,22 +58,25 @@ pub(crate) async fn version(server: &Server) -> Result<String> {
             wasmtime()
         ),
         Peer::Bare => wasmtime(),
-        Peer::Axum => format!("{} on {}", locked("axum"), rustc().await?),
+        Peer::Axum => format!("{} on {}", crate_version("axum"), rustc().await?),
         Peer::BetterSse => format!(
             "{} on Node.js {}",
-            installed("better-sse"),
+            package_version("better-sse"),
             output(Command::new("node").arg("--version")).await?
         ),
         Peer::Nchan => {
             let nginx = output(Command::new("nginx").arg("-v")).await?;
             let nginx = nginx.rsplit('/').next().unwrap_or_default().to_owned();
-            format!("{} on nginx {nginx}, 2 workers", nchan(server).await?)
+            format!(
+                "{} on nginx {nginx}, 2 workers",
+                nchan_version(server).await?
+            )
         }
     })
 }
 
 fn wasmtime() -> String {
-    format!("embedded host on wasmtime {}", locked("wasmtime"))
+    format!("embedded host on wasmtime {}", crate_version("wasmtime"))
 }
 
 async fn rustc() -> Result<String> {
@@ -81,27 +84,27 @@ async fn rustc() -> Result<String> {
     Ok(version.split(" (").next().unwrap_or_default().to_owned())
 }
 
-/// The version of a crate in Cargo.lock.
-fn locked(name: &str) -> &'static str {
+/// Returns the version of a crate in Cargo.lock.
+fn crate_version(name: &str) -> &'static str {
     let start = format!("name = \"{name}\"\nversion = \"");
-    let found = LOCK.split_once(&start).map(|(_, rest)| rest);
-    found.and_then(|rest| rest.split('"').next()).unwrap_or("?")
+    let entry = CARGO_LOCK.split_once(&start).map(|(_, rest)| rest);
+    entry.and_then(|rest| rest.split('"').next()).unwrap_or("?")
 }
 
-/// The version of a package in package-lock.json.
-fn installed(name: &str) -> &'static str {
+/// Returns the version of a package in package-lock.json.
+fn package_version(name: &str) -> &'static str {
     let start = format!("node_modules/{name}\": {{\n      \"version\": \"");
-    let found = PACKAGE_LOCK.split_once(&start).map(|(_, rest)| rest);
-    found.and_then(|rest| rest.split('"').next()).unwrap_or("?")
+    let entry = PACKAGE_LOCK.split_once(&start).map(|(_, rest)| rest);
+    entry.and_then(|rest| rest.split('"').next()).unwrap_or("?")
 }
 
-/// What Nchan says of itself.
-async fn nchan(server: &Server) -> Result<String> {
+/// Asks Nchan for its version.
+async fn nchan_version(server: &Server) -> Result<String> {
     let mut socket = TcpStream::connect(server.address()).await?;
     socket
         .write_all(b"GET /version HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         .await?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await?;
-    Ok(answer.lines().last().unwrap_or_default().to_owned())
+    let mut response = String::new();
+    socket.read_to_string(&mut response).await?;
+    Ok(response.lines().last().unwrap_or_default().to_owned())
 }

@@ -1,34 +1,34 @@
-//! Runnel side by side with its peers: `cargo bench --package runnel-host --bench peers`.
+//! Compares Runnel with its peers: `cargo bench --package runnel-host --bench peers`.
 //!
-//! Starts every server on loopback, as a process of its own, and runs the same client against each,
-//! in one run: the rounds of a work go over all servers before the next round begins. It prints
-//! Markdown with the minimum, the **median** and the maximum over rounds.
+//! Starts every server on loopback in a separate process and runs the same client against each. All
+//! servers are measured in one run: a round of a workload covers every server before the next round
+//! begins. Prints Markdown with the minimum, the **median** and the maximum over rounds.
 //!
-//! | server | made of |
+//! | server | implementation |
 //! |---|---|
 //! | Runnel | the component as it is deployed, on the embedded host, its log in SQLite on disk |
 //! | Nchan | nginx and its module Nchan, two workers, messages in shared memory |
 //! | axum | a native server: `Sse`, a broadcast channel, a replay buffer in memory |
 //! | better-sse | Node.js, a history in memory that is replayed in one write |
-//! | bare component | the floor: a component on the same host that writes ready-made chunks |
+//! | bare component | the upper bound: a component on the same host that writes ready-made chunks |
 //!
-//! What is not installed is skipped. Nchan is the Debian package `libnginx-mod-nchan`; better-sse is
-//! installed by npm below the target directory.
+//! Servers that are not installed are skipped. Nchan is the Debian package `libnginx-mod-nchan`;
+//! better-sse is installed by npm below the target directory.
 //!
-//! Every event has 200 bytes of data with its number in it, and a work fails unless each subscriber
-//! has had each event once and in order (but for the bare component, which always says the same).
-//! Runnel, axum and better-sse are given batches of up to 200 events in one request; Nchan, which
-//! takes none, the same events as requests that are sent in one go.
+//! Every event has 200 bytes of data, which include its number. A workload fails unless each
+//! subscriber receives each event once and in order. The exception is the bare component, which
+//! repeats the same chunk. Runnel, axum and better-sse receive batches of up to 200 events in one
+//! request. Nchan has no batches and receives the same events as pipelined requests.
 //!
-//! Arguments, after `--`: the names of works to run only those, `--server NAME` (repeated) to run
-//! only those servers, `--quick` for few rounds while developing. Needs Linux, and for the idle
+//! Arguments, after `--`: names of workloads to run only those, `--server NAME` (repeatable) to run
+//! only those servers, `--quick` for few rounds during development. Needs Linux, and for the idle
 //! streams an open-file limit (`ulimit -n`) of more than 5 100.
 
 mod client;
 mod machine;
 mod servers;
 mod table;
-mod works;
+mod workloads;
 
 use std::time::Duration;
 
@@ -36,29 +36,29 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
 use servers::Peer;
-use works::{fan_out, first_byte, idle, latency, replay, resume};
+use workloads::{fan_out, first_byte, idle, latency, replay, resume};
 
 #[derive(Debug, Parser)]
-#[command(name = "peers", about = "Runnel side by side with its peers")]
+#[command(name = "peers", about = "Compares Runnel with its peers")]
 struct Cli {
-    /// The works to run; all, if none is named
-    works: Vec<Work>,
-    /// A server to run; all, if none is named
+    /// Workloads to run; all if none is named
+    workloads: Vec<Workload>,
+    /// Server to run; all if none is named
     #[arg(long = "server")]
     servers: Vec<Peer>,
-    /// Few rounds and idle streams
+    /// Runs few rounds and idle streams
     #[arg(long)]
     quick: bool,
-    /// Be the axum server
+    /// Serves as the axum server
     #[arg(long, hide = true)]
     serve_axum: bool,
-    /// What Cargo says to every benchmark
+    /// Accepted because Cargo passes it to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Work {
+enum Workload {
     Replay,
     Resume,
     FanOut,
@@ -73,7 +73,7 @@ async fn main() -> Result<()> {
     if cli.serve_axum {
         return servers::axum::serve().await;
     }
-    let wanted = |work| cli.works.is_empty() || cli.works.contains(&work);
+    let selected = |workload| cli.workloads.is_empty() || cli.workloads.contains(&workload);
     println!("{}.\n", machine::describe()?);
     let peers = installed(&cli.servers).await;
     let mut servers = vec![];
@@ -82,42 +82,42 @@ async fn main() -> Result<()> {
         println!("- {server}: {}", machine::version(&server).await?);
         servers.push(server);
     }
-    println!("\nThe machine's load before: {}.\n", machine::load()?);
+    println!("\nLoad of the machine before: {}.\n", machine::load()?);
     let rounds = |full, quick| if cli.quick { quick } else { full };
-    if wanted(Work::Replay) {
+    if selected(Workload::Replay) {
         replay::run(&servers, rounds(9, 3)).await?;
     }
-    if wanted(Work::Resume) {
+    if selected(Workload::Resume) {
         resume::run(&servers, rounds(5, 2)).await?;
     }
-    if wanted(Work::FanOut) {
+    if selected(Workload::FanOut) {
         fan_out::run(&servers, rounds(3, 1)).await?;
     }
-    if wanted(Work::Latency) {
+    if selected(Workload::Latency) {
         latency::run(&servers, rounds(3, 1)).await?;
     }
-    if wanted(Work::FirstByte) {
+    if selected(Workload::FirstByte) {
         first_byte::run(&servers, rounds(10, 3)).await?;
     }
     for server in servers {
         server.stop().await?;
     }
-    if wanted(Work::Idle) {
-        let extent = idle::Extent {
+    if selected(Workload::Idle) {
+        let config = idle::Config {
             streams: if cli.quick { 500 } else { 5_000 },
             hold: Duration::from_secs(if cli.quick { 20 } else { 40 }),
         };
-        idle::run(&peers, extent).await?;
+        idle::run(&peers, config).await?;
     }
-    println!("The machine's load after: {}.", machine::load()?);
+    println!("Load of the machine after: {}.", machine::load()?);
     Ok(())
 }
 
-/// Those of the wanted servers that can be started; says why the others cannot.
-async fn installed(wanted: &[Peer]) -> Vec<Peer> {
+/// Returns the selected servers that can be started, and prints why the others cannot.
+async fn installed(selected: &[Peer]) -> Vec<Peer> {
     let mut installed = vec![];
     for peer in Peer::ALL {
-        if !wanted.is_empty() && !wanted.contains(&peer) {
+        if !selected.is_empty() && !selected.contains(&peer) {
             continue;
         }
         match peer.prepare().await {

@@ -1,14 +1,14 @@
-//! Figures over rounds, as a Markdown table.
+//! A Markdown table of figures over rounds.
 
 use std::fmt;
 
 use crate::servers::{Peer, Server};
 
-/// One figure of every round.
+/// The values of a figure, one per round.
 #[derive(Debug, Default, Clone)]
-struct Rounds(Vec<f64>);
+struct Samples(Vec<f64>);
 
-impl Rounds {
+impl Samples {
     fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -16,38 +16,38 @@ impl Rounds {
     }
 
     fn median(&self) -> Option<f64> {
-        quantile(&self.sorted(), 50)
+        percentile(&self.sorted(), 50)
     }
 }
 
-/// Minimum, median and maximum; of a single round its figure.
-impl fmt::Display for Rounds {
+/// Minimum, median and maximum, or the only value.
+impl fmt::Display for Samples {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.sorted().as_slice(), self.median()) {
             ([], _) | (_, None) => f.write_str("–"),
-            ([only], _) => f.write_str(&shown(*only)),
+            ([only], _) => f.write_str(&format_figure(*only)),
             ([min, .., max], Some(median)) => {
                 write!(
                     f,
                     "{} / **{}** / {}",
-                    shown(*min),
-                    shown(median),
-                    shown(*max)
+                    format_figure(*min),
+                    format_figure(median),
+                    format_figure(*max)
                 )
             }
         }
     }
 }
 
-/// The figure that so many per cent of `sorted` do not exceed.
-pub(crate) fn quantile(sorted: &[f64], percent: usize) -> Option<f64> {
+/// Returns the percentile of a sorted slice.
+pub(crate) fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
     sorted
         .get(sorted.len().checked_sub(1)? * percent / 100)
         .copied()
 }
 
-/// A figure with three digits or more, and no more than it needs; thousands apart.
-pub(crate) fn shown(figure: f64) -> String {
+/// Formats a figure with at least three significant digits and with spaces between thousands.
+pub(crate) fn format_figure(figure: f64) -> String {
     let decimals = match figure.abs() {
         0.0 => 0,
         small if small < 10.0 => 2,
@@ -56,14 +56,14 @@ pub(crate) fn shown(figure: f64) -> String {
     };
     let text = format!("{figure:.decimals$}");
     let whole = text.split('.').next().map_or(0, str::len);
-    let digits = text.char_indices().flat_map(|(at, digit)| {
-        let apart = at > 0 && at < whole && (whole - at) % 3 == 0;
-        apart.then_some(' ').into_iter().chain([digit])
+    let digits = text.char_indices().flat_map(|(index, digit)| {
+        let starts_group = index > 0 && index < whole && (whole - index) % 3 == 0;
+        starts_group.then_some(' ').into_iter().chain([digit])
     });
     digits.collect()
 }
 
-/// A row for each server, a column for each figure.
+/// A table with a row per server and a column per figure.
 pub(crate) struct Table {
     columns: &'static [&'static str],
     rows: Vec<Row>,
@@ -72,12 +72,12 @@ pub(crate) struct Table {
 struct Row {
     name: String,
     peer: Peer,
-    figures: Vec<Rounds>,
+    figures: Vec<Samples>,
     failures: Vec<String>,
 }
 
 impl Table {
-    /// An empty one.
+    /// Creates an empty table.
     pub(crate) fn new(columns: &'static [&'static str]) -> Self {
         Self {
             columns,
@@ -85,35 +85,35 @@ impl Table {
         }
     }
 
-    /// Adds what a round has said of a server.
+    /// Adds the result of a round to the row of a server.
     pub(crate) fn add(&mut self, server: &Server, round: anyhow::Result<Vec<f64>>) {
         self.add_as(&server.to_string(), server.peer(), round);
     }
 
-    /// Adds what a round has said, in a row of another name.
+    /// Adds the result of a round to the row of another name.
     pub(crate) fn add_as(&mut self, name: &str, peer: Peer, round: anyhow::Result<Vec<f64>>) {
-        let at = self.rows.iter().position(|row| row.name == name);
-        let at = at.unwrap_or_else(|| {
+        let index = self.rows.iter().position(|row| row.name == name);
+        let index = index.unwrap_or_else(|| {
             self.rows.push(Row {
                 name: name.to_owned(),
                 peer,
-                figures: vec![Rounds::default(); self.columns.len()],
+                figures: vec![Samples::default(); self.columns.len()],
                 failures: vec![],
             });
             self.rows.len() - 1
         });
-        let row = &mut self.rows[at];
+        let row = &mut self.rows[index];
         match round {
             Ok(figures) => {
-                for (rounds, figure) in row.figures.iter_mut().zip(figures) {
-                    rounds.0.push(figure);
+                for (samples, figure) in row.figures.iter_mut().zip(figures) {
+                    samples.0.push(figure);
                 }
             }
             Err(error) => row.failures.push(format!("{error:#}")),
         }
     }
 
-    /// The medians of a column: Runnel's as a multiple of each other server's.
+    /// Describes Runnel's median of a column as a multiple of each other server's.
     pub(crate) fn compare(&self, column: usize) -> String {
         let median = |row: &Row| row.figures[column].median();
         let runnel = self.rows.iter().find(|row| row.peer == Peer::Runnel);
@@ -124,7 +124,7 @@ impl Table {
         let others = self.rows.iter().filter(is_other);
         let multiples = others.filter_map(|row| {
             let multiple = own / median(row)?;
-            Some(format!("{} × {}", shown(multiple), row.name))
+            Some(format!("{} × {}", format_figure(multiple), row.name))
         });
         format!(
             "Runnel's median of {}: {}.",
@@ -142,8 +142,8 @@ impl fmt::Display for Table {
         rows.sort_by_key(|row| Peer::ALL.iter().position(|peer| *peer == row.peer));
         for row in &rows {
             write!(f, "| {} ", row.name)?;
-            for rounds in &row.figures {
-                write!(f, "| {rounds} ")?;
+            for samples in &row.figures {
+                write!(f, "| {samples} ")?;
             }
             writeln!(f, "|")?;
         }

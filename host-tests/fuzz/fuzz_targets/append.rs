@@ -1,5 +1,5 @@
-//! Fuzzes `runnel_laws::append`.
+//! Fuzzes `runnel_properties::append`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_laws::append(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_properties::append(data));

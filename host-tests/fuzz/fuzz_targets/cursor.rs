@@ -1,5 +1,5 @@
-//! Fuzzes `runnel_laws::cursor`.
+//! Fuzzes `runnel_properties::cursor`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_laws::cursor(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_properties::cursor(data));

@@ -1,5 +1,5 @@
-//! Fuzzes `runnel_laws::frame`.
+//! Fuzzes `runnel_properties::frame`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_laws::frame(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_properties::frame(data));

@@ -1,5 +1,5 @@
-//! Fuzzes `runnel_laws::head`.
+//! Fuzzes `runnel_properties::head`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_laws::head(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_properties::head(data));

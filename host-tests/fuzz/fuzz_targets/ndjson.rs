@@ -1,5 +1,5 @@
-//! Fuzzes `runnel_laws::ndjson`.
+//! Fuzzes `runnel_properties::ndjson`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_laws::ndjson(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_properties::ndjson(data));

@@ -1,5 +1,5 @@
-//! Fuzzes `runnel_laws::request`.
+//! Fuzzes `runnel_properties::request`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_laws::request(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_properties::request(data));

@@ -1,5 +1,5 @@
-//! Fuzzes `runnel_laws::segment`.
+//! Fuzzes `runnel_properties::segment`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_laws::segment(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| runnel_properties::segment(data));

@@ -1,14 +1,14 @@
-// An event server with better-sse: channels in memory, a history that is replayed by Last-Event-ID.
-// It has Runnel's paths: GET /events/{channel}, POST /publish/{channel} with a batch in NDJSON.
+// An event server with better-sse: channels in memory, with a history that Last-Event-ID replays.
+// Its paths are Runnel's: GET /events/{channel}, and POST /publish/{channel} with a batch in NDJSON.
 
 import { createServer } from "node:http";
 import { createChannel, createSession } from "better-sse";
 
-const KEPT = 25_000;
+const RETENTION = 25_000;
 const KEEP_ALIVE_MS = 15_000;
 const OPTIONS = { serializer: (data) => data, keepAlive: KEEP_ALIVE_MS };
 
-/** The events of a channel, of which the first has the id `first`. */
+/** The events of a channel. `first` is the id of the first one. */
 class Log {
   channel = createChannel();
   events = [];
@@ -17,9 +17,9 @@ class Log {
   publish(data) {
     const id = this.first + this.events.push(data) - 1;
     this.channel.broadcast(data, "message", { eventId: String(id) });
-    if (this.events.length >= 2 * KEPT) {
-      this.events.splice(0, KEPT);
-      this.first += KEPT;
+    if (this.events.length >= 2 * RETENTION) {
+      this.events.splice(0, RETENTION);
+      this.first += RETENTION;
     }
   }
 
@@ -27,11 +27,11 @@ class Log {
   async follow(session) {
     const next = session.lastId === "" ? Infinity : Number(session.lastId) + 1;
     const replayed = session.batch((buffer) => {
-      for (let at = Math.max(next - this.first, 0); at < this.events.length; at++) {
-        buffer.push(this.events[at], "message", String(this.first + at));
+      for (let index = Math.max(next - this.first, 0); index < this.events.length; index++) {
+        buffer.push(this.events[index], "message", String(this.first + index));
       }
     });
-    // In the same turn, so that nothing can be published in between.
+    // In the same turn of the event loop, so that no event can be published in between.
     this.channel.register(session);
     await replayed;
   }

@@ -1,4 +1,4 @@
-//! Generated from `wit/`: the interfaces this host provides beside WASI.
+//! Bindings generated from `wit/`: the interfaces that this host provides beside WASI.
 
 #![allow(missing_docs, unreachable_pub)]
 
@@ -6,7 +6,7 @@ wasmtime::component::bindgen!({
     path: "wit",
     world: "runnel:host/imports",
     imports: {
-        // Blocking for the guest, so that they stop its whole instance, as on Spin.
+        // These calls block the whole instance of the guest, as on Spin.
         "wasi:keyvalue": async,
         "spin:key-value/key-value.[method]store.get": trappable,
         "spin:key-value/key-value.[method]store.get-keys": trappable,
@@ -14,6 +14,6 @@ wasmtime::component::bindgen!({
     with: {
         "spin:key-value/key-value.store": super::key_value::OpenStore,
         "wasi:keyvalue/store.bucket": super::key_value::OpenStore,
-        "wasi:keyvalue/atomics.cas": super::key_value::OpenSwap,
+        "wasi:keyvalue/atomics.cas": super::key_value::PendingSwap,
     },
 });

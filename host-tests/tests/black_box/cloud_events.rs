@@ -1,9 +1,7 @@
-//! CloudEvents 1.0 over HTTP, in structured and in binary mode.
+//! CloudEvents 1.0 over HTTP, in structured and binary content mode.
 
+use runnel_testing::{Channel, Request};
 use serde_json::json;
-
-use crate::channel::{Channel, id_of};
-use crate::client::Request;
 
 const STRUCTURED: &str = "application/cloudevents+json";
 
@@ -11,7 +9,7 @@ fn structured(channel: &Channel, body: impl Into<String>) -> Request {
     channel.publish("").body(STRUCTURED, body.into())
 }
 
-/// The attributes of a CloudEvent in binary mode, except those that are `None`.
+/// Builds a publish request for a CloudEvent in binary mode. Attributes that are `None` are omitted.
 fn binary(
     channel: &Channel,
     [version, id, source, event_type]: [Option<&str>; 4],
@@ -32,22 +30,22 @@ fn binary(
     request
 }
 
-const ALL: [Option<&str>; 4] = [
+const ATTRIBUTES: [Option<&str>; 4] = [
     Some("1.0"),
     Some("42"),
     Some("/shop"),
     Some("order.created"),
 ];
 
-/// The newest event: its type and its data.
-async fn newest(channel: &Channel) -> (String, String) {
+/// Returns the type and the data of the newest event.
+async fn newest_event(channel: &Channel) -> (String, String) {
     let stream = channel.subscribe("?last=1&live=false").await;
     let event = stream.rest().await.remove(0);
     (event.event, event.data)
 }
 
 #[tokio::test]
-async fn a_structured_cloud_event_is_the_data_and_its_type_the_type() {
+async fn a_structured_cloud_event_is_published_verbatim_under_its_type() {
     let channel = Channel::new();
     for (content_type, body) in [
         (
@@ -64,15 +62,15 @@ async fn a_structured_cloud_event_is_the_data_and_its_type_the_type() {
         ),
     ] {
         let request = channel.publish("").body(content_type, body);
-        request.send().await.has(201);
+        request.send().await.expect_status(201);
         let event: serde_json::Value = serde_json::from_str(body).unwrap();
         let event_type = event["type"].as_str().unwrap().to_owned();
-        assert_eq!(newest(&channel).await, (event_type, body.to_owned()));
+        assert_eq!(newest_event(&channel).await, (event_type, body.to_owned()));
     }
 }
 
 #[tokio::test]
-async fn a_binary_cloud_event_has_its_attributes_in_headers() {
+async fn a_binary_cloud_event_is_published_with_its_body_as_data() {
     let channel = Channel::new();
     for (content_type, body) in [
         ("application/json", r#"{"n": 1}"#),
@@ -88,14 +86,14 @@ async fn a_binary_cloud_event_has_its_attributes_in_headers() {
         ];
         let request = binary(&channel, attributes, content_type, body);
         let request = request.header("ce-time", "2026-01-01T00:00:00Z");
-        request.send().await.has(201);
+        request.send().await.expect_status(201);
         let expected = ("order.created".to_owned(), body.to_owned());
-        assert_eq!(newest(&channel).await, expected);
+        assert_eq!(newest_event(&channel).await, expected);
     }
 }
 
 #[tokio::test]
-async fn attributes_in_headers_are_percent_encoded() {
+async fn cloud_event_headers_are_percent_decoded() {
     let channel = Channel::new();
     let encoded = [
         Some("1.0"),
@@ -104,9 +102,9 @@ async fn attributes_in_headers_are_percent_encoded() {
         Some("gr%C3%b6%C3%9Fe%201"),
     ];
     let first = binary(&channel, encoded, "text/plain", "x");
-    let first = id_of(&first.send().await.has(201));
-    assert_eq!(newest(&channel).await.0, "größe 1");
-    // The same id, written otherwise.
+    let first = first.send().await.expect_status(201).event_id();
+    assert_eq!(newest_event(&channel).await.0, "größe 1");
+    // The same id, encoded differently.
     let same = [
         Some("1.0"),
         Some("%45uro %e2%82%ac"),
@@ -116,12 +114,12 @@ async fn attributes_in_headers_are_percent_encoded() {
     let same = binary(&channel, same, "text/plain", "x")
         .send()
         .await
-        .has(201);
-    assert_eq!(id_of(&same), first);
+        .expect_status(201);
+    assert_eq!(same.event_id(), first);
 }
 
 #[tokio::test]
-async fn quotes_around_an_attribute_in_a_header_are_no_part_of_it() {
+async fn a_quoted_cloud_event_header_is_unquoted() {
     // CloudEvents HTTP protocol binding 1.0.2, 3.1.3.2.
     let channel = Channel::new();
     let attributes = [
@@ -131,78 +129,85 @@ async fn quotes_around_an_attribute_in_a_header_are_no_part_of_it() {
         Some("\"quoted \\\"type\\\"\""),
     ];
     let request = binary(&channel, attributes, "text/plain", "x");
-    request.send().await.has(201);
-    assert_eq!(newest(&channel).await.0, "quoted \"type\"");
+    request.send().await.expect_status(201);
+    assert_eq!(newest_event(&channel).await.0, "quoted \"type\"");
 }
 
 #[tokio::test]
-async fn source_and_id_tell_a_repeat() {
+async fn a_cloud_event_with_the_same_source_and_id_is_a_retry() {
     let channel = Channel::new();
     let body = |source: &str, id: &str| {
         let event = json!({"specversion": "1.0", "id": id, "source": source, "type": "t"});
         structured(&channel, event.to_string())
     };
-    let first = id_of(&body("/a", "1").send().await.has(201));
-    channel.say("in between").await;
-    assert_eq!(id_of(&body("/a", "1").send().await.has(201)), first);
+    let first = body("/a", "1").send().await.expect_status(201).event_id();
+    channel.publish_text("in between").await;
+    assert_eq!(
+        body("/a", "1").send().await.expect_status(201).event_id(),
+        first
+    );
     let mut others = vec![];
     for (source, id) in [("/b", "1"), ("/a", "2"), ("/a1", ""), ("/", "a1")] {
         if !id.is_empty() {
-            others.push(id_of(&body(source, id).send().await.has(201)));
+            others.push(body(source, id).send().await.expect_status(201).event_id());
         }
     }
     assert_eq!(channel.log().await.len(), 2 + others.len());
-    let binary_first = binary(&channel, ALL, "text/plain", "x");
-    let binary_first = id_of(&binary_first.send().await.has(201));
-    let again = binary(&channel, ALL, "text/plain", "x").send().await;
-    assert_eq!(id_of(&again.has(201)), binary_first);
-    let other = binary(&channel, ALL, "text/plain", "y").send().await;
-    other.is_problem(422, "idempotency-key-reused", "use a new key");
-    let other_type = [ALL[0], ALL[1], ALL[2], Some("other")];
+    let binary_first = binary(&channel, ATTRIBUTES, "text/plain", "x");
+    let binary_first = binary_first.send().await.expect_status(201).event_id();
+    let again = binary(&channel, ATTRIBUTES, "text/plain", "x").send().await;
+    assert_eq!(again.expect_status(201).event_id(), binary_first);
+    let other = binary(&channel, ATTRIBUTES, "text/plain", "y").send().await;
+    other.assert_problem(422, "idempotency-key-reused", "use a new key");
+    let other_type = [ATTRIBUTES[0], ATTRIBUTES[1], ATTRIBUTES[2], Some("other")];
     let other = binary(&channel, other_type, "text/plain", "x").send().await;
-    other.is_problem(422, "idempotency-key-reused", "use a new key");
-    // A key in the header is another kind of key.
+    other.assert_problem(422, "idempotency-key-reused", "use a new key");
+    // An idempotency key never equals the id of a CloudEvent.
     let keyed = channel.publish("").header("idempotency-key", "1");
-    keyed.body("text/plain", "x").send().await.has(201);
+    keyed
+        .body("text/plain", "x")
+        .send()
+        .await
+        .expect_status(201);
 }
 
 #[tokio::test]
-async fn a_cloud_event_without_a_required_attribute_is_refused() {
+async fn a_cloud_event_without_a_required_attribute_is_rejected() {
     let channel = Channel::new();
-    for (place, name) in ["specversion", "id", "source", "type"].iter().enumerate() {
+    for (index, name) in ["specversion", "id", "source", "type"].iter().enumerate() {
         for missing in [None, Some("")] {
-            let mut attributes = ALL;
-            attributes[place] = missing;
-            let answer = binary(&channel, attributes, "text/plain", "x").send().await;
-            answer.is_problem(400, "header", &format!("no {name}"));
+            let mut attributes = ATTRIBUTES;
+            attributes[index] = missing;
+            let response = binary(&channel, attributes, "text/plain", "x").send().await;
+            response.assert_problem(400, "header", &format!("no {name}"));
         }
         for missing in [json!(null), json!("")] {
             let mut event = json!({"specversion": "1.0", "id": "1", "source": "s", "type": "t"});
             event[name] = missing;
-            let answer = structured(&channel, event.to_string()).send().await;
-            answer.is_problem(400, "body", &format!("no {name}"));
+            let response = structured(&channel, event.to_string()).send().await;
+            response.assert_problem(400, "body", &format!("no {name}"));
             event.as_object_mut().unwrap().remove(*name);
-            let answer = structured(&channel, event.to_string()).send().await;
-            answer.is_problem(400, "body", &format!("no {name}"));
+            let response = structured(&channel, event.to_string()).send().await;
+            response.assert_problem(400, "body", &format!("no {name}"));
         }
         let mut event = json!({"specversion": "1.0", "id": "1", "source": "s", "type": "t"});
         event[name] = json!(1);
-        let answer = structured(&channel, event.to_string()).send().await;
-        answer.is_problem(400, "body", "not a CloudEvent");
+        let response = structured(&channel, event.to_string()).send().await;
+        response.assert_problem(400, "body", "not a CloudEvent");
     }
     for version in ["0.3", "1", "1.1", "2.0"] {
         let event = json!({"specversion": version, "id": "1", "source": "s", "type": "t"});
-        let answer = structured(&channel, event.to_string()).send().await;
-        answer.is_problem(400, "body", version);
-        let attributes = [Some(version), ALL[1], ALL[2], ALL[3]];
-        let answer = binary(&channel, attributes, "text/plain", "x").send().await;
-        answer.is_problem(400, "header", version);
+        let response = structured(&channel, event.to_string()).send().await;
+        response.assert_problem(400, "body", version);
+        let attributes = [Some(version), ATTRIBUTES[1], ATTRIBUTES[2], ATTRIBUTES[3]];
+        let response = binary(&channel, attributes, "text/plain", "x").send().await;
+        response.assert_problem(400, "header", version);
     }
-    is_unknown(&channel).await;
+    assert_unknown(&channel).await;
 }
 
 #[tokio::test]
-async fn what_is_no_cloud_event_is_refused() {
+async fn an_invalid_cloud_event_is_rejected() {
     let channel = Channel::new();
     let valid = r#"{"specversion":"1.0","id":"1","source":"s","type":"t"}"#;
     let twice = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","id":"2"}"#;
@@ -212,11 +217,17 @@ async fn what_is_no_cloud_event_is_refused() {
     let lines = r#"{"specversion":"1.0","id":"1","source":"s","type":"a\nb"}"#;
     let keyed = structured(&channel, valid).header("idempotency-key", "k");
     let with_type = channel.publish("?event=t").body(STRUCTURED, valid);
-    let headers = binary(&channel, ALL, STRUCTURED, valid);
-    let ndjson = binary(&channel, ALL, "application/x-ndjson", "{\"data\":1}");
-    let form = binary(&channel, ALL, "application/x-www-form-urlencoded", "data=1");
-    let binary_keyed = binary(&channel, ALL, "text/plain", "x").header("idempotency-key", "k");
-    let not_text = [ALL[0], Some("%ff"), ALL[2], ALL[3]];
+    let headers = binary(&channel, ATTRIBUTES, STRUCTURED, valid);
+    let ndjson = binary(&channel, ATTRIBUTES, "application/x-ndjson", "{\"data\":1}");
+    let form = binary(
+        &channel,
+        ATTRIBUTES,
+        "application/x-www-form-urlencoded",
+        "data=1",
+    );
+    let binary_keyed =
+        binary(&channel, ATTRIBUTES, "text/plain", "x").header("idempotency-key", "k");
+    let not_text = [ATTRIBUTES[0], Some("%ff"), ATTRIBUTES[2], ATTRIBUTES[3]];
     let not_text = binary(&channel, not_text, "text/plain", "x");
     for (request, kind, about) in [
         (structured(&channel, ""), "body", "not a CloudEvent"),
@@ -252,45 +263,44 @@ async fn what_is_no_cloud_event_is_refused() {
         (form, "header", "cannot be used with"),
         (not_text, "header", "ce-id is not percent-encoded UTF-8"),
         (
-            binary(&channel, ALL, "application/json", "{"),
+            binary(&channel, ATTRIBUTES, "application/json", "{"),
             "body",
             "not JSON",
         ),
     ] {
-        request.send().await.is_problem(400, kind, about);
+        request.send().await.assert_problem(400, kind, about);
     }
     let batch = "application/cloudevents-batch+json";
     let batch = channel.publish("").body(batch, format!("[{valid}]"));
     batch
         .send()
         .await
-        .is_problem(415, "media-type", "cloudevents-batch+json");
-    is_unknown(&channel).await;
+        .assert_problem(415, "media-type", "cloudevents-batch+json");
+    assert_unknown(&channel).await;
 }
 
 #[tokio::test]
-async fn an_array_is_no_cloud_event() {
+async fn an_array_is_rejected_as_a_cloud_event() {
     let channel = Channel::new();
     let array = structured(&channel, r#"["1.0","1","s","t",null,null]"#);
     array
         .send()
         .await
-        .is_problem(400, "body", "not a CloudEvent");
-    is_unknown(&channel).await;
+        .assert_problem(400, "body", "not a CloudEvent");
+    assert_unknown(&channel).await;
 }
 
 #[tokio::test]
-async fn an_attribute_that_is_given_twice_is_refused() {
+async fn a_repeated_cloud_event_header_is_rejected() {
     let channel = Channel::new();
     for name in ["ce-specversion", "ce-id", "ce-source", "ce-type"] {
-        let request = binary(&channel, ALL, "text/plain", "x").header(name, "1.0");
-        request.send().await.is_problem(400, "header", name);
+        let request = binary(&channel, ATTRIBUTES, "text/plain", "x").header(name, "1.0");
+        request.send().await.assert_problem(400, "header", name);
     }
-    is_unknown(&channel).await;
+    assert_unknown(&channel).await;
 }
 
-/// Nothing was appended.
-async fn is_unknown(channel: &Channel) {
+async fn assert_unknown(channel: &Channel) {
     let state = channel.manage("GET", "").send().await;
-    state.is_problem(404, "unknown-channel", &channel.name);
+    state.assert_problem(404, "unknown-channel", &channel.name);
 }

@@ -1,14 +1,14 @@
-//! The embedded host says what is wrong with how it was started.
+//! Errors of the command line of the embedded host.
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::server::{host_binary, host_command, may_start_hosts};
+use runnel_testing::{can_start_hosts, host_command};
 
-/// Runs the host, which must give up, and returns what it says.
-fn refused(state_dir: &Path, arguments: &[&str]) -> String {
-    let output = host_command(host_binary())
+/// Runs the host, expects it to exit with an error, and returns its error message.
+fn startup_error(state_dir: &Path, arguments: &[&str]) -> String {
+    let output = host_command()
         .args(["--no-build", "--state-dir"])
         .arg(state_dir)
         .args(arguments)
@@ -23,14 +23,14 @@ fn refused(state_dir: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_busy_port_is_named_with_a_way_out() {
-    if !may_start_hosts("a busy port") {
+fn a_busy_port_is_reported_with_the_option_to_choose_another() {
+    if !can_start_hosts("a busy port") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let errors = refused(folder.path(), &["--listen", &address]);
+    let directory = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let errors = startup_error(directory.path(), &["--listen", &address]);
     assert!(
         errors.contains(&address) && errors.contains("--listen"),
         "{errors}"
@@ -38,33 +38,33 @@ fn a_busy_port_is_named_with_a_way_out() {
 }
 
 #[test]
-fn a_state_folder_that_cannot_be_one_is_named() {
-    if !may_start_hosts("an unusable state folder") {
+fn an_unusable_state_directory_is_reported_with_its_path() {
+    if !can_start_hosts("an unusable state directory") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("file");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
     fs::write(&file, "in the way").unwrap();
     for state_dir in [file.clone(), file.join("below")] {
-        let errors = refused(&state_dir, &["--listen", "127.0.0.1:0"]);
+        let errors = startup_error(&state_dir, &["--listen", "127.0.0.1:0"]);
         assert!(errors.contains(file.to_str().unwrap()), "{errors}");
     }
     assert_eq!(fs::read(&file).unwrap(), b"in the way");
 }
 
 #[test]
-fn an_unknown_variable_is_named_with_the_known_ones() {
-    if !may_start_hosts("an unknown variable") {
+fn an_unknown_variable_is_reported_with_the_known_ones() {
+    if !can_start_hosts("an unknown variable") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let arguments = [
         "--listen",
         "127.0.0.1:0",
         "--variable",
         "hartbeat_seconds=1",
     ];
-    let errors = refused(folder.path(), &arguments);
+    let errors = startup_error(directory.path(), &arguments);
     assert!(errors.contains("hartbeat_seconds"), "{errors}");
     assert!(errors.contains("heartbeat_seconds"), "{errors}");
 }

@@ -1,37 +1,34 @@
-//! Clients that are slow on purpose, and a server that stops: how long a connection lives.
+//! The lifetime of connections: deliberately slow clients, and graceful stops.
 
 use std::time::{Duration, Instant};
 
+use runnel_testing::{Channel, HostProcess, Response, can_start_hosts};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::channel::Channel;
-use crate::client::{Answer, read_raw};
-use crate::server::{Host, may_start_hosts};
+/// Timeout of these tests, longer than every time limit of the server under test.
+const MAX_WAIT: Duration = Duration::from_secs(8);
 
-/// More than any time limit of these tests.
-const LONG: Duration = Duration::from_secs(8);
-
-fn host(variables: &[&str]) -> (TempDir, Host) {
-    let folder = tempfile::tempdir().unwrap();
+fn host(variables: &[&str]) -> (TempDir, HostProcess) {
+    let directory = tempfile::tempdir().unwrap();
     let options = ["--head-timeout", "1", "--write-timeout", "1"];
-    let host = Host::start_with(folder.path(), variables, &options);
-    (folder, host)
+    let host = HostProcess::start_with(directory.path(), variables, &options);
+    (directory, host)
 }
 
-async fn connect(host: &Host) -> TcpStream {
+async fn connect(host: &HostProcess) -> TcpStream {
     TcpStream::connect(&host.server.authority).await.unwrap()
 }
 
-/// Waits until the server has closed the connection; what it said before.
-async fn closed(connection: &mut TcpStream) -> Vec<u8> {
-    let mut said = vec![];
-    let read = timeout(LONG, connection.read_to_end(&mut said)).await;
-    // A reset is as good an end as any.
+/// Waits until the server closes the connection, and returns what it sent before.
+async fn read_until_closed(connection: &mut TcpStream) -> Vec<u8> {
+    let mut received = vec![];
+    let read = timeout(MAX_WAIT, connection.read_to_end(&mut received)).await;
+    // A reset also closes the connection.
     drop(read.expect("the connection stays open"));
-    said
+    received
 }
 
 fn publish_head(channel: &Channel, length: usize) -> String {
@@ -43,45 +40,45 @@ fn publish_head(channel: &Channel, length: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_arrive_ends_the_connection() {
-    if !may_start_hosts("slow heads") {
+async fn a_slow_request_head_ends_the_connection() {
+    if !can_start_hosts("slow request heads") {
         return;
     }
-    let (_folder, host) = host(&[]);
+    let (_directory, host) = host(&[]);
     for start in ["", "G", "GET /events/a HTTP/1.1\r\nhost: x\r\n"] {
         let mut connection = connect(&host).await;
         connection.write_all(start.as_bytes()).await.unwrap();
-        let begun = Instant::now();
-        let said = closed(&mut connection).await;
-        assert!(begun.elapsed() >= Duration::from_millis(900));
-        assert!(!said.starts_with(b"HTTP/1.1 2"), "{said:?}");
+        let start = Instant::now();
+        let received = read_until_closed(&mut connection).await;
+        assert!(start.elapsed() >= Duration::from_millis(900));
+        assert!(!received.starts_with(b"HTTP/1.1 2"), "{received:?}");
     }
-    // A byte now and then does not help.
+    // Sending a byte now and then does not extend the time limit.
     let mut connection = connect(&host).await;
     let start = b"GET /events/a HTTP/1.1\r\nx: ";
     connection.write_all(start).await.unwrap();
-    let begun = Instant::now();
+    let start = Instant::now();
     while connection.write_all(b"x").await.is_ok() {
-        assert!(begun.elapsed() < LONG, "the head may go on for ever");
+        assert!(start.elapsed() < MAX_WAIT, "a slow head is never cut off");
         sleep(Duration::from_millis(100)).await;
     }
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_is_answered_and_publishes_nothing() {
-    if !may_start_hosts("slow bodies") {
+async fn a_slow_body_is_answered_with_408_and_publishes_nothing() {
+    if !can_start_hosts("slow bodies") {
         return;
     }
-    let (_folder, host) = host(&["body_timeout_seconds=1"]);
+    let (_directory, host) = host(&["body_timeout_seconds=1"]);
     let channel = Channel::on(host.server.clone());
     let head = publish_head(&channel, 1_000);
-    for trickles in [false, true] {
+    for sends_slowly in [false, true] {
         let mut connection = connect(&host).await;
         connection.write_all(head.as_bytes()).await.unwrap();
-        let begun = Instant::now();
+        let start = Instant::now();
         let (mut reading, mut writing) = connection.split();
-        let trickle = async {
-            while trickles && writing.write_all(b"x").await.is_ok() {
+        let write_slowly = async {
+            while sends_slowly && writing.write_all(b"x").await.is_ok() {
                 sleep(Duration::from_millis(50)).await;
             }
             std::future::pending().await
@@ -90,31 +87,31 @@ async fn a_body_that_does_not_arrive_is_answered_and_publishes_nothing() {
         let read = async {
             tokio::select! {
                 read = reading.read(&mut bytes) => read.unwrap(),
-                () = trickle => 0,
+                () = write_slowly => 0,
             }
         };
-        let length = timeout(LONG, read).await.expect("no answer");
-        assert!(begun.elapsed() >= Duration::from_millis(900));
-        let answer = Answer::parse(&bytes[..length]);
-        answer.is_problem(408, "body-timeout", "within 1 s");
+        let length = timeout(MAX_WAIT, read).await.expect("no response in time");
+        assert!(start.elapsed() >= Duration::from_millis(900));
+        let response = Response::parse(&bytes[..length]);
+        response.assert_problem(408, "body-timeout", "within 1 s");
     }
     let state = channel.manage("GET", "").send().await;
-    state.is_problem(404, "unknown-channel", &channel.name);
+    state.assert_problem(404, "unknown-channel", &channel.name);
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_is_cut_and_others_do_not_notice() {
-    if !may_start_hosts("clients that do not read") {
+async fn a_client_that_does_not_read_is_disconnected_without_affecting_others() {
+    if !can_start_hosts("clients that do not read") {
         return;
     }
-    let (_folder, host) = host(&["write_timeout_seconds=1"]);
+    let (_directory, host) = host(&["write_timeout_seconds=1"]);
     let channel = Channel::on(host.server.clone());
-    // More than systems keep for a connection.
+    // More than the socket buffers of a connection hold.
     for _ in 0..400 {
-        channel.say("x".repeat(60_000)).await;
+        channel.publish_text("x".repeat(60_000)).await;
     }
     let mut live = channel.subscribe("").await;
-    live.begun().await;
+    live.opened().await;
     let request = format!(
         "GET /events/{}?last_event_id=earliest HTTP/1.1\r\nhost: x\r\n\r\n",
         channel.name
@@ -127,16 +124,15 @@ async fn a_client_that_reads_nothing_is_cut_and_others_do_not_notice() {
     }
     sleep(Duration::from_secs(4)).await;
     for mut connection in stalled {
-        // What was under way is read, and then there is an end.
-        let said = closed(&mut connection).await;
-        let text = String::from_utf8_lossy(&said);
+        // The buffered bytes arrive, followed by the end of the connection.
+        let received = read_until_closed(&mut connection).await;
+        let text = String::from_utf8_lossy(&received);
         assert!(text.starts_with("HTTP/1.1 200"), "{}", text.len());
-        assert!(!text.ends_with("0\r\n\r\n"), "it is not to look whole");
+        assert!(!text.ends_with("0\r\n\r\n"), "the body looks complete");
     }
-    let id = channel.say("news").await;
+    let id = channel.publish_text("news").await;
     assert_eq!(live.event().await.id, id);
-    let said = host.errors();
-    for line in said.lines() {
+    for line in host.stderr().lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(
             (&line["event"], &line["reason"]),
@@ -146,82 +142,91 @@ async fn a_client_that_reads_nothing_is_cut_and_others_do_not_notice() {
 }
 
 #[tokio::test]
-async fn connections_that_come_and_go_leave_no_descriptors_and_no_memory_behind() {
-    if !may_start_hosts("what connections leave behind") {
+async fn closed_connections_leak_no_descriptors_and_no_memory() {
+    if !can_start_hosts("connection leaks") {
         return;
     }
-    let (_folder, host) = host(&["heartbeat_seconds=1"]);
+    let (_directory, host) = host(&["heartbeat_seconds=1"]);
     let channel = Channel::on(host.server.clone());
-    channel.say("kept").await;
-    let mut seen = vec![];
+    channel.publish_text("kept").await;
+    let mut samples = vec![];
     for _ in 0..6 {
         for _ in 0..10 {
             let open = (0..50).map(|_| channel.events("?last=1").open());
             drop(futures::future::join_all(open).await);
         }
-        // Two heartbeats find out who has gone, and instances stay for a second.
+        // Disconnects are detected within two heartbeats, and idle instances live for a second.
         sleep(Duration::from_millis(3_500)).await;
-        if let (Some(descriptors), Some(kibibytes)) = (host.descriptors(), host.kibibytes()) {
-            seen.push((descriptors, kibibytes));
+        if let (Some(descriptors), Some(resident_kib)) =
+            (host.open_descriptors(), host.resident_kib())
+        {
+            samples.push((descriptors, resident_kib));
         }
     }
-    println!("after each 500 streams, descriptors and KiB: {seen:?}");
-    if let (Some(first), Some(last)) = (seen.first(), seen.last()) {
-        assert!(last.0 <= first.0 + 8, "{seen:?}");
-        // The allocator keeps some; a stream that stayed would take 48 KiB.
-        assert!(last.1 <= first.1 + 40_000, "{seen:?}");
+    println!("after each 500 streams, descriptors and KiB: {samples:?}");
+    if let (Some(first), Some(last)) = (samples.first(), samples.last()) {
+        assert!(last.0 <= first.0 + 8, "{samples:?}");
+        // The allocator keeps some memory; each leaked stream would take 48 KiB.
+        assert!(last.1 <= first.1 + 40_000, "{samples:?}");
     }
 }
 
 #[tokio::test]
-async fn a_stop_lets_a_publish_finish_and_takes_no_new_connections() {
-    if !may_start_hosts("the end of publishes when the server stops") {
+async fn a_graceful_stop_finishes_publishes_and_refuses_new_connections() {
+    if !can_start_hosts("publishes during a graceful stop") {
         return;
     }
-    let (folder, mut host) = host(&[]);
+    let (directory, mut host) = host(&[]);
     let channel = Channel::on(host.server.clone());
     let mut publishing = connect(&host).await;
     let start = format!("{}half ", publish_head(&channel, 10));
     publishing.write_all(start.as_bytes()).await.unwrap();
     let mut stream = channel.subscribe("").await;
-    stream.begun().await;
-    host.ask_to_stop();
+    stream.opened().await;
+    host.send_sigterm();
     assert_eq!(stream.next().await, None);
-    let refused = timeout(LONG, async {
-        while connect_to(&host).await {
+    let until_refused = timeout(MAX_WAIT, async {
+        while can_connect(&host).await {
             sleep(Duration::from_millis(20)).await;
         }
     });
-    refused.await.expect("new connections are accepted");
+    until_refused
+        .await
+        .expect("new connections are still accepted");
     publishing.write_all(b"whole").await.unwrap();
-    read_raw(&mut publishing).await.has(201);
-    assert!(host.ended().success());
-    let again = Host::start(folder.path(), &[]);
+    Response::read_from(&mut publishing)
+        .await
+        .expect_status(201);
+    assert!(host.wait().success());
+    let restarted = HostProcess::start(directory.path(), &[]);
     let channel = Channel {
-        server: again.server.clone(),
+        server: restarted.server.clone(),
         ..channel
     };
     assert_eq!(channel.log().await[0].1, "half whole");
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_ever() {
-    if !may_start_hosts("a bounded stop") {
+async fn a_graceful_stop_waits_at_most_5_seconds() {
+    if !can_start_hosts("the time limit of a graceful stop") {
         return;
     }
-    let (_folder, mut host) = host(&[]);
+    let (_directory, mut host) = host(&[]);
     let channel = Channel::on(host.server.clone());
     let mut publishing = connect(&host).await;
     let head = publish_head(&channel, 10);
     publishing.write_all(head.as_bytes()).await.unwrap();
     sleep(Duration::from_millis(100)).await;
-    let asked = Instant::now();
+    let start = Instant::now();
     let status = tokio::task::spawn_blocking(move || host.terminate());
-    assert!(timeout(LONG, status).await.unwrap().unwrap().success());
-    assert!(asked.elapsed() >= Duration::from_secs(4), "it had 5 s");
+    assert!(timeout(MAX_WAIT, status).await.unwrap().unwrap().success());
+    assert!(
+        start.elapsed() >= Duration::from_secs(4),
+        "the publish had less than 5 s to finish"
+    );
     drop(publishing);
 }
 
-async fn connect_to(host: &Host) -> bool {
+async fn can_connect(host: &HostProcess) -> bool {
     TcpStream::connect(&host.server.authority).await.is_ok()
 }

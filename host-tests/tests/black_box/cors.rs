@@ -1,32 +1,30 @@
-//! What pages of other origins may do.
+//! Cross-origin requests (CORS).
 
-use crate::channel::Channel;
-use crate::client::{Answer, Request};
-use crate::server::{Host, may_start_hosts};
+use runnel_testing::{Channel, HostProcess, Request, Response, can_start_hosts};
 
-const ALLOWED: &str = "https://a.example";
-const OTHER: &str = "https://b.example";
+const LISTED: &str = "https://a.example";
+const UNLISTED: &str = "https://b.example";
 
-/// A host with this value of `cors_origins`, for as long as the folder is there; a channel on it.
-struct Shared {
+/// A channel on its own host, with `cors_origins` set.
+struct Fixture {
     channel: Channel,
-    _host: Host,
-    _folder: tempfile::TempDir,
+    _host: HostProcess,
+    _directory: tempfile::TempDir,
 }
 
-impl Shared {
+impl Fixture {
     fn with(origins: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let host = Host::start(folder.path(), &[&format!("cors_origins={origins}")]);
+        let directory = tempfile::tempdir().unwrap();
+        let host = HostProcess::start(directory.path(), &[&format!("cors_origins={origins}")]);
         Self {
             channel: Channel::on(host.server.clone()),
             _host: host,
-            _folder: folder,
+            _directory: directory,
         }
     }
 }
 
-/// One request of each kind that a page may make, and the status of its answer.
+/// Returns one request of each kind that a page can send, with the expected status.
 fn requests(channel: &Channel) -> Vec<(Request, u16)> {
     let server = &channel.server;
     let publish = format!("/publish/{}", channel.name);
@@ -35,7 +33,7 @@ fn requests(channel: &Channel) -> Vec<(Request, u16)> {
         (channel.events("?live=false"), 204),
         (channel.publish("").body("text/plain", "x"), 201),
         (channel.events("?live=false&last=1"), 200),
-        (channel.events("?last=1").long_poll(), 200),
+        (channel.events("?last=1").accept_json(), 200),
         (
             server.get(&format!(
                 "/events?last=1&live=false&channel={}",
@@ -54,7 +52,7 @@ fn requests(channel: &Channel) -> Vec<(Request, u16)> {
         (unauthorized.body("text/plain", "x"), 401),
         (channel.publish("").body("image/png", "x"), 415),
         (channel.events("?last=0"), 400),
-        (channel.events("?limit=0").long_poll(), 400),
+        (channel.events("?limit=0").accept_json(), 400),
         (server.get("/events"), 400),
         (server.get("/events?channel=a+b"), 400),
         (server.request("PUT", &publish), 405),
@@ -62,8 +60,8 @@ fn requests(channel: &Channel) -> Vec<(Request, u16)> {
     ]
 }
 
-fn names_of_cors(answer: &Answer) -> Vec<&str> {
-    let names = answer.headers.keys().map(http::HeaderName::as_str);
+fn cors_headers(response: &Response) -> Vec<&str> {
+    let names = response.headers.keys().map(http::HeaderName::as_str);
     names
         .filter(|name| name.starts_with("access-control"))
         .collect()
@@ -76,54 +74,69 @@ fn preflight(channel: &Channel, path: &str, origin: &str, method: &str) -> Reque
 }
 
 #[tokio::test]
-async fn without_a_setting_nothing_is_said_to_pages_of_other_origins() {
+async fn cors_is_off_by_default() {
     let channel = Channel::new();
     for (request, status) in requests(&channel) {
-        let answer = request.header("origin", ALLOWED).send().await.has(status);
-        assert_eq!(names_of_cors(&answer), <[&str; 0]>::default(), "{answer:?}");
-        assert!(!answer.list("vary").contains(&"origin"));
+        let response = request
+            .header("origin", LISTED)
+            .send()
+            .await
+            .expect_status(status);
+        assert_eq!(
+            cors_headers(&response),
+            <[&str; 0]>::default(),
+            "{response:?}"
+        );
+        assert!(!response.header_list("vary").contains(&"origin"));
     }
     let path = format!("/publish/{}", channel.name);
-    let answer = preflight(&channel, &path, ALLOWED, "POST")
+    let response = preflight(&channel, &path, LISTED, "POST")
         .send()
         .await
-        .has(204);
-    assert_eq!(names_of_cors(&answer), <[&str; 0]>::default());
+        .expect_status(204);
+    assert_eq!(cors_headers(&response), <[&str; 0]>::default());
 }
 
 #[tokio::test]
-async fn pages_of_listed_origins_may_read_every_answer_with_credentials() {
-    if !may_start_hosts("pages of listed origins") {
+async fn a_listed_origin_may_read_every_response_with_credentials() {
+    if !can_start_hosts("listed origins") {
         return;
     }
-    let site = Shared::with(&format!(
-        "{ALLOWED},http://localhost:8080, https://c.example"
+    let fixture = Fixture::with(&format!(
+        "{LISTED},http://localhost:8080, https://c.example"
     ));
-    for origin in [ALLOWED, "http://localhost:8080", "https://c.example"] {
-        let channel = Channel::on(site.channel.server.clone());
+    for origin in [LISTED, "http://localhost:8080", "https://c.example"] {
+        let channel = Channel::on(fixture.channel.server.clone());
         for (request, status) in requests(&channel) {
-            let answer = request.header("origin", origin).send().await.has(status);
-            let allowed = answer.header("access-control-allow-origin");
-            assert_eq!(allowed, Some(origin), "{answer:?}");
-            let credentials = answer.header("access-control-allow-credentials");
+            let response = request
+                .header("origin", origin)
+                .send()
+                .await
+                .expect_status(status);
+            let allowed = response.header("access-control-allow-origin");
+            assert_eq!(allowed, Some(origin), "{response:?}");
+            let credentials = response.header("access-control-allow-credentials");
             assert_eq!(credentials, Some("true"));
-            let exposed = answer.list("access-control-expose-headers");
+            let exposed = response.header_list("access-control-expose-headers");
             for name in ["event-id", "etag", "link"] {
                 assert!(exposed.contains(&name), "{exposed:?}");
             }
-            assert!(answer.list("vary").contains(&"origin"), "{answer:?}");
+            assert!(
+                response.header_list("vary").contains(&"origin"),
+                "{response:?}"
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_may_not_when_some_are_listed() {
-    if !may_start_hosts("pages of other origins") {
+async fn an_unlisted_origin_gets_no_cors_headers() {
+    if !can_start_hosts("unlisted origins") {
         return;
     }
-    let site = Shared::with(ALLOWED);
+    let fixture = Fixture::with(LISTED);
     let origins: [Option<&str>; 8] = [
-        Some(OTHER),
+        Some(UNLISTED),
         Some("null"),
         Some("https://a.example.evil"),
         Some("http://a.example"),
@@ -133,70 +146,77 @@ async fn pages_of_other_origins_may_not_when_some_are_listed() {
         None,
     ];
     for origin in origins {
-        let channel = Channel::on(site.channel.server.clone());
+        let channel = Channel::on(fixture.channel.server.clone());
         for (mut request, status) in requests(&channel) {
             if let Some(origin) = origin {
                 request = request.header("origin", origin);
             }
-            let answer = request.send().await.has(status);
-            assert_eq!(names_of_cors(&answer), <[&str; 0]>::default(), "{origin:?}");
-            assert!(answer.list("vary").contains(&"origin"), "{answer:?}");
+            let response = request.send().await.expect_status(status);
+            assert_eq!(
+                cors_headers(&response),
+                <[&str; 0]>::default(),
+                "{origin:?}"
+            );
+            assert!(
+                response.header_list("vary").contains(&"origin"),
+                "{response:?}"
+            );
         }
         let path = format!("/events/{}", channel.name);
-        let answer = preflight(&channel, &path, origin.unwrap_or(OTHER), "GET");
-        let answer = answer.send().await.has(204);
-        assert_eq!(names_of_cors(&answer), <[&str; 0]>::default());
-        assert!(answer.list("vary").contains(&"origin"));
+        let response = preflight(&channel, &path, origin.unwrap_or(UNLISTED), "GET");
+        let response = response.send().await.expect_status(204);
+        assert_eq!(cors_headers(&response), <[&str; 0]>::default());
+        assert!(response.header_list("vary").contains(&"origin"));
     }
 }
 
 #[tokio::test]
-async fn pages_of_listed_origins_may_read_what_is_wrong_with_a_path() {
-    if !may_start_hosts("problems of paths") {
+async fn a_listed_origin_may_read_path_problems() {
+    if !can_start_hosts("path problems") {
         return;
     }
-    let site = Shared::with(ALLOWED);
-    let server = &site.channel.server;
+    let fixture = Fixture::with(LISTED);
+    let server = &fixture.channel.server;
     for path in ["/events/a%20b", "/events/%zz", "/events/", "/publish/a//b"] {
-        let answer = server.get(path).header("origin", ALLOWED).send().await;
-        let answer = answer.has(400);
-        let allowed = answer.header("access-control-allow-origin");
-        assert_eq!(allowed, Some(ALLOWED), "{path}");
+        let response = server.get(path).header("origin", LISTED).send().await;
+        let response = response.expect_status(400);
+        let allowed = response.header("access-control-allow-origin");
+        assert_eq!(allowed, Some(LISTED), "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_wildcard_is_for_every_page_and_never_for_credentials() {
-    if !may_start_hosts("the wildcard") {
+async fn a_wildcard_allows_every_origin_but_no_credentials() {
+    if !can_start_hosts("the CORS wildcard") {
         return;
     }
-    let site = Shared::with("*");
-    for origin in [Some(ALLOWED), Some("null"), None] {
-        let channel = Channel::on(site.channel.server.clone());
+    let fixture = Fixture::with("*");
+    for origin in [Some(LISTED), Some("null"), None] {
+        let channel = Channel::on(fixture.channel.server.clone());
         for (mut request, status) in requests(&channel) {
             if let Some(origin) = origin {
                 request = request.header("origin", origin);
             }
-            let answer = request.send().await.has(status);
+            let response = request.send().await.expect_status(status);
             assert_eq!(
-                answer.header("access-control-allow-origin"),
+                response.header("access-control-allow-origin"),
                 Some("*"),
-                "{answer:?}"
+                "{response:?}"
             );
-            assert_eq!(answer.header("access-control-allow-credentials"), None);
-            let exposed = answer.list("access-control-expose-headers");
+            assert_eq!(response.header("access-control-allow-credentials"), None);
+            let exposed = response.header_list("access-control-expose-headers");
             assert!(exposed.contains(&"event-id"), "{exposed:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_preflight_is_told_methods_and_headers_and_how_long_to_remember() {
-    if !may_start_hosts("preflights") {
+async fn a_preflight_is_answered_with_methods_headers_and_a_max_age() {
+    if !can_start_hosts("preflights") {
         return;
     }
-    for (value, credentials) in [(ALLOWED, Some("true")), ("*", None)] {
-        let site = Shared::with(value);
+    for (value, credentials) in [(LISTED, Some("true")), ("*", None)] {
+        let fixture = Fixture::with(value);
         for (path, method, methods) in [
             ("/events/a", "GET", &["GET", "HEAD"][..]),
             ("/events", "GET", &["GET", "HEAD"]),
@@ -204,18 +224,18 @@ async fn a_preflight_is_told_methods_and_headers_and_how_long_to_remember() {
             ("/channels/a", "DELETE", &["GET", "HEAD", "DELETE"]),
             ("/channels/a/close", "POST", &["POST"]),
         ] {
-            let request = preflight(&site.channel, path, ALLOWED, method);
-            let asked = "authorization,content-type,idempotency-key,last-event-id";
-            let request = request.header("access-control-request-headers", asked);
+            let request = preflight(&fixture.channel, path, LISTED, method);
+            let requested = "authorization,content-type,idempotency-key,last-event-id";
+            let request = request.header("access-control-request-headers", requested);
             // A preflight has no credentials.
-            let answer = request.send().await.has(204);
-            let allowed = answer.list("access-control-allow-methods");
+            let response = request.send().await.expect_status(204);
+            let allowed = response.header_list("access-control-allow-methods");
             assert!(
                 methods.iter().all(|method| allowed.contains(method)),
                 "{path}: {allowed:?}"
             );
-            let allowed = answer.list("access-control-allow-headers");
-            for name in asked
+            let allowed = response.header_list("access-control-allow-headers");
+            for name in requested
                 .split(',')
                 .chain(["if-none-match", "prefer", "ce-id", "ce-type"])
             {
@@ -223,27 +243,31 @@ async fn a_preflight_is_told_methods_and_headers_and_how_long_to_remember() {
             }
             assert!(
                 !allowed.contains(&"*"),
-                "a wildcard does not cover authorization"
+                "a wildcard does not include authorization"
             );
-            let seconds = answer.header("access-control-max-age").unwrap();
+            let seconds = response.header("access-control-max-age").unwrap();
             assert!(seconds.parse::<u64>().unwrap() >= 600);
             assert_eq!(
-                answer.header("access-control-allow-credentials"),
+                response.header("access-control-allow-credentials"),
                 credentials
             );
-            assert_eq!(answer.body, "");
+            assert_eq!(response.body, "");
         }
         // Not every OPTIONS is a preflight.
-        let plain = site.channel.server.request("OPTIONS", "/publish/a");
-        let plain = plain.header("origin", ALLOWED).send().await.has(204);
+        let plain = fixture.channel.server.request("OPTIONS", "/publish/a");
+        let plain = plain
+            .header("origin", LISTED)
+            .send()
+            .await
+            .expect_status(204);
         assert_eq!(plain.header("access-control-allow-methods"), None);
         assert_eq!(plain.header("allow"), Some("POST, OPTIONS"));
     }
 }
 
 #[tokio::test]
-async fn what_is_no_origin_is_refused_by_the_name_of_the_variable() {
-    if !may_start_hosts("bad origins") {
+async fn an_invalid_origin_in_the_configuration_is_reported_with_its_variable() {
+    if !can_start_hosts("invalid origins") {
         return;
     }
     for value in [
@@ -254,8 +278,8 @@ async fn what_is_no_origin_is_refused_by_the_name_of_the_variable() {
         "null",
         "https://*.example",
     ] {
-        let site = Shared::with(value);
-        let channel = &site.channel;
+        let fixture = Fixture::with(value);
+        let channel = &fixture.channel;
         for request in [
             channel.events(""),
             channel.publish("").body("text/plain", "x"),
@@ -264,10 +288,15 @@ async fn what_is_no_origin_is_refused_by_the_name_of_the_variable() {
                 .server
                 .request("OPTIONS", &format!("/events/{}", channel.name)),
         ] {
-            let answer = request.header("origin", ALLOWED).send().await;
-            answer.is_problem(500, "configuration", "cors_origins");
-            assert_eq!(names_of_cors(&answer), <[&str; 0]>::default());
+            let response = request.header("origin", LISTED).send().await;
+            response.assert_problem(500, "configuration", "cors_origins");
+            assert_eq!(cors_headers(&response), <[&str; 0]>::default());
         }
-        channel.server.get("/health").send().await.has(200);
+        channel
+            .server
+            .get("/health")
+            .send()
+            .await
+            .expect_status(200);
     }
 }

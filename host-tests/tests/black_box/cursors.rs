@@ -1,36 +1,34 @@
-//! Resuming after an event, and cursors that cannot be followed.
+//! Resuming after an event, and cursors that cause a gap.
 
+use runnel_testing::{Channel, Stream, data, ids, split_id};
 use serde_json::json;
 
-use crate::channel::{Channel, parts};
-use crate::stream::{Stream, data, ids};
-
 #[tokio::test]
-async fn a_stream_resumes_exactly_after_the_last_event_it_had() {
+async fn a_stream_resumes_exactly_after_the_last_event_id() {
     let channel = Channel::new();
-    let sent = channel.count(1..=10).await;
-    for place in 0..10 {
-        let mut stream = channel.resume(&sent[place]).await;
-        let rest = stream.events(9 - place).await;
-        assert_eq!(ids(&rest), sent[place + 1..]);
+    let sent = channel.publish_numbers(1..=10).await;
+    for index in 0..10 {
+        let mut stream = channel.resume(&sent[index]).await;
+        let rest = stream.events(9 - index).await;
+        assert_eq!(ids(&rest), sent[index + 1..]);
     }
     let mut stream = channel.resume(&sent[9]).await;
-    channel.say("11").await;
+    channel.publish_text("11").await;
     assert_eq!(stream.event().await.data, "11");
 }
 
 #[tokio::test]
-async fn a_cursor_of_seq_0_is_before_the_first_event() {
+async fn a_cursor_with_seq_0_stands_before_the_first_event() {
     let channel = Channel::new();
-    let sent = channel.count(1..=2).await;
-    let before = format!("{}-0", parts(&sent[0]).0);
+    let sent = channel.publish_numbers(1..=2).await;
+    let before = format!("{}-0", split_id(&sent[0]).0);
     assert_eq!(ids(&channel.resume(&before).await.events(2).await), sent);
 }
 
 #[tokio::test]
-async fn the_last_event_id_is_taken_from_the_query_under_three_names() {
+async fn the_last_event_id_is_accepted_under_three_query_names() {
     let channel = Channel::new();
-    let sent = channel.count(1..=3).await;
+    let sent = channel.publish_numbers(1..=3).await;
     for name in ["last_event_id", "lastEventId", "Last-Event-ID"] {
         let query = format!("?live=false&{name}={}", sent[1]);
         let stream = channel.subscribe(&query).await;
@@ -39,47 +37,47 @@ async fn the_last_event_id_is_taken_from_the_query_under_three_names() {
 }
 
 #[tokio::test]
-async fn the_header_wins_over_the_query_and_the_query_over_last() {
+async fn the_last_event_id_header_overrides_the_query_which_overrides_last() {
     let channel = Channel::new();
-    let sent = channel.count(1..=5).await;
+    let sent = channel.publish_numbers(1..=5).await;
     let query = format!("?live=false&last_event_id={}&last=1", sent[0]);
     let both = channel.events(&query).header("last-event-id", &sent[2]);
     let events = Stream::of(both.open().await).rest().await;
     assert_eq!(ids(&events), sent[3..]);
     let events = channel.subscribe(&query).await.rest().await;
     assert_eq!(ids(&events), sent[1..]);
-    // A client that has had no event yet may send the header empty.
+    // A client that has not received an id yet may send an empty header.
     let empty = channel.events(&query).header("last-event-id", "");
     let events = Stream::of(empty.open().await).rest().await;
     assert_eq!(ids(&events), sent[1..]);
 }
 
-/// What a gap repeats of a last event ID: no more than one of this server's can have.
+/// Returns a cursor as a gap repeats it: truncated to the maximum length of an id.
 pub(crate) fn requested(cursor: &[u8]) -> String {
     String::from_utf8_lossy(cursor).chars().take(128).collect()
 }
 
-/// Resumes at the oldest event, after a gap signal for `reason`.
-async fn resumes_after_a_gap(channel: &Channel, sent: &[String], cursor: &[u8], reason: &str) {
+/// Asserts that a stream with this cursor reports a gap and resumes at the oldest event.
+async fn assert_gap(channel: &Channel, sent: &[String], cursor: &[u8], reason: &str) {
     let request = channel.events("").header("last-event-id", cursor);
     let mut stream = Stream::of(request.open().await);
     let (id, gap) = stream.signal("runnel.gap").await;
     assert_eq!(gap["reason"], reason);
     assert_eq!(gap["requested"], requested(cursor));
     assert_eq!(gap["resumed_from"], sent[0]);
-    // The signal takes the client to where a reconnect goes on without another gap.
-    let (epoch, first) = parts(&sent[0]);
+    // The signal carries the position before the oldest event, so a reconnect sees no second gap.
+    let (epoch, first) = split_id(&sent[0]);
     assert_eq!(id, format!("{epoch}-{}", first - 1));
     assert_eq!(ids(&stream.events(sent.len()).await), sent);
-    let next = channel.say("next").await;
+    let next = channel.publish_text("next").await;
     assert_eq!(stream.event().await.id, next);
 }
 
 #[tokio::test]
-async fn garbage_as_a_cursor_is_a_gap_and_never_an_error() {
+async fn an_unreadable_cursor_is_reported_as_a_reset_gap() {
     let overlong = "x".repeat(5_000);
     let digits = format!("abcdef-{}", "9".repeat(4_990));
-    let garbage: [&[u8]; 18] = [
+    let unreadable: [&[u8]; 18] = [
         b"garbage",
         b"00",
         b"~",
@@ -99,55 +97,55 @@ async fn garbage_as_a_cursor_is_a_gap_and_never_an_error() {
         overlong.as_bytes(),
         digits.as_bytes(),
     ];
-    for cursor in garbage {
+    for cursor in unreadable {
         let channel = Channel::new();
-        let sent = channel.count(1..=3).await;
-        resumes_after_a_gap(&channel, &sent, cursor, "reset").await;
+        let sent = channel.publish_numbers(1..=3).await;
+        assert_gap(&channel, &sent, cursor, "reset").await;
     }
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_log_is_a_gap() {
+async fn a_cursor_of_another_log_is_reported_as_a_reset_gap() {
     let channel = Channel::new();
-    let sent = channel.count(1..=3).await;
-    let (epoch, seq) = parts(&sent[1]);
+    let sent = channel.publish_numbers(1..=3).await;
+    let (epoch, seq) = split_id(&sent[1]);
     let other = if epoch == "000000" {
         "zzzzzz"
     } else {
         "000000"
     };
     let cursor = format!("{other}-{seq}");
-    resumes_after_a_gap(&channel, &sent, cursor.as_bytes(), "reset").await;
+    assert_gap(&channel, &sent, cursor.as_bytes(), "reset").await;
 }
 
 #[tokio::test]
-async fn a_cursor_ahead_of_the_log_is_a_gap() {
+async fn a_cursor_ahead_of_the_log_is_reported_as_an_ahead_gap() {
     for ahead in [4, 1_000, u64::MAX] {
         let channel = Channel::new();
-        let sent = channel.count(1..=3).await;
-        let cursor = format!("{}-{ahead}", parts(&sent[0]).0);
-        resumes_after_a_gap(&channel, &sent, cursor.as_bytes(), "ahead").await;
+        let sent = channel.publish_numbers(1..=3).await;
+        let cursor = format!("{}-{ahead}", split_id(&sent[0]).0);
+        assert_gap(&channel, &sent, cursor.as_bytes(), "ahead").await;
     }
 }
 
 #[tokio::test]
-async fn a_cursor_on_a_channel_without_a_log_is_a_gap_to_before_its_first_event() {
-    for lost in ["abcdef-7", "garbage"] {
+async fn a_cursor_on_a_channel_without_a_log_is_reported_as_a_reset_gap() {
+    for cursor in ["abcdef-7", "garbage"] {
         for query in ["", "?live=false"] {
             let channel = Channel::new();
-            let request = channel.events(query).header("last-event-id", lost);
+            let request = channel.events(query).header("last-event-id", cursor);
             let mut stream = Stream::of(request.open().await);
             let (id, gap) = stream.signal("runnel.gap").await;
             let expected = json!({
                 "channel": channel.name,
                 "reason": "reset",
-                "requested": lost,
+                "requested": cursor,
                 "resumed_from": null,
             });
             assert_eq!((id.as_str(), gap), ("0", expected));
-            // Whoever knows of that gets all that is published then, and no other gap.
+            // Resuming from there delivers all events published later, without another gap.
             let mut resumed = channel.resume(&id).await;
-            let first = channel.say("first").await;
+            let first = channel.publish_text("first").await;
             assert_eq!(resumed.event().await.id, first);
             if query.is_empty() {
                 assert_eq!(stream.event().await.id, first);
@@ -159,12 +157,12 @@ async fn a_cursor_on_a_channel_without_a_log_is_a_gap_to_before_its_first_event(
 }
 
 #[tokio::test]
-async fn a_client_that_keeps_disconnecting_gets_every_event_once() {
+async fn a_client_that_keeps_reconnecting_receives_every_event_once() {
     const EVENTS: u32 = 200;
     let channel = Channel::new();
     let publisher = tokio::spawn({
         let channel = channel.clone();
-        async move { channel.count(1..=EVENTS).await }
+        async move { channel.publish_numbers(1..=EVENTS).await }
     });
     let mut cursor = "earliest".to_owned();
     let mut received = vec![];

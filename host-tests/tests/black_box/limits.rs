@@ -1,42 +1,40 @@
-//! Limits: what is at the bound is accepted, and what is above it refused.
+//! Size limits, rates and the maximum number of streams.
 
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
+use runnel_testing::{Channel, HostProcess, OpenResponse, Request, Response, can_start_hosts};
 use tokio::task::JoinSet;
 
-use crate::channel::Channel;
-use crate::client::{Answer, Open, Request};
-use crate::server::{Host, may_start_hosts};
-
-fn host(variables: &[&str]) -> (tempfile::TempDir, Host) {
-    let folder = tempfile::tempdir().unwrap();
-    let host = Host::start(folder.path(), variables);
-    (folder, host)
+fn host(variables: &[&str]) -> (tempfile::TempDir, HostProcess) {
+    let directory = tempfile::tempdir().unwrap();
+    let host = HostProcess::start(directory.path(), variables);
+    (directory, host)
 }
 
-/// The first bytes of a stream, and the rest.
-async fn first_bytes(request: Request) -> (String, Open) {
-    let mut open = request.open().await;
-    assert_eq!(open.status, 200);
-    let frame = open.body.frame().await.unwrap().unwrap();
+/// Opens a stream and returns its first chunk, together with the open response.
+async fn first_chunk(request: Request) -> (String, OpenResponse) {
+    let mut response = request.open().await;
+    assert_eq!(response.status, 200);
+    let frame = response.body.frame().await.unwrap().unwrap();
     let bytes = frame.into_data().unwrap();
-    (String::from_utf8_lossy(&bytes).into_owned(), open)
+    (String::from_utf8_lossy(&bytes).into_owned(), response)
 }
 
-fn assert_rate_limited(answer: &Answer, about: &str) -> u64 {
-    answer.is_problem(429, "rate-limited", about);
-    let seconds = answer.header("retry-after").unwrap().parse().unwrap();
+/// Asserts a 429 problem and returns the seconds of its `Retry-After`.
+fn assert_rate_limited(response: &Response, about: &str) -> u64 {
+    response.assert_problem(429, "rate-limited", about);
+    let seconds = response.header("retry-after").unwrap().parse().unwrap();
     assert!(seconds > 0);
     seconds
 }
 
 #[tokio::test]
-async fn sizes_are_accepted_up_to_their_limits() {
-    if !may_start_hosts("sizes at their limits") {
+async fn sizes_are_accepted_up_to_and_including_their_limits() {
+    if !can_start_hosts("size limits") {
         return;
     }
-    let (_folder, host) = host(&[
+    let (_directory, host) = host(&[
         "max_body_bytes=100",
         "max_event_bytes=20",
         "max_batch_events=3",
@@ -46,76 +44,76 @@ async fn sizes_are_accepted_up_to_their_limits() {
     ]);
     let channel = Channel::on(host.server.clone());
     for (bytes, status) in [(99, 201), (100, 201), (101, 413)] {
-        // Two events, and empty lines up to the size.
+        // Two events, padded with empty lines.
         let line = "{\"data\":1}\n";
         let body = format!("{line}{line}{}", "\n".repeat(bytes - 2 * line.len()));
         let request = channel.publish("").body("application/x-ndjson", body);
-        request.send().await.has(status);
+        request.send().await.expect_status(status);
     }
     for (bytes, status) in [(19, 201), (20, 201), (21, 413)] {
         let request = channel.publish("").body("text/plain", "x".repeat(bytes));
-        request.send().await.has(status);
+        request.send().await.expect_status(status);
     }
     for (events, status) in [(2, 201), (3, 201), (4, 413)] {
         let body = "{\"data\":1}\n".repeat(events);
         let request = channel.publish("").body("application/x-ndjson", body);
-        let answer = request.send().await.has(status);
+        let response = request.send().await.expect_status(status);
         if status == 413 {
-            answer.is_problem(413, "too-large", "4 events; at most 3");
+            response.assert_problem(413, "too-large", "4 events; at most 3");
         }
     }
     for (bytes, status) in [(39, 201), (40, 201), (41, 400)] {
         let query = format!("?x={}", "x".repeat(bytes - 2));
         let request = channel.publish(&query).body("text/plain", "x");
-        let answer = request.send().await.has(status);
+        let response = request.send().await.expect_status(status);
         if status == 400 {
-            answer.is_problem(400, "query", "41 bytes; at most 40");
+            response.assert_problem(400, "query", "41 bytes; at most 40");
         }
         let query = format!("?x={}", "x".repeat(bytes - 2));
         let status = if status == 201 { 200 } else { 400 };
-        let answer = channel.events(&query).long_poll().send().await;
-        assert_eq!(answer.status, status, "{bytes}: {answer:?}");
+        let response = channel.events(&query).accept_json().send().await;
+        assert_eq!(response.status, status, "{bytes}: {response:?}");
     }
     for (bytes, status) in [(255, 201), (256, 201), (257, 400)] {
         let request = channel.publish("").body("text/plain", "x");
-        let answer = request.header("prefer", "x".repeat(bytes)).send().await;
-        assert_eq!(answer.status, status, "{bytes}");
-        let request = channel.events("?wait=0").long_poll();
-        let answer = request.header("if-none-match", "x".repeat(bytes));
+        let response = request.header("prefer", "x".repeat(bytes)).send().await;
+        assert_eq!(response.status, status, "{bytes}");
+        let request = channel.events("?wait=0").accept_json();
+        let response = request.header("if-none-match", "x".repeat(bytes));
         let status = if status == 201 { 200 } else { 400 };
-        assert_eq!(answer.send().await.status, status, "{bytes}");
+        assert_eq!(response.send().await.status, status, "{bytes}");
     }
     for (channels, status) in [(2, 200), (3, 200), (4, 400)] {
         let names = (0..channels).map(|number| format!("channel={number}"));
         let query = names.collect::<Vec<_>>().join("&");
-        let request = channel.server.get(&format!("/events?{query}")).long_poll();
-        let answer = request.send().await;
-        assert_eq!(answer.status, status, "{channels}");
+        let request = channel
+            .server
+            .get(&format!("/events?{query}"))
+            .accept_json();
+        let response = request.send().await;
+        assert_eq!(response.status, status, "{channels}");
         if status == 400 {
-            answer.is_problem(400, "query", "accepted are 1 to 3");
+            response.assert_problem(400, "query", "accepted are 1 to 3");
         }
     }
 }
 
 #[tokio::test]
-async fn streams_over_the_limit_are_told_to_come_back_and_find_room_when_others_have_gone() {
-    if !may_start_hosts("the limit of streams") {
+async fn streams_over_the_limit_are_asked_to_retry_until_others_have_disconnected() {
+    if !can_start_hosts("the stream limit") {
         return;
     }
-    let (_folder, host) = host(&["max_streams=2", "heartbeat_seconds=1", "retry_ms=500"]);
+    let (_directory, host) = host(&["max_streams=2", "heartbeat_seconds=1", "retry_ms=500"]);
     let channel = Channel::on(host.server.clone());
-    let id = channel.say("kept").await;
+    let id = channel.publish_text("kept").await;
     let mut first = channel.subscribe("").await;
-    first.begun().await;
+    first.opened().await;
     let mut second = channel.subscribe("").await;
-    second.begun().await;
-    let turned_away = channel.events("").header("last-event-id", &id).send().await;
-    assert_eq!(turned_away.status, 200);
-    assert_eq!(
-        turned_away.header("content-type"),
-        Some("text/event-stream")
-    );
-    let text = String::from_utf8_lossy(&turned_away.body).into_owned();
+    second.opened().await;
+    let rejected = channel.events("").header("last-event-id", &id).send().await;
+    assert_eq!(rejected.status, 200);
+    assert_eq!(rejected.header("content-type"), Some("text/event-stream"));
+    let text = String::from_utf8_lossy(&rejected.body).into_owned();
     let (retry, rest) = text
         .strip_prefix("retry: ")
         .unwrap()
@@ -127,38 +125,38 @@ async fn streams_over_the_limit_are_told_to_come_back_and_find_room_when_others_
         rest,
         format!("id: {id}\n\n: there are too many streams; reconnect to resume\n\n")
     );
-    // A client that has gone is noticed within two heartbeats.
+    // A disconnect is detected within two heartbeats.
     drop(second);
-    let gone = Instant::now();
+    let disconnected = Instant::now();
     loop {
-        let (text, _) = first_bytes(channel.events("")).await;
+        let (text, _) = first_chunk(channel.events("")).await;
         if text.contains(": runnel") {
             break;
         }
-        assert!(gone.elapsed() < Duration::from_secs(3), "{text}");
+        assert!(disconnected.elapsed() < Duration::from_secs(3), "{text}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     drop(first);
 }
 
-/// Publishes for `time` on so many connections at once, each to the channel of its number; how many
-/// were accepted and how many refused.
-async fn flood(channels: Vec<Channel>, time: Duration) -> (u64, u64) {
-    let end = Instant::now() + time;
+/// Publishes to each channel concurrently for `duration`, and returns how many publishes were accepted
+/// and how many were rejected.
+async fn flood(channels: Vec<Channel>, duration: Duration) -> (u64, u64) {
+    let end = Instant::now() + duration;
     let mut publishers = JoinSet::new();
     for channel in channels {
         publishers.spawn(async move {
-            let (mut accepted, mut refused) = (0, 0);
+            let (mut accepted, mut rejected) = (0, 0);
             while Instant::now() < end {
-                let answer = channel.publish("").body("text/plain", "x").send().await;
-                if answer.status == 201 {
+                let response = channel.publish("").body("text/plain", "x").send().await;
+                if response.status == 201 {
                     accepted += 1;
                 } else {
-                    assert_rate_limited(&answer, "too often");
-                    refused += 1;
+                    assert_rate_limited(&response, "too often");
+                    rejected += 1;
                 }
             }
-            (accepted, refused)
+            (accepted, rejected)
         });
     }
     let counts = publishers.join_all().await.into_iter();
@@ -166,70 +164,70 @@ async fn flood(channels: Vec<Channel>, time: Duration) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn a_credential_publishes_no_more_than_its_rate_on_however_many_connections() {
-    if !may_start_hosts("the rate of a credential") {
+async fn the_publish_rate_of_a_credential_holds_across_connections() {
+    if !can_start_hosts("the publish rate") {
         return;
     }
-    let (_folder, host) = host(&["publish_rate=40"]);
+    let (_directory, host) = host(&["publish_rate=40"]);
     let channels = (0..12).map(|_| Channel::on(host.server.clone()));
     let start = Instant::now();
-    let (accepted, refused) = flood(channels.collect(), Duration::from_secs(3)).await;
+    let (accepted, rejected) = flood(channels.collect(), Duration::from_secs(3)).await;
     let seconds = start.elapsed().as_secs_f64();
-    println!("{accepted} accepted and {refused} refused in {seconds:.1} s");
-    // The burst, what is earned, and a quarter of a second of leases.
+    println!("{accepted} accepted and {rejected} rejected in {seconds:.1} s");
+    // The burst, the permits accrued since then, and a quarter of a second of leases.
     let most = 40.0 + 40.0 * (seconds + 0.25) + 1.0;
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let accepted = accepted as f64;
     assert!(accepted <= most, "{accepted} of {most}");
     assert!(accepted >= 80.0, "{accepted}");
-    assert!(refused > 100, "{refused}");
-    // What is left comes back with time, for closing and purging, too.
+    assert!(rejected > 100, "{rejected}");
+    // Closing and purging count too, and permits accrue again with time.
     let channel = Channel::on(host.server.clone());
-    let refusal = loop {
-        let answer = channel.manage("DELETE", "").send().await;
-        if answer.status != 204 {
-            break answer;
+    let rejection = loop {
+        let response = channel.manage("DELETE", "").send().await;
+        if response.status != 204 {
+            break response;
         }
     };
-    let seconds = assert_rate_limited(&refusal, "this credential");
+    let seconds = assert_rate_limited(&rejection, "this credential");
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    channel.manage("DELETE", "").send().await.has(204);
+    channel.manage("DELETE", "").send().await.expect_status(204);
 }
 
 #[tokio::test]
-async fn a_channel_over_its_rate_does_not_hold_up_others() {
-    if !may_start_hosts("the rate of a channel") {
+async fn a_channel_over_its_rate_does_not_slow_down_others() {
+    if !can_start_hosts("the channel rate") {
         return;
     }
-    let (_folder, host) = host(&["channel_rate=5"]);
+    let (_directory, host) = host(&["channel_rate=5"]);
     let (busy, quiet) = (
         Channel::on(host.server.clone()),
         Channel::on(host.server.clone()),
     );
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let flooding = tokio::spawn(flood(vec![busy; 8], Duration::from_secs(2)));
     for number in 0..10 {
-        quiet.say(number.to_string()).await;
+        quiet.publish_text(number.to_string()).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let (accepted, refused) = flooding.await.unwrap();
+    let (accepted, rejected) = flooding.await.unwrap();
     let seconds = start.elapsed().as_secs_f64();
-    println!("{accepted} accepted and {refused} refused in {seconds:.1} s");
-    // The burst, what is earned, and a quarter of a second of leases.
+    println!("{accepted} accepted and {rejected} rejected in {seconds:.1} s");
+    // The burst, the permits accrued since then, and a quarter of a second of leases.
     let most = 5.0 + 5.0 * (seconds + 0.25) + 1.0;
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let accepted = accepted as f64;
     assert!((8.0..=most).contains(&accepted), "{accepted} of {most}");
-    assert!(refused > 50, "{refused}");
+    assert!(rejected > 50, "{rejected}");
     assert_eq!(quiet.log().await.len(), 10);
 }
 
 #[tokio::test]
-async fn a_client_opens_no_more_streams_than_its_rate_whatever_address_it_claims() {
-    if !may_start_hosts("the rate of streams") {
+async fn the_stream_rate_of_a_client_ignores_forged_addresses() {
+    if !can_start_hosts("the stream rate") {
         return;
     }
-    let (_folder, host) = host(&["stream_rate=6"]);
+    let (_directory, host) = host(&["stream_rate=6"]);
     let channel = Channel::on(host.server.clone());
     let mut opened = 0;
     for number in 0..20 {
@@ -237,24 +235,24 @@ async fn a_client_opens_no_more_streams_than_its_rate_whatever_address_it_claims
             .events("")
             .header("spin-client-addr", format!("10.0.0.{number}:80"))
             .header("x-forwarded-for", format!("10.0.1.{number}"));
-        let (text, _) = first_bytes(request).await;
+        let (text, _) = first_chunk(request).await;
         assert!(text.starts_with("retry: "), "{text}");
         if text.contains(": runnel") {
             opened += 1;
         } else {
-            let refusal = ": this client opens streams too often; reconnect to resume\n\n";
-            assert!(text.ends_with(refusal), "{text}");
+            let comment = ": this client opens streams too often; reconnect to resume\n\n";
+            assert!(text.ends_with(comment), "{text}");
         }
     }
     assert!((6..=7).contains(&opened), "{opened}");
-    // Others are not concerned: a long poll, a publisher.
-    channel.say("x").await;
-    channel.events("").json().await;
+    // The stream rate limits neither publishes nor long-polls.
+    channel.publish_text("x").await;
+    channel.events("").fetch_json().await;
 }
 
 #[tokio::test]
-async fn bad_limits_are_refused_by_name() {
-    if !may_start_hosts("bad limits") {
+async fn an_invalid_limit_is_reported_with_its_variable() {
+    if !can_start_hosts("invalid limits") {
         return;
     }
     for name in [
@@ -263,9 +261,9 @@ async fn bad_limits_are_refused_by_name() {
         "stream_rate",
         "write_timeout_seconds",
     ] {
-        let (_folder, host) = host(&[&format!("{name}=-1")]);
-        let answer = Channel::on(host.server.clone()).events("").send().await;
-        answer.is_problem(500, "configuration", &format!("{name} is \"-1\""));
+        let (_directory, host) = host(&[&format!("{name}=-1")]);
+        let response = Channel::on(host.server.clone()).events("").send().await;
+        response.assert_problem(500, "configuration", &format!("{name} is \"-1\""));
     }
     for name in [
         "max_batch_events",
@@ -275,8 +273,8 @@ async fn bad_limits_are_refused_by_name() {
         "channel_rate",
         "body_timeout_seconds",
     ] {
-        let (_folder, host) = host(&[&format!("{name}=100001x")]);
-        let answer = Channel::on(host.server.clone()).publish("").send().await;
-        answer.is_problem(500, "configuration", &format!("{name} is \"100001x\""));
+        let (_directory, host) = host(&[&format!("{name}=100001x")]);
+        let response = Channel::on(host.server.clone()).publish("").send().await;
+        response.assert_problem(500, "configuration", &format!("{name} is \"100001x\""));
     }
 }

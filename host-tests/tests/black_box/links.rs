@@ -1,56 +1,69 @@
-//! Links between a stream and where its channels are published to, and preferences.
+//! Links between streams and publish URLs (RFC 8288), and the header `Prefer` (RFC 7240).
 
+use runnel_testing::Channel;
 use serde_json::json;
 
-use crate::channel::{Channel, id_of};
 use crate::channels::Channels;
 
 #[tokio::test]
-async fn a_stream_leads_to_where_its_channel_is_published_to_and_back() {
+async fn streams_and_publish_responses_link_to_each_other() {
     let channel = Channel::new();
-    let id = channel.say("x").await;
+    let id = channel.publish_text("x").await;
     for request in [
         channel.events("?last=1&live=false"),
-        channel.events("?last=1&live=false").long_poll(),
+        channel.events("?last=1&live=false").accept_json(),
         channel
             .server
             .request("HEAD", &format!("/events/{}", channel.name)),
     ] {
-        let answer = request.send().await.has(200);
+        let response = request.send().await.expect_status(200);
         let publish = format!("/publish/{}", channel.name);
-        assert_eq!(answer.links("edit"), [publish.as_str()]);
-        let there = channel.server.request("POST", &publish).authorized();
-        let there = there.body("text/plain", "y").send().await.has(201);
+        assert_eq!(response.links("edit"), [publish.as_str()]);
+        let published = channel.server.request("POST", &publish).authorized();
+        let published = published
+            .body("text/plain", "y")
+            .send()
+            .await
+            .expect_status(201);
         let events = format!("/events/{}", channel.name);
-        assert_eq!(there.links("monitor"), [events.as_str()]);
+        assert_eq!(published.links("monitor"), [events.as_str()]);
     }
-    let answer = channel.events("?last_event_id=earliest&live=false");
-    let answer = answer.send().await.has(200);
-    let [own] = answer.links("self")[..] else {
-        panic!("{answer:?}")
+    let response = channel.events("?last_event_id=earliest&live=false");
+    let response = response.send().await.expect_status(200);
+    let [self_link] = response.links("self")[..] else {
+        panic!("{response:?}")
     };
-    let again = channel.server.get(own).send().await.has(200);
+    let again = channel
+        .server
+        .get(self_link)
+        .send()
+        .await
+        .expect_status(200);
     assert!(String::from_utf8_lossy(&again.body).contains(&id));
     assert!(
-        answer.links("next").is_empty(),
-        "a stream goes on by itself"
+        response.links("next").is_empty(),
+        "a stream needs no next link"
     );
 }
 
 #[tokio::test]
-async fn a_stream_over_several_channels_leads_to_each() {
+async fn a_multi_channel_stream_links_to_every_publish_url() {
     let channels = Channels::new(10);
-    let answer = channels.events("&live=false").send().await.has(204);
+    let response = channels
+        .events("&live=false")
+        .send()
+        .await
+        .expect_status(204);
     let expected: Vec<_> = channels
         .0
         .iter()
         .map(|channel| format!("/publish/{}", channel.name))
         .collect();
-    assert_eq!(answer.links("edit"), expected);
+    assert_eq!(response.links("edit"), expected);
 }
 
 #[tokio::test]
-async fn a_name_that_was_percent_encoded_needs_no_escape_in_a_link() {
+async fn publish_links_contain_the_decoded_channel_name() {
     let mut channel = Channel::new();
     channel.name.push_str(":~.-_/close");
     let plain = format!("/publish/{}", channel.name);
@@ -58,15 +71,15 @@ async fn a_name_that_was_percent_encoded_needs_no_escape_in_a_link() {
         "/events/{}?live=false",
         channel.name.replace(':', "%3A").replace('~', "%7e")
     );
-    let answer = channel.server.get(&path).send().await.has(204);
-    assert_eq!(answer.links("edit"), [plain.as_str()]);
-    assert_eq!(answer.links("self"), [path.as_str()]);
+    let response = channel.server.get(&path).send().await.expect_status(204);
+    assert_eq!(response.links("edit"), [plain.as_str()]);
+    assert_eq!(response.links("self"), [path.as_str()]);
 }
 
 #[tokio::test]
-async fn no_link_breaks_the_header_it_is_in() {
+async fn a_query_cannot_break_the_link_header() {
     let channel = Channel::new();
-    channel.say("x").await;
+    channel.publish_text("x").await;
     let server = &channel.server;
     for query in [
         "x='\\|^`{}\u{e9}",
@@ -80,14 +93,14 @@ async fn no_link_breaks_the_header_it_is_in() {
                  accept: {accept}\r\nconnection: close\r\n\r\n",
                 channel.name
             );
-            let answer = server.send_raw(head.as_bytes()).await;
-            if answer.status == 400 {
-                // The server's HTTP library takes it for no URI.
+            let response = server.send_raw(head.as_bytes()).await;
+            if response.status == 400 {
+                // The HTTP library of the server rejects the URI.
                 continue;
             }
-            let answer = answer.has(200);
-            assert_eq!(answer.headers.get("set-cookie"), None);
-            for link in answer.headers.get_all("link") {
+            let response = response.expect_status(200);
+            assert_eq!(response.headers.get("set-cookie"), None);
+            for link in response.headers.get_all("link") {
                 let link = link.as_bytes();
                 let text = String::from_utf8_lossy(link);
                 assert!(link.starts_with(b"<"), "{text:?}");
@@ -98,7 +111,7 @@ async fn no_link_breaks_the_header_it_is_in() {
 }
 
 #[tokio::test]
-async fn a_publisher_that_prefers_a_representation_gets_it_and_is_told_so() {
+async fn return_representation_is_honored_and_confirmed() {
     let channel = Channel::new();
     for (prefer, is_applied) in [
         ("return=representation", true),
@@ -111,34 +124,45 @@ async fn a_publisher_that_prefers_a_representation_gets_it_and_is_told_so() {
         ("", false),
     ] {
         let request = channel.publish("").header("prefer", prefer);
-        let answer = request.body("text/plain", "x").send().await.has(201);
-        let applied = answer.header("preference-applied");
+        let response = request
+            .body("text/plain", "x")
+            .send()
+            .await
+            .expect_status(201);
+        let applied = response.header("preference-applied");
         assert_eq!(
             applied,
             is_applied.then_some("return=representation"),
             "{prefer:?}"
         );
         if is_applied {
-            let id = id_of(&answer);
-            assert_eq!(answer.json(), json!({"first": id, "last": id, "count": 1}));
+            let id = response.event_id();
+            assert_eq!(
+                response.json(),
+                json!({"first": id, "last": id, "count": 1})
+            );
         } else {
-            assert_eq!(answer.body, "", "{prefer:?}");
+            assert_eq!(response.body, "", "{prefer:?}");
         }
     }
-    // A value may be quoted (RFC 7240, 2).
+    // The value may be quoted (RFC 7240, section 2).
     let quoted = channel
         .publish("")
         .header("prefer", "return=\"representation\"");
-    let answer = quoted.body("text/plain", "x").send().await.has(201);
-    let applied = answer.header("preference-applied");
+    let response = quoted
+        .body("text/plain", "x")
+        .send()
+        .await
+        .expect_status(201);
+    let applied = response.header("preference-applied");
     assert_eq!(applied, Some("return=representation"));
 }
 
 #[tokio::test]
-async fn a_publisher_that_accepts_json_states_no_preference() {
+async fn accepting_json_applies_no_preference() {
     let channel = Channel::new();
-    let accepting = channel.publish("").long_poll().body("text/plain", "x");
-    let answer = accepting.send().await.has(201);
-    assert_eq!(answer.header("preference-applied"), None);
-    assert_eq!(answer.json()["count"], 1);
+    let accepting = channel.publish("").accept_json().body("text/plain", "x");
+    let response = accepting.send().await.expect_status(201);
+    assert_eq!(response.header("preference-applied"), None);
+    assert_eq!(response.json()["count"], 1);
 }

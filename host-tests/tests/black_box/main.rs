@@ -1,53 +1,50 @@
-//! What Runnel promises to whoever speaks HTTP with it, and nothing else: these tests know a base
-//! URL and a publish token.
+//! The guarantees that Runnel gives to its HTTP clients. The tests know a base URL and a publish
+//! token, and nothing about the implementation.
 //!
-//! Without further ado they start the embedded host, on a free port and a folder of its own:
+//! By default they start the embedded host on a free port with a temporary state directory:
 //!
 //! ```text
 //! cargo test -p runnel-host --test black_box
 //! ```
 //!
-//! They are as good for any other server, such as a `spin up`, also one with old data, for each test
-//! makes up channels of its own. The server must have the settings of spin.toml:
+//! They also run against any other server, for example one started with `spin up`, even if it holds
+//! data already: each test creates its own channels. That server needs the settings of spin.toml:
 //!
 //! ```text
 //! RUNNEL_URL=http://127.0.0.1:3000 RUNNEL_TOKEN=… cargo test -p runnel-host --test black_box
 //! ```
 //!
-//! Tests that need other settings, or that stop the server, are skipped then, and say so (seen with
-//! `-- --nocapture`).
+//! Tests that need other settings or stop the server are then skipped and print that they are (visible
+//! with `-- --nocapture`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod channel;
 mod channels;
-mod client;
-mod server;
-mod stream;
 
 mod attacks;
-mod bad_paths;
-mod bad_publishing;
-mod closing;
+mod caching;
+mod channel_lifecycle;
 mod cloud_events;
 mod command_line;
 mod concurrency;
+mod configuration;
 mod connections;
 mod cors;
-mod crash;
+mod crash_recovery;
 mod cursors;
-mod filter;
-mod forms;
+mod event_filter;
+mod html_forms;
 mod limits;
 mod links;
 mod long_poll;
-mod observing;
+mod multi_channel;
+mod observability;
 mod openapi;
-mod operations;
-mod pages;
+mod ops_files;
+mod pagination;
+mod publish_errors;
 mod publishing;
 mod restart;
-mod settings;
-mod several;
+mod routing;
 mod subscribing;
 mod tokens;

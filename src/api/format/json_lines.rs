@@ -6,7 +6,8 @@ use thiserror::Error;
 
 use super::{DataTooLarge, NotAnObject, Publication, check_object, check_size};
 use crate::api::problem::Problem;
-use crate::core::log::{MAX_GROUP_BYTES, NewEvent};
+use crate::core::log::NewEvent;
+use crate::core::log::kv::MAX_GROUP_BYTES;
 use crate::core::sse::{EventType, EventTypeError};
 
 #[derive(Deserialize)]

@@ -1,22 +1,30 @@
-//! A circuit in front of a store that fails: publishers are answered at once instead of after a
-//! wait, and the store is left alone but for a probe now and then.
+//! A circuit breaker in front of the store: while the store fails, publishers are answered at once
+//! instead of after a wait, and the store is left alone but for a probe now and then.
+//!
+//! | state | calls | next state |
+//! |---|---|---|
+//! | closed | pass | open after 5 failures in a row |
+//! | open | are refused | probing, when its time is over and a call comes |
+//! | probing | are refused, but for the probe | closed after a success, open after a failure |
 
-use std::num::NonZeroU64;
+use std::time::Duration;
 
+use super::RetryAfter;
+use crate::core::backoff::{Backoff, Jitter};
 use crate::core::time::Instant;
 
-/// So many failures in a row open the circuit.
+/// The number of failures in a row that open the circuit.
 const FAILURES: u32 = 5;
 
-/// How long the circuit stays open at first and at most, jitter excluded, in milliseconds. It doubles
-/// with each probe that fails.
-const OPEN_MILLIS: (u64, u64) = (1_000, 16_000);
+/// The time for which the circuit stays open. It doubles with each probe that fails.
+const OPEN: Backoff = Backoff::new(MIN_OPEN, MAX_OPEN, Jitter::Upward { percent: 50 });
+const MIN_OPEN: Duration = Duration::from_secs(1);
+const MAX_OPEN: Duration = Duration::from_secs(16);
 
-/// A probe that has not been heard of for so long is given up, in milliseconds: longer than a commit
-/// takes to fail.
-const PROBE_MILLIS: u64 = 10_000;
+/// The time after which a probe without outcome is given up: longer than a commit takes to fail.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whether the store is worth asking.
+/// The circuit breaker of an instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Circuit {
     state: State,
@@ -24,13 +32,18 @@ pub struct Circuit {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The store is asked; so many calls in a row have failed.
-    Closed { failures: u32 },
-    /// Nobody asks before this time; then one does. `times`: how often it has opened since the store
-    /// worked.
-    Open { until: Instant, times: u32 },
-    /// One is asking; if nothing is heard of it before this time, another does.
-    Probing { until: Instant, times: u32 },
+    Closed {
+        failures: u32,
+    },
+    /// `reopened` counts the probes that failed since the store last worked.
+    Open {
+        until: Instant,
+        reopened: u32,
+    },
+    Probing {
+        until: Instant,
+        reopened: u32,
+    },
 }
 
 impl Default for State {
@@ -40,62 +53,64 @@ impl Default for State {
 }
 
 impl Circuit {
-    /// Whether to ask the store. If the circuit is open and it is time for a probe, the caller is it.
+    /// Lets a call pass to the store. In an open circuit whose time is over, the call is the probe.
     ///
     /// # Errors
-    /// In how many milliseconds to come back.
-    pub fn enter(&mut self, now: Instant) -> Result<(), u64> {
+    /// If the circuit is open: the time until a call is worth a try.
+    pub fn enter(&mut self, now: Instant) -> Result<(), RetryAfter> {
         match self.state {
             State::Closed { .. } => Ok(()),
             State::Open { until, .. } | State::Probing { until, .. } if now < until => {
-                Err(until.since(now))
+                Err(RetryAfter(until.saturating_duration_since(now)))
             }
-            State::Open { times, .. } | State::Probing { times, .. } => {
-                let until = now.after(PROBE_MILLIS);
-                self.state = State::Probing { until, times };
+            State::Open { reopened, .. } | State::Probing { reopened, .. } => {
+                let until = now.saturating_add(PROBE_TIMEOUT);
+                self.state = State::Probing { until, reopened };
                 Ok(())
             }
         }
     }
 
-    /// Whether the store is left alone, but for a probe.
+    /// Returns whether calls are refused, but for a probe.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed { .. })
     }
 
-    /// The store works.
-    pub fn works(&mut self) {
+    /// Notes that a call succeeded.
+    pub fn succeeded(&mut self) {
         self.state = State::default();
     }
 
-    /// The store has failed. `random`, any number, keeps instances from probing together.
+    /// Notes that a call failed. `random`, any number, keeps instances from probing together.
     pub fn failed(&mut self, now: Instant, random: u64) {
-        let times = match self.state {
-            State::Closed { failures } => match failures.saturating_add(1) {
-                failures if failures < FAILURES => {
+        let reopened = match self.state {
+            State::Closed { failures } => {
+                let failures = failures.saturating_add(1);
+                if failures < FAILURES {
                     self.state = State::Closed { failures };
                     return;
                 }
-                _ => 1,
-            },
-            // Of one that had entered before it opened: nothing new.
+                0
+            }
+            // The call began before the circuit opened.
             State::Open { .. } => return,
-            State::Probing { times, .. } => times.saturating_add(1),
+            State::Probing { reopened, .. } => reopened.saturating_add(1),
         };
-        let (shortest, longest) = OPEN_MILLIS;
-        let base =
-            longest.min(shortest.saturating_mul(2_u64.saturating_pow(times.saturating_sub(1))));
-        let until =
-            now.after(base.saturating_add(random % NonZeroU64::MIN.saturating_add(base / 2)));
-        self.state = State::Open { until, times };
+        let until = now.saturating_add(OPEN.delay(reopened, random));
+        self.state = State::Open { until, reopened };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::time::millis;
     use proptest::prelude::*;
+
+    const fn retry_after(millis: u64) -> Result<(), RetryAfter> {
+        Err(RetryAfter(Duration::from_millis(millis)))
+    }
 
     fn opened(now: Instant) -> Circuit {
         let mut circuit = Circuit::default();
@@ -107,74 +122,78 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_after_failures_in_a_row_and_not_before() {
+    fn the_circuit_opens_after_failures_in_a_row_and_not_before() {
         let mut circuit = Circuit::default();
         for _ in 0..100 {
             for _ in 1..FAILURES {
                 circuit.failed(Instant(0), 0);
                 assert_eq!(circuit.enter(Instant(0)), Ok(()));
             }
-            circuit.works();
+            circuit.succeeded();
         }
-        assert_eq!(opened(Instant(0)).enter(Instant(0)), Err(1_000));
+        assert_eq!(opened(Instant(0)).enter(Instant(0)), retry_after(1_000));
     }
 
     #[test]
-    fn one_probe_at_a_time_finds_the_way_back() {
+    fn one_probe_at_a_time_closes_the_circuit() {
         let mut circuit = opened(Instant(0));
-        assert_eq!(circuit.enter(Instant(999)), Err(1));
+        assert_eq!(circuit.enter(Instant(999)), retry_after(1));
         assert_eq!(circuit.enter(Instant(1_000)), Ok(()));
-        assert_eq!(circuit.enter(Instant(1_000)), Err(PROBE_MILLIS));
-        circuit.works();
+        assert_eq!(
+            circuit.enter(Instant(1_000)),
+            Err(RetryAfter(PROBE_TIMEOUT))
+        );
+        circuit.succeeded();
         assert_eq!(circuit, Circuit::default());
     }
 
     #[test]
-    fn a_probe_that_fails_doubles_the_wait_up_to_the_longest() {
+    fn each_probe_that_fails_doubles_the_wait_up_to_the_longest() {
         let mut circuit = opened(Instant(0));
         let (mut now, mut waits) = (Instant(0), vec![]);
         for _ in 0..7 {
-            let wait = circuit.enter(now).unwrap_err();
-            waits.push(wait);
-            now = now.after(wait);
+            let RetryAfter(wait) = circuit.enter(now).unwrap_err();
+            waits.push(wait.as_secs());
+            now = now.saturating_add(wait);
             assert_eq!(circuit.enter(now), Ok(()));
             circuit.failed(now, 0);
         }
-        assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 16_000, 16_000]);
+        assert_eq!(waits, [1, 2, 4, 8, 16, 16, 16]);
     }
 
     #[test]
-    fn failures_of_those_who_were_under_way_do_not_lengthen_it() {
+    fn failures_of_calls_under_way_do_not_keep_it_open_longer() {
         let mut circuit = opened(Instant(0));
         for _ in 0..100 {
             circuit.failed(Instant(1), 0);
         }
-        assert_eq!(circuit.enter(Instant(1)), Err(999));
+        assert_eq!(circuit.enter(Instant(1)), retry_after(999));
     }
 
     #[test]
-    fn a_probe_that_is_never_heard_of_is_followed_by_another() {
+    fn a_probe_without_outcome_is_followed_by_another() {
         let mut circuit = opened(Instant(0));
         assert_eq!(circuit.enter(Instant(1_000)), Ok(()));
-        let again = Instant(1_000 + PROBE_MILLIS);
+        let again = Instant(1_000).saturating_add(PROBE_TIMEOUT);
         assert_eq!(circuit.enter(again), Ok(()));
     }
 
     proptest! {
-        /// Law: while the store fails, it is asked by few, however many come; when it works again,
-        /// everybody is let through within the longest wait.
+        /// Property: while the store fails, it gets a few calls, however many requests come; all pass
+        /// within the longest time that the circuit stays open.
         #[test]
-        fn an_outage_of_minutes_is_asked_about_a_few_times(pauses in prop::collection::vec(0_u64..50, 1_000), random: u64) {
-            let (mut circuit, mut now, mut asked) = (Circuit::default(), Instant(0), 0_u64);
+        fn an_outage_of_minutes_costs_a_few_calls(pauses in prop::collection::vec(0_u64..50, 1_000), random: u64) {
+            let (mut circuit, mut now, mut calls) = (Circuit::default(), Instant(0), 0_u64);
             for pause in pauses.iter().cycle().take(20_000) {
-                now = now.after(*pause);
+                now = now.saturating_add(Duration::from_millis(*pause));
                 if circuit.enter(now).is_ok() {
-                    asked += 1;
+                    calls += 1;
                     circuit.failed(now, random);
                 }
             }
-            prop_assert!(asked <= u64::from(FAILURES) + 5 + now.0 / OPEN_MILLIS.1, "{asked}");
-            let longest = now.after(OPEN_MILLIS.1 * 3 / 2);
+            let limit = u64::from(FAILURES) + 5 + now.0 / millis(MAX_OPEN);
+            prop_assert!(calls <= limit, "{calls} calls");
+            let longest = now.saturating_add(MAX_OPEN * 3 / 2);
             prop_assert_eq!(circuit.enter(longest), Ok(()));
         }
     }

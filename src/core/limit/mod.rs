@@ -1,30 +1,42 @@
-//! Limits that hold across instances, and what protects a store that fails.
+//! Rate limits that hold across instances, and the circuit breaker in front of the store.
 //!
-//! Instances are many and short-lived, so a count in the memory of one limits nothing. What holds is
-//! a [`GcraSlot`], a small value in the store: for each subject, when it will have earned back all it
-//! took. An instance takes a [lease](Leases) of some permits out of it by compare-and-swap and spends
-//! them without asking again; the better it uses them, the more it takes at once.
+//! Instances are many and short-lived, so a count in the memory of one limits nothing. The limit is kept
+//! in the store: a [`GcraBucket`] holds the theoretical arrival times (GCRA, the generic cell rate
+//! algorithm) of some [`RateKey`]s. An instance takes a [lease](Leases) of some permits out of it by
+//! compare-and-swap and spends them without asking again; the better it uses them, the more it takes at
+//! once. The [`Limiter`] does so.
 //!
-//! In any time of `t` milliseconds no subject spends more than
-//! `permits × (1 + (t + LEASE_MILLIS) / period)`, however many instances there are: the burst, what
-//! is earned, and what was leased just before. The swap has to be atomic for that. Where slots are
-//! read and then written instead, those who do so in the same moment count as one.
+//! In any time of length `t` no key spends more than `permits × (1 + (t + LEASE) / period)`, however many
+//! instances there are: the burst, the permits that accrue, and those that were leased just before. The
+//! swap has to be atomic for that. Where buckets are read and then written instead, requests that do so
+//! at the same moment count as one.
 //!
-//! The keys of the slots are few and fixed, and a slot has at most [`SUBJECTS_PER_SLOT`] subjects:
-//! neither grows with what clients think up. A subject that has earned everything back needs no
-//! entry; when all entries are needed, a new subject takes over the one that owes least, and what it
-//! owes. So a flood of subjects makes newcomers wait, and nobody gets more for it.
+//! Neither the number of buckets nor their size grows with the keys that clients make up: buckets are
+//! fixed, and one has at most [`KEYS_PER_BUCKET`] entries. A key that owes nothing needs no entry. When
+//! all entries are needed, a new key replaces the one that owes least and inherits its debt. So a flood
+//! of keys makes newcomers wait, and no key gains by it.
 
+mod bucket;
 mod circuit;
 mod lease;
+mod limiter;
 mod rate;
+mod rate_key;
 #[cfg(test)]
 mod simulation;
-mod slot;
-mod subject;
 
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub use bucket::{GcraBucket, KEYS_PER_BUCKET};
 pub use circuit::Circuit;
-pub use lease::{Decision, LEASE_MILLIS, Leases};
+pub use lease::{Decision, LEASE, Leases};
+pub use limiter::Limiter;
 pub use rate::Rate;
-pub use slot::{GcraSlot, SUBJECTS_PER_SLOT};
-pub use subject::{Kind, RateKey, SLOTS};
+pub use rate_key::{BUCKETS, RateKey, RateKind};
+
+/// A refusal that holds for this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]
+#[error("refused for another {} ms", .0.as_millis())]
+pub struct RetryAfter(pub Duration);

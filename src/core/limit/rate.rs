@@ -1,6 +1,10 @@
-//! How often something is allowed.
+//! The rate of a limit.
 
-/// So many permits in each period, and as many at once after a period of rest.
+use std::time::Duration;
+
+use crate::core::time::millis;
+
+/// A number of permits in each period. After an idle period all of them can be spent at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     permits: u64,
@@ -8,47 +12,46 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// `permits` in each `period_millis`; `None`, no limit, if either is 0.
+    /// Returns the rate of `permits` in each `period`; `None`, no limit, if either is 0.
     #[must_use]
-    pub const fn new(permits: u64, period_millis: u64) -> Option<Self> {
-        match (permits, period_millis) {
-            (0, _) | (_, 0) => None,
-            _ => Some(Self {
-                permits,
-                period_millis,
-            }),
-        }
+    pub fn new(permits: u64, period: Duration) -> Option<Self> {
+        let period_millis = millis(period);
+        (permits > 0 && period_millis > 0).then_some(Self {
+            permits,
+            period_millis,
+        })
     }
 
-    /// The most permits there are at once.
+    /// Returns the largest number of permits that can be spent at once.
     #[must_use]
     pub const fn permits(self) -> u64 {
         self.permits
     }
 
-    /// What it takes to earn all permits, in microseconds.
-    pub(super) const fn full_micros(self) -> u64 {
+    /// Returns the microseconds in which all permits accrue.
+    pub(super) const fn burst_micros(self) -> u64 {
         self.permit_micros().saturating_mul(self.permits)
     }
 
-    /// What it takes to earn one permit, in microseconds: rounded up, so that never more are earned.
+    /// Returns the microseconds in which one permit accrues, rounded up so that never more do.
     pub(super) const fn permit_micros(self) -> u64 {
         self.period_millis
             .saturating_mul(1_000)
             .div_ceil(self.permits)
     }
 
-    /// The most that a lease has. Several instances share what there is, and it has to be found out
-    /// soon when it is used up.
-    pub(super) const fn largest_lease(self) -> u64 {
+    /// Returns the largest number of permits in a lease. It is a small part of the burst, because several
+    /// instances share the burst and have to find out soon when it is spent.
+    pub(super) const fn max_lease(self) -> u64 {
         match self.permits / 16 {
             0 => 1,
-            some => some,
+            permits => permits,
         }
     }
 
-    /// What it takes to earn a lease of that size, in milliseconds.
-    pub(super) const fn largest_lease_millis(self) -> u64 {
-        self.permit_micros().saturating_mul(self.largest_lease()) / 1_000
+    /// Returns the time in which the permits of the largest lease accrue.
+    pub(super) const fn max_lease_time(self) -> Duration {
+        let micros = self.permit_micros().saturating_mul(self.max_lease());
+        Duration::from_millis(micros / 1_000)
     }
 }

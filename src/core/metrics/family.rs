@@ -1,25 +1,25 @@
 //! The families of series: their names, units, labels and bounds.
 
-use super::label::{Call, CallOutcome, EndReason, Label, Publishing};
+use super::label::{Call, CallOutcome, EndReason, Label, PublishOutcome};
 use crate::core::log::GapReason;
 use crate::core::problem::ProblemKind;
 
-/// Series that differ by their labels only.
+/// Series of one name, which differ by their labels.
 #[derive(Debug)]
 pub struct Family {
-    /// Its name, without the suffixes of unit and type.
+    /// The name, without the suffixes of unit and type.
     pub name: &'static str,
-    /// What it says, in one sentence without its full stop.
+    /// The help text: a sentence without its full stop.
     pub help: &'static str,
-    /// What its values are shown in.
+    /// The unit of the exported values.
     pub unit: Option<Unit>,
-    /// The names of its labels, each with all its values.
+    /// The names of the labels, each with all its values.
     pub labels: &'static [(&'static str, &'static [&'static str])],
-    /// What its series are.
+    /// The kind of the series.
     pub kind: Kind,
 }
 
-/// What values are shown in.
+/// The unit of exported values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Seconds; counted in microseconds.
@@ -28,18 +28,18 @@ pub enum Unit {
     Bytes,
 }
 
-/// What a series is.
+/// The kind of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A sum.
+    /// A counter.
     Counter,
-    /// How values are distributed: the upper bounds of all buckets but the last, which has none, as
-    /// they are counted.
+    /// A histogram, with the upper bounds of all buckets but the last, which has none, in the unit in
+    /// which values are counted.
     Histogram(&'static [u64]),
 }
 
-/// Streams, from one second to an hour.
-const LIVES: &[u64] = &[
+/// Durations of streams, from one second to an hour.
+const STREAM_BOUNDS: &[u64] = &[
     1_000_000,
     5_000_000,
     15_000_000,
@@ -52,19 +52,19 @@ const LIVES: &[u64] = &[
     3_600_000_000,
 ];
 
-/// What a client waits for, from one millisecond to five seconds.
-const WAITS: &[u64] = &[
+/// Waits of clients, from one millisecond to five seconds.
+const WAIT_BOUNDS: &[u64] = &[
     1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000,
 ];
 
-/// Calls of the store, from a hundred microseconds to a second.
-const CALLS: &[u64] = &[
+/// Durations of store calls, from a hundred microseconds to a second.
+const CALL_BOUNDS: &[u64] = &[
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
 ];
 
-/// Groups of events.
-const GROUPS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 1_024, 4_096];
+/// Numbers of events in a commit.
+const EVENT_BOUNDS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 1_024, 4_096];
 
 const fn counter(name: &'static str, help: &'static str) -> Family {
     Family {
@@ -86,7 +86,7 @@ const fn histogram(name: &'static str, help: &'static str, bounds: &'static [u64
     }
 }
 
-/// All families. New ones are added at the end, and none is taken away: places are stored.
+/// All families. New ones are added at the end and none is removed, because indices are stored.
 pub static FAMILIES: &[Family] = &[
     counter("runnel_streams_opened", "Event streams that were opened"),
     Family {
@@ -99,7 +99,7 @@ pub static FAMILIES: &[Family] = &[
     histogram(
         "runnel_stream_duration",
         "How long event streams lasted",
-        LIVES,
+        STREAM_BOUNDS,
     ),
     counter(
         "runnel_replayed_events",
@@ -124,10 +124,10 @@ pub static FAMILIES: &[Family] = &[
     histogram(
         "runnel_delivery_lag",
         "From the commit of the oldest event in a live delivery to that delivery",
-        WAITS,
+        WAIT_BOUNDS,
     ),
     Family {
-        labels: &[("outcome", Publishing::VALUES)],
+        labels: &[("outcome", PublishOutcome::VALUES)],
         ..counter(
             "runnel_publish",
             "Requests to publish, and what became of them",
@@ -136,7 +136,7 @@ pub static FAMILIES: &[Family] = &[
     histogram(
         "runnel_publish",
         "How long requests to publish took, from their head to the answer",
-        WAITS,
+        WAIT_BOUNDS,
     ),
     counter("runnel_published_events", "Events that were appended"),
     Family {
@@ -148,7 +148,7 @@ pub static FAMILIES: &[Family] = &[
         ..histogram(
             "runnel_commit_events",
             "How many events were committed together",
-            GROUPS,
+            EVENT_BOUNDS,
         )
     },
     counter(
@@ -164,7 +164,11 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         labels: &[("op", Call::VALUES)],
-        ..histogram("runnel_store", "How long calls of the store took", CALLS)
+        ..histogram(
+            "runnel_store",
+            "How long calls of the store took",
+            CALL_BOUNDS,
+        )
     },
     Family {
         labels: &[("reason", ProblemKind::VALUES)],
@@ -173,7 +177,7 @@ pub static FAMILIES: &[Family] = &[
 ];
 
 impl Family {
-    /// How many series it has.
+    /// Returns the number of series.
     #[must_use]
     pub fn series(&self) -> u16 {
         let values = self.labels.iter().map(|(_, values)| values.len());

@@ -1,19 +1,19 @@
-//! The labels of the series: few and fixed, so that no client makes a series.
+//! The labels of the series: few and fixed, so that no client can create a series.
 
 use crate::core::log::GapReason;
 use crate::core::problem::ProblemKind;
 
-/// One of the values of a label.
+/// The value of a label.
 pub trait Label: Copy + 'static {
-    /// All values, as they are shown. New ones are added at the end: places are stored.
+    /// The names of all values. New ones are added at the end, because indices are stored.
     const VALUES: &'static [&'static str];
 
-    /// Which of [`Label::VALUES`] it is.
-    fn place(self) -> u16;
+    /// Returns its index in [`Label::VALUES`].
+    fn index(self) -> u16;
 
-    /// The value, as it is shown.
+    /// Returns its name.
     fn value(self) -> &'static str {
-        let value = Self::VALUES.get(usize::from(self.place()));
+        let value = Self::VALUES.get(usize::from(self.index()));
         value.copied().unwrap_or_default()
     }
 }
@@ -29,7 +29,7 @@ macro_rules! label {
         impl Label for $name {
             const VALUES: &'static [&'static str] = &[$($value,)+];
 
-            fn place(self) -> u16 {
+            fn index(self) -> u16 {
                 self as u16
             }
         }
@@ -37,67 +37,67 @@ macro_rules! label {
 }
 
 label! {
-    /// Why a stream ended.
+    /// The reason for the end of a stream.
     EndReason {
-        /// It had reached its age.
+        /// The stream had reached its age.
         Age = "age",
-        /// All its channels are closed.
+        /// All of its channels are closed.
         Closed = "closed",
-        /// It was asked only for what there was.
+        /// The client asked only for the events that were there.
         Finished = "finished",
         /// The client's token expired.
         Expired = "expired",
         /// The store failed for too long.
         Store = "store",
-        /// The client has gone.
+        /// The client has disconnected.
         ClientGone = "client_gone",
-        /// The client took nothing for too long.
+        /// The client read nothing for too long.
         Stalled = "stalled",
     }
 }
 
 label! {
-    /// What became of a publish.
-    Publishing {
-        /// Its events were appended.
+    /// The outcome of a publish.
+    PublishOutcome {
+        /// The events were appended.
         Created = "created",
-        /// It was a repeat, and got the answer of the first.
+        /// The publish was a repeat, and was answered as the first.
         Repeated = "repeated",
-        /// It was refused: see the reasons of rejections.
+        /// The publish was rejected; the rejections have their reasons.
         Rejected = "rejected",
-        /// Its commit was given up: too many wrote to the channel, or the store failed.
+        /// The commit was given up: too many wrote to the channel, or the store failed.
         Failed = "failed",
-        /// The store failed in mid-commit: its events may have been appended.
+        /// The store failed in mid-commit: the events may have been appended.
         Unknown = "unknown",
     }
 }
 
 label! {
-    /// What is asked of the store.
+    /// A call of the store.
     Call {
-        /// Read a value.
+        /// Reads a value.
         Get = "get",
-        /// Store a value.
+        /// Stores a value.
         Set = "set",
-        /// Store several.
+        /// Stores several values.
         SetMany = "set_many",
-        /// Delete several.
+        /// Deletes several values.
         DeleteMany = "delete_many",
-        /// Add to a counter.
+        /// Increments a counter.
         Increment = "increment",
-        /// Read a value that is to be swapped.
+        /// Begins a compare-and-swap.
         Read = "cas_read",
-        /// Swap it.
+        /// Completes a compare-and-swap.
         Swap = "cas_swap",
     }
 }
 
 label! {
-    /// What came of it.
+    /// The outcome of a call of the store.
     CallOutcome {
-        /// It was done.
+        /// The call succeeded.
         Ok = "ok",
-        /// Somebody else had swapped the value before.
+        /// The swap was lost to another.
         Lost = "lost",
         /// The store failed.
         Error = "error",
@@ -107,7 +107,7 @@ label! {
 impl Label for ProblemKind {
     const VALUES: &'static [&'static str] = Self::NAMES;
 
-    fn place(self) -> u16 {
+    fn index(self) -> u16 {
         self as u16
     }
 }
@@ -115,7 +115,7 @@ impl Label for ProblemKind {
 impl Label for GapReason {
     const VALUES: &'static [&'static str] = &["evicted", "reset", "ahead"];
 
-    fn place(self) -> u16 {
+    fn index(self) -> u16 {
         match self {
             Self::Evicted => 0,
             Self::Reset => 1,
@@ -124,8 +124,8 @@ impl Label for GapReason {
     }
 }
 
-impl From<ProblemKind> for Publishing {
-    /// What became of a publish that was turned down for this.
+impl From<ProblemKind> for PublishOutcome {
+    /// Returns the outcome of a publish that was rejected for `rejection`.
     fn from(rejection: ProblemKind) -> Self {
         match rejection {
             ProblemKind::Contended | ProblemKind::Store | ProblemKind::LogUnreadable => {
@@ -142,17 +142,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_and_values_agree() {
+    fn indices_and_names_agree() {
         assert_eq!(EndReason::Age.value(), "age");
         assert_eq!(EndReason::Stalled.value(), "stalled");
         assert_eq!(ProblemKind::StreamRate.value(), "stream-rate");
         assert_eq!(
-            usize::from(ProblemKind::StreamRate.place()) + 1,
+            usize::from(ProblemKind::StreamRate.index()) + 1,
             ProblemKind::VALUES.len()
         );
         for reason in [GapReason::Evicted, GapReason::Reset, GapReason::Ahead] {
-            let told = serde_json::to_string(&reason).unwrap();
-            assert_eq!(told, format!("\"{}\"", reason.value()));
+            let json = serde_json::to_string(&reason).unwrap();
+            assert_eq!(json, format!("\"{}\"", reason.value()));
         }
     }
 }

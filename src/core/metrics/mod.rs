@@ -1,19 +1,22 @@
-//! What is counted, and how the counts of many short-lived instances add up.
+//! Metrics: counts in many short-lived instances that add up in the store.
 //!
-//! Each instance counts in its memory ([`Counts`]) and now and then adds what it has counted to a
-//! [`Slot`], a small value in the store; a scrape adds up the slots. A slot belongs to one instance at
-//! a time. An instance claims one by compare-and-swap, once; from then on nobody else writes to it,
-//! so it is written without one, which keeps no stream of the instance waiting. What a slot had
-//! counted before stays in it, so a claim takes over the counts of all who had it earlier. An instance
-//! that ends gives its slot back; the slot of one that vanished is free a minute after its last write,
-//! and what that one had open is not shown any more half a minute before.
+//! Each instance counts in its memory ([`Counts`]), and its [`MetricsWriter`] adds the counts to a
+//! [`Slot`], a small value in the store, at intervals. A scrape adds up the slots. A slot has one owner
+//! at a time. An instance claims one by compare-and-swap, once; from then on no other instance writes
+//! to it, so it is written without a swap, which would stop the streams of the instance. The counts of
+//! former owners stay in the slot. An instance that becomes idle releases its slot. The slot of an
+//! instance that vanished is free a minute after its last write; its gauges expire half a minute
+//! before.
 //!
-//! Nothing is counted twice, and nothing is missing but what an instance had not written when it
-//! vanished. [`Recorder`] keeps that whatever a store says of a write that failed.
+//! Nothing is counted twice, and nothing is missing but counts that were not yet written when their
+//! instance vanished. [`Recorder`] ensures that, whatever a store reports about a failed write: the slot
+//! shows the outcome, since it names its last write and the last write of the owner before. Only if a
+//! write that releases the slot fails and two others have owned the slot since, the outcome cannot be
+//! seen, and the counts are written again.
 //!
-//! Slots are searched at random in blocks, each twice the one before ([`probe`], [`block`]), and a
-//! block is entered only when the one before it is in use: so there are a few slots for each instance
-//! that there was at a time, and a scrape knows where to stop.
+//! Slots are searched at random in blocks, each twice as large as the one before ([`probe`],
+//! [`block`]), and an instance enters a block only if it found the one before in use. So the number of
+//! slots follows the number of instances that ran at the same time, and a scrape knows where to stop.
 
 mod counts;
 mod family;
@@ -24,11 +27,13 @@ mod series;
 #[cfg(test)]
 mod simulation;
 mod slot;
+mod writer;
 
 pub use counts::{Counts, Distribution};
 pub use family::{FAMILIES, Family, Kind, Unit};
 pub use handle::Metrics;
-pub use label::{Call, CallOutcome, EndReason, Label, Publishing};
+pub use label::{Call, CallOutcome, EndReason, Label, PublishOutcome};
 pub use recorder::Recorder;
 pub use series::{Counter, Histogram};
-pub use slot::{BLOCKS, PROBES, SLOTS, Slot, block, probe, slot_creation_key, slot_key};
+pub use slot::{BLOCKS, PROBES, SLOTS, Slot, SlotError, block, probe, slot_creation_key, slot_key};
+pub use writer::{Activity, MetricsError, MetricsWriter, OpenStream};

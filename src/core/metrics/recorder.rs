@@ -1,26 +1,29 @@
-//! What one instance has counted, on its way to the store.
+//! The counts of one instance, on their way to the store.
 
 use super::counts::Counts;
 use super::series::{Counter, Histogram};
-use super::slot::Slot;
+use super::slot::{Slot, Version};
 use crate::core::time::Timestamp;
 
-/// Counts, and keeps account of what of it has been written.
+/// Counts, and keeps track of what has been written.
 #[derive(Debug, Default)]
 pub struct Recorder {
     /// A number that no other instance has drawn.
     id: u64,
-    /// How often it has tried to write.
+    /// The number of writes tried.
     writes: u64,
-    /// What was counted and not written.
+    /// The counts that were in no write yet.
     pending: Counts,
-    /// What a write that failed would have written.
-    doubtful: Option<Counts>,
+    /// The counts of a write whose outcome is unknown.
+    in_doubt: Option<Counts>,
     streams_open: u64,
+    /// The write before the one in doubt, and the counts that were written again in doubt.
+    #[cfg(test)]
+    ambiguous: (Version, Counts),
 }
 
 impl Recorder {
-    /// Counts for the instance that has drawn this number, which is not 0.
+    /// Creates a recorder for the instance that has drawn the number `id`, which is not 0.
     #[must_use]
     pub fn new(id: u64) -> Self {
         Self {
@@ -29,65 +32,104 @@ impl Recorder {
         }
     }
 
-    /// Counts so many.
+    /// Adds to a counter.
     pub fn add(&mut self, counter: Counter, count: u64) {
         self.pending.add(counter, count);
     }
 
-    /// Counts a value.
+    /// Adds a value to a histogram.
     pub fn observe(&mut self, histogram: Histogram, value: u64) {
         self.pending.observe(histogram, value);
     }
 
-    /// An event stream was opened.
+    /// Counts an event stream as open.
     pub const fn stream_opened(&mut self) {
         self.streams_open = self.streams_open.saturating_add(1);
     }
 
-    /// An event stream has ended.
+    /// Counts an event stream as ended.
     pub const fn stream_ended(&mut self) {
         self.streams_open = self.streams_open.saturating_sub(1);
     }
 
-    /// Whether everything is written.
+    /// Returns whether everything is written.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.pending.is_empty() && self.doubtful.is_none()
+        self.pending.is_empty() && self.in_doubt.is_none()
     }
 
-    /// What to write in the place of `slot`, as it is in the store: all that was counted in it before
-    /// and now; `None` if the slot is another's. With `gives_back` the slot is free after that.
+    /// Returns the value to store in place of `slot`, as it is stored now, with all that was counted in it
+    /// before and since; `None` if another instance owns the slot. With `release` the slot is free
+    /// afterwards.
     ///
-    /// If that fails, the same slot has to be asked of next. Otherwise [`Recorder::wrote`] is told.
-    pub fn write(&mut self, slot: Slot, now: Timestamp, gives_back: bool) -> Option<Slot> {
-        let owns = slot.owner == self.id;
-        let latest = (slot.owner, slot.writes);
-        if let Some(doubtful) = self.doubtful.take() {
-            // The slot tells whether the write that failed took place all the same.
-            let written = (self.id, self.writes);
-            if latest != written && slot.before != written {
-                self.pending.merge(&doubtful);
+    /// If the write succeeds, [`Recorder::written`] has to follow. If it fails, the next call has to be
+    /// about the same slot, which shows whether the write took place all the same.
+    pub fn next_value(&mut self, slot: Slot, now: Timestamp, release: bool) -> Option<Slot> {
+        let stored = slot.version;
+        if let Some(in_doubt) = self.in_doubt.take() {
+            let written = Version {
+                owner: self.id,
+                writes: self.writes,
+            };
+            if stored != written && slot.previous != written {
+                #[cfg(test)]
+                if ![stored, slot.previous].contains(&self.ambiguous.0) {
+                    self.ambiguous.1.merge(&in_doubt);
+                }
+                self.pending.merge(&in_doubt);
             }
         }
-        if !owns && !slot.is_free(now) {
+        let is_owner = stored.owner == self.id;
+        if !is_owner && !slot.is_free(now) {
             return None;
+        }
+        #[cfg(test)]
+        {
+            self.ambiguous.0 = stored;
         }
         self.writes = self.writes.saturating_add(1);
         let mut next = Slot {
-            owner: self.id,
-            writes: self.writes,
-            before: if owns { slot.before } else { latest },
-            written: (!gives_back).then_some(now),
+            version: Version {
+                owner: self.id,
+                writes: self.writes,
+            },
+            previous: if is_owner { slot.previous } else { stored },
+            written_at: (!release).then_some(now),
             streams_open: self.streams_open,
             counts: slot.counts,
         };
         next.counts.merge(&self.pending);
-        self.doubtful = Some(std::mem::take(&mut self.pending));
+        self.in_doubt = Some(std::mem::take(&mut self.pending));
         Some(next)
     }
 
-    /// The value that [`Recorder::write`] gave was stored.
-    pub fn wrote(&mut self) {
-        self.doubtful = None;
+    /// Notes that the value of [`Recorder::next_value`] was stored.
+    pub fn written(&mut self) {
+        self.in_doubt = None;
+    }
+
+    /// Returns what a counter has counted that may not be in the store.
+    #[cfg(test)]
+    pub(crate) fn unwritten(&self, counter: Counter) -> u64 {
+        let mut counts = self.pending.clone();
+        if let Some(in_doubt) = &self.in_doubt {
+            counts.merge(in_doubt);
+        }
+        let (family, series) = counter.index();
+        counts.counter(family, series)
+    }
+
+    /// Returns what a counter has counted that was written again although the first write may have taken
+    /// place: two other instances have owned the slot since.
+    #[cfg(test)]
+    pub(super) fn ambiguous(&self, counter: Counter) -> u64 {
+        let (family, series) = counter.index();
+        self.ambiguous.1.counter(family, series)
+    }
+
+    /// Returns whether a write is under way, or one has failed.
+    #[cfg(test)]
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        self.in_doubt.is_some()
     }
 }

@@ -1,11 +1,11 @@
-//! Series by what they count, and the places that they have in [`FAMILIES`].
+//! The series that are counted, and their indices in [`FAMILIES`].
 
 use super::family::{FAMILIES, Kind};
-use super::label::{Call, CallOutcome, EndReason, Label, Publishing};
+use super::label::{Call, CallOutcome, EndReason, Label, PublishOutcome};
 use crate::core::log::GapReason;
 use crate::core::problem::ProblemKind;
 
-/// A series that is a sum.
+/// A counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
     /// Event streams that were opened.
@@ -20,10 +20,10 @@ pub enum Counter {
     DeliveredBytes,
     /// Heartbeats sent.
     Heartbeats,
-    /// Gaps told of.
+    /// Gaps reported to subscribers.
     Gaps(GapReason),
     /// Requests to publish.
-    Publish(Publishing),
+    Publish(PublishOutcome),
     /// Events appended.
     PublishedEvents,
     /// Bytes of data appended.
@@ -32,66 +32,65 @@ pub enum Counter {
     SwapConflicts,
     /// Calls of the store.
     StoreCalls(Call, CallOutcome),
-    /// Requests that were not served.
+    /// Requests that were rejected.
     Rejected(ProblemKind),
 }
 
-/// A series that is a distribution.
+/// A histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Histogram {
-    /// How long streams lasted, in microseconds.
+    /// The durations of streams, in microseconds.
     StreamDuration,
-    /// From commit to delivery, in microseconds.
+    /// The times from commit to delivery, in microseconds.
     DeliveryLag,
-    /// How long requests to publish took, in microseconds.
+    /// The durations of requests to publish, in microseconds.
     Publish,
-    /// How many events were committed together.
+    /// The numbers of events that were committed together.
     CommitEvents,
-    /// How long calls of the store took, in microseconds.
+    /// The durations of calls of the store, in microseconds.
     Store(Call),
 }
 
-/// Where a number is kept: which family, and which of its numbers.
-pub(super) type Place = (u8, u16);
+/// The index of a family, and of a series or a number in it.
+pub(super) type SeriesIndex = (u8, u16);
 
 impl Counter {
-    pub(super) fn place(self) -> Place {
+    pub(super) fn index(self) -> SeriesIndex {
         match self {
             Self::StreamsOpened => (0, 0),
-            Self::StreamsEnded(reason) => (1, reason.place()),
+            Self::StreamsEnded(reason) => (1, reason.index()),
             Self::ReplayedEvents => (3, 0),
             Self::DeliveredEvents => (4, 0),
             Self::DeliveredBytes => (5, 0),
             Self::Heartbeats => (6, 0),
-            Self::Gaps(reason) => (7, reason.place()),
-            Self::Publish(outcome) => (9, outcome.place()),
+            Self::Gaps(reason) => (7, reason.index()),
+            Self::Publish(outcome) => (9, outcome.index()),
             Self::PublishedEvents => (11, 0),
             Self::PublishedBytes => (12, 0),
             Self::SwapConflicts => (14, 0),
             Self::StoreCalls(call, outcome) => {
                 let outcomes = u16::try_from(CallOutcome::VALUES.len()).unwrap_or(u16::MAX);
-                let first = call.place().saturating_mul(outcomes);
-                (15, first.saturating_add(outcome.place()))
+                let first = call.index().saturating_mul(outcomes);
+                (15, first.saturating_add(outcome.index()))
             }
-            Self::Rejected(reason) => (17, reason.place()),
+            Self::Rejected(reason) => (17, reason.index()),
         }
     }
 }
 
 impl Histogram {
-    /// The family, and which series of it.
-    pub(super) fn place(self) -> Place {
+    pub(super) fn index(self) -> SeriesIndex {
         match self {
             Self::StreamDuration => (2, 0),
             Self::DeliveryLag => (8, 0),
             Self::Publish => (10, 0),
             Self::CommitEvents => (13, 0),
-            Self::Store(call) => (16, call.place()),
+            Self::Store(call) => (16, call.index()),
         }
     }
 }
 
-/// The bounds of a family's buckets; none if it is not of histograms.
+/// Returns the bounds of a family's buckets; none if its series are not histograms.
 pub(super) fn bounds(family: u8) -> &'static [u64] {
     match FAMILIES.get(usize::from(family)).map(|family| family.kind) {
         Some(Kind::Histogram(bounds)) => bounds,
@@ -99,7 +98,8 @@ pub(super) fn bounds(family: u8) -> &'static [u64] {
     }
 }
 
-/// How many numbers a histogram with these bounds has: its sum, and its buckets, with the unbounded.
+/// Returns how many numbers a histogram with these bounds has: its sum, and its buckets, the unbounded
+/// one included.
 pub(super) fn numbers(bounds: &[u64]) -> u16 {
     u16::try_from(bounds.len())
         .unwrap_or(u16::MAX)
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_series_has_the_place_of_its_family() {
+    fn each_series_has_the_index_of_its_family() {
         let counters = [
             (Counter::StreamsOpened, "runnel_streams_opened"),
             (
@@ -123,7 +123,7 @@ mod tests {
             (Counter::DeliveredBytes, "runnel_delivered"),
             (Counter::Heartbeats, "runnel_heartbeats"),
             (Counter::Gaps(GapReason::Ahead), "runnel_gaps"),
-            (Counter::Publish(Publishing::Unknown), "runnel_publish"),
+            (Counter::Publish(PublishOutcome::Unknown), "runnel_publish"),
             (Counter::PublishedEvents, "runnel_published_events"),
             (Counter::PublishedBytes, "runnel_published"),
             (Counter::SwapConflicts, "runnel_swap_conflicts"),
@@ -137,7 +137,7 @@ mod tests {
             ),
         ];
         for (counter, name) in counters {
-            let (family, series) = counter.place();
+            let (family, series) = counter.index();
             let family = &FAMILIES[usize::from(family)];
             assert_eq!((family.name, family.kind), (name, Kind::Counter));
             assert!(
@@ -153,7 +153,7 @@ mod tests {
             (Histogram::Store(Call::Swap), "runnel_store"),
         ];
         for (histogram, name) in histograms {
-            let (family, series) = histogram.place();
+            let (family, series) = histogram.index();
             assert!(!bounds(family).is_empty(), "{name}");
             let family = &FAMILIES[usize::from(family)];
             assert_eq!((family.name, series + 1), (name, family.series()));

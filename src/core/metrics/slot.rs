@@ -1,106 +1,128 @@
 //! Slots: the values in the store, and their keys.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::counts::Counts;
 use crate::core::time::Timestamp;
 
-/// How many blocks of slots there are.
+/// The number of blocks of slots.
 pub const BLOCKS: u32 = 6;
 
-/// How many slots there are: 504.
+/// The number of slots: 504.
 pub const SLOTS: u32 = FIRST_BLOCK * ((1 << BLOCKS) - 1);
 
-/// How many slots an instance tries at most to claim one.
+/// The largest number of slots that an instance tries to claim one.
 pub const PROBES: u32 = BLOCKS * PROBES_PER_BLOCK;
 
-/// The slots of the first block.
+/// The number of slots in the first block.
 const FIRST_BLOCK: u32 = 8;
 
-/// In how many slots of a block an instance looks before it goes on to the next.
+/// The number of slots of a block that an instance tries before it goes on to the next block.
 const PROBES_PER_BLOCK: u32 = 3;
 
-/// The gauges of an instance that has not written for so long are not shown any more, in
-/// milliseconds.
-const SHOWN_MILLIS: u64 = 30_000;
+/// The time since its last write after which the gauges of an instance are not shown any more.
+const GAUGE_EXPIRY: Duration = Duration::from_secs(30);
 
-/// Its slot is free then, in milliseconds: the clocks of two hosts may differ by as much as lies
-/// between.
-const FREE_MILLIS: u64 = 60_000;
+/// The time since its last write after which the slot of an instance is free. The clocks of two hosts
+/// may differ by as much as this is longer than [`GAUGE_EXPIRY`].
+const SLOT_EXPIRY: Duration = Duration::from_secs(60);
 
 /// The version of the stored format.
-const VERSION: u8 = 1;
+const FORMAT: u8 = 1;
 
-/// What all instances that had this slot have counted, and what the one that has it has open.
+/// The counts of all instances that have owned the slot, and the gauges of its owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
-    /// The instance whose it is, or was: a number that it drew.
-    pub(super) owner: u64,
-    /// How often that has written it.
-    pub(super) writes: u64,
-    /// The same of the instance before.
-    pub(super) before: (u64, u64),
-    /// When that wrote last; `None` if it has given the slot back.
-    pub(super) written: Option<Timestamp>,
-    /// How many event streams it had open then.
+    /// The last write.
+    pub(super) version: Version,
+    /// The last write of the owner before.
+    pub(super) previous: Version,
+    /// The time of the last write; `None` if the owner has released the slot.
+    pub(super) written_at: Option<Timestamp>,
+    /// The number of event streams that the owner had open then.
     pub(super) streams_open: u64,
-    /// What was counted.
+    /// The counts.
     pub counts: Counts,
 }
 
+/// A write of a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Version {
+    /// The number that the writing instance has drawn.
+    pub(super) owner: u64,
+    /// The number of writes of that instance.
+    pub(super) writes: u64,
+}
+
+/// A stored value that is not a slot. It must not be overwritten.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SlotError {
+    /// The value is empty.
+    #[error("a stored metrics slot is empty")]
+    Empty,
+    /// The value has another format version, perhaps a newer one.
+    #[error("a stored metrics slot has the format version {0}; this Runnel reads {FORMAT}")]
+    Format(u8),
+    /// The value cannot be decoded.
+    #[error("a stored metrics slot cannot be decoded: {0}")]
+    Codec(#[from] postcard::Error),
+}
+
 impl Slot {
-    /// Reads a stored slot.
+    /// Decodes a stored slot.
     ///
     /// # Errors
-    /// Says so of what is none, or one of a newer format: it must not be overwritten.
-    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+    /// If the value is not a slot, or one of another format.
+    pub fn decode(bytes: &[u8]) -> Result<Self, SlotError> {
         match bytes {
-            [VERSION, rest @ ..] => postcard::from_bytes(rest).map_err(|error| error.to_string()),
-            [version, ..] => Err(format!(
-                "its format version is {version}; this Runnel reads {VERSION}"
-            )),
-            [] => Err("it is empty".to_owned()),
+            [FORMAT, rest @ ..] => Ok(postcard::from_bytes(rest)?),
+            [format, ..] => Err(SlotError::Format(*format)),
+            [] => Err(SlotError::Empty),
         }
     }
 
-    /// The bytes to store.
+    /// Encodes the value to store.
     ///
     /// # Errors
     /// Never for a vector with room to grow; the codec's signature allows for other sinks.
-    pub fn encode(&self) -> Result<Vec<u8>, String> {
-        postcard::to_extend(self, vec![VERSION]).map_err(|error| error.to_string())
+    pub fn encode(&self) -> Result<Vec<u8>, SlotError> {
+        Ok(postcard::to_extend(self, vec![FORMAT])?)
     }
 
-    /// The event streams that are open in its instance; `None` if that has ended or vanished.
+    /// Returns the number of event streams that are open in the owner; `None` if that has ended or
+    /// vanished.
     #[must_use]
     pub fn streams_open(&self, now: Timestamp) -> Option<u64> {
-        let written = self.written?;
-        (now.0.saturating_sub(written.0) < SHOWN_MILLIS).then_some(self.streams_open)
+        let age = now.saturating_duration_since(self.written_at?);
+        (age < GAUGE_EXPIRY).then_some(self.streams_open)
     }
 
-    /// Whether another instance may claim it.
+    /// Returns whether another instance may claim the slot.
     pub(super) fn is_free(&self, now: Timestamp) -> bool {
-        let written = self.written;
-        written.is_none_or(|written| now.0.saturating_sub(written.0) >= FREE_MILLIS)
+        let age = |written_at| now.saturating_duration_since(written_at);
+        self.written_at
+            .is_none_or(|written_at| age(written_at) >= SLOT_EXPIRY)
     }
 }
 
-/// The key of a slot.
+/// Returns the key of a slot.
 #[must_use]
 pub fn slot_key(slot: u32) -> String {
     format!("metrics!{slot}")
 }
 
-/// The key of the counter that says who creates a slot: the first to increment it. It is never read or
-/// written otherwise.
+/// Returns the key of the counter that chooses the creator of a slot: the instance that increments it
+/// first. It has no other use.
 #[must_use]
 pub fn slot_creation_key(slot: u32) -> String {
     format!("metrics-created!{slot}")
 }
 
-/// The slots of a block.
+/// Returns the slots of a block.
 #[must_use]
 pub fn block(block: u32) -> Range<u32> {
     let first = |block: u32| {
@@ -110,7 +132,7 @@ pub fn block(block: u32) -> Range<u32> {
     first(block.min(BLOCKS))..first(block.saturating_add(1).min(BLOCKS))
 }
 
-/// The slot to try when so many were in use; `None` if that was enough.
+/// Returns the slot to try when `tried` slots were owned by others; `None` if no more are to be tried.
 #[must_use]
 pub fn probe(tried: u32, random: u64) -> Option<u32> {
     let slots = block(tried / PROBES_PER_BLOCK);
@@ -142,12 +164,17 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_slot_is_small_and_of_a_known_format() {
+    fn the_stored_bytes_are_as_documented() {
         let mut slot = Slot {
-            owner: 7,
-            writes: 2,
-            before: (6, 4),
-            written: Some(Timestamp(300)),
+            version: Version {
+                owner: 7,
+                writes: 2,
+            },
+            previous: Version {
+                owner: 6,
+                writes: 4,
+            },
+            written_at: Some(Timestamp(300)),
             streams_open: 5,
             counts: Counts::default(),
         };
@@ -155,13 +182,14 @@ mod tests {
         let bytes = slot.encode().unwrap();
         assert_eq!(bytes, [1, 7, 2, 6, 4, 1, 172, 2, 5, 1, 0, 0, 9]);
         assert_eq!(Slot::decode(&bytes), Ok(slot));
-        assert!(Slot::decode(&[2, 0]).unwrap_err().contains("version is 2"));
+        assert_eq!(Slot::decode(&[2, 0]), Err(SlotError::Format(2)));
+        assert_eq!(Slot::decode(&[]), Err(SlotError::Empty));
     }
 
     #[test]
     fn gauges_expire_before_the_slot_is_free() {
         let mut slot = Slot {
-            written: Some(Timestamp(1_000)),
+            written_at: Some(Timestamp(1_000)),
             streams_open: 3,
             ..Slot::default()
         };
@@ -169,14 +197,14 @@ mod tests {
         assert_eq!(shown, [Some(3), Some(3), Some(3), None]);
         let free = [0, 60_999, 61_000].map(|now| slot.is_free(Timestamp(now)));
         assert_eq!(free, [false, false, true]);
-        slot.written = None;
+        slot.written_at = None;
         assert!(slot.is_free(Timestamp(0)) && slot.streams_open(Timestamp(0)).is_none());
     }
 
     proptest! {
-        /// Law: whatever is stored, reading it does not fail but with an error.
+        /// Property: any bytes are either decoded, and survive a round trip, or rejected.
         #[test]
-        fn any_value_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+        fn any_value_is_decoded_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
             if let Ok(slot) = Slot::decode(&bytes) {
                 prop_assert_eq!(Slot::decode(&slot.encode().unwrap()), Ok(slot));
             }

@@ -65,19 +65,15 @@ impl<E: Environment, L: Log> Subscriber<E, L> {
     }
 
     /// Reads the first page of each channel, but no longer than until `until`, and returns whether the
-    /// stream has nothing to send: [`EventStream::is_finished`].
-    pub async fn read_first_pages(
-        &mut self,
-        until: Instant,
-        observer: &mut impl StreamObserver,
-    ) -> bool {
+    /// stream has nothing to send: [`EventStream::is_finished`]. Errors of these reads are reported with
+    /// the first chunk.
+    pub async fn read_first_pages(&mut self, until: Instant) -> bool {
         for (index, request) in self.stream.reader().first_reads(self.env.now()) {
             self.fetcher.begin(index, request);
         }
         while !self.fetcher.is_idle() && self.env.now() < until {
             self.fetcher.wait(until, self.stream.reader()).await;
         }
-        self.report_errors(observer);
         self.stream.is_finished()
     }
 

@@ -1,9 +1,9 @@
-//! The load client, the same for every server.
+//! The client that generates the load, the same for every server.
 
 mod publisher;
-mod stream;
-mod wire;
+mod response_parser;
+mod subscriber;
 
 pub(crate) use publisher::{Publisher, now};
-pub(crate) use stream::Stream;
-pub(crate) use wire::Datum;
+pub(crate) use response_parser::EventPayload;
+pub(crate) use subscriber::Subscriber;

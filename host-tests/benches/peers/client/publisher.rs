@@ -1,4 +1,4 @@
-//! A publisher.
+//! A publisher on a keep-alive connection.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -9,16 +9,16 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::client::Datum;
+use crate::client::EventPayload;
 use crate::servers::{Server, TOKEN};
 
-/// The bytes of data of an event.
+/// Bytes of data of an event.
 const DATA_BYTES: usize = 200;
 
-/// Events that are published in one go: as many as are safely within a batch of 64 KiB.
+/// Events of a batch; safely below 64 KiB.
 pub(crate) const BATCH: u64 = 200;
 
-/// The clock of stamps, in nanoseconds.
+/// Returns the time that events are stamped with, in nanoseconds since the first call.
 pub(crate) fn now() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
@@ -28,16 +28,17 @@ pub(crate) fn now() -> u64 {
 pub(crate) struct Publisher {
     socket: TcpStream,
     head: String,
-    /// Whether the server takes a batch in one request. Otherwise each event is a request of its own,
-    /// all sent in one go (pipelined).
-    batches: bool,
+    /// True if the server accepts a batch in one request. Otherwise each event is a request, and the
+    /// requests of a batch are pipelined.
+    uses_batches: bool,
     next: u64,
     request: Vec<u8>,
-    answers: Vec<u8>,
+    /// The responses that have been received and not yet parsed.
+    responses: Vec<u8>,
 }
 
 impl Publisher {
-    /// Connects.
+    /// Connects to a server.
     pub(crate) async fn open(server: &Server, channel: &str) -> Result<Self> {
         let socket = TcpStream::connect(server.address())
             .await
@@ -50,14 +51,14 @@ impl Publisher {
         Ok(Self {
             socket,
             head,
-            batches: server.peer().takes_batches(),
+            uses_batches: server.peer().accepts_batches(),
             next: 0,
             request: vec![],
-            answers: vec![],
+            responses: vec![],
         })
     }
 
-    /// Publishes so many events, batch by batch, each stamped with the time it is sent at.
+    /// Publishes `count` events, batch by batch, stamped with the time at which they are sent.
     pub(crate) async fn publish(&mut self, count: u64) -> Result<()> {
         let end = self.next + count;
         while self.next < end {
@@ -67,7 +68,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Publishes one event with this stamp.
+    /// Publishes one event with the given stamp.
     pub(crate) async fn publish_one(&mut self, stamp: u64) -> Result<()> {
         self.publish_batch(self.next..self.next + 1, stamp).await
     }
@@ -76,7 +77,7 @@ impl Publisher {
         self.next = numbers.end;
         self.request.clear();
         let mut requests = 1;
-        if self.batches {
+        if self.uses_batches {
             let mut body = String::new();
             for number in numbers {
                 writeln!(body, "{{\"data\":\"{}\"}}", data(number, stamp))?;
@@ -90,7 +91,7 @@ impl Publisher {
         }
         self.socket.write_all(&self.request).await?;
         for _ in 0..requests {
-            self.answer().await?;
+            self.read_response().await?;
         }
         Ok(())
     }
@@ -105,23 +106,26 @@ impl Publisher {
         }
     }
 
-    /// Reads one answer and holds that it is a success.
-    async fn answer(&mut self) -> Result<()> {
+    /// Reads one response.
+    ///
+    /// # Errors
+    /// If its status is not a success.
+    async fn read_response(&mut self) -> Result<()> {
         loop {
-            if let Some(end) = memchr::memmem::find(&self.answers, b"\r\n\r\n") {
-                let head = String::from_utf8_lossy(&self.answers[..end]).to_ascii_lowercase();
+            if let Some(end) = memchr::memmem::find(&self.responses, b"\r\n\r\n") {
+                let head = String::from_utf8_lossy(&self.responses[..end]).to_ascii_lowercase();
                 ensure!(head.starts_with("http/1.1 20"), "cannot publish: {head}");
                 let length = head
                     .lines()
                     .find_map(|line| line.strip_prefix("content-length:"))
-                    .with_context(|| format!("an answer of unknown length: {head}"))?;
+                    .with_context(|| format!("a response without a length: {head}"))?;
                 let whole = end + 4 + length.trim().parse::<usize>()?;
-                if whole <= self.answers.len() {
-                    self.answers.drain(..whole);
+                if whole <= self.responses.len() {
+                    self.responses.drain(..whole);
                     return Ok(());
                 }
             }
-            let read = self.socket.read_buf(&mut self.answers).await?;
+            let read = self.socket.read_buf(&mut self.responses).await?;
             ensure!(read > 0, "the server has closed a publisher's connection");
         }
     }
@@ -130,8 +134,8 @@ impl Publisher {
 fn data(number: u64, stamp: u64) -> String {
     let mut data = format!(
         "{number:0number_digits$} {stamp:0stamp_digits$} ",
-        number_digits = Datum::NUMBER_DIGITS,
-        stamp_digits = Datum::STAMP_DIGITS,
+        number_digits = EventPayload::NUMBER_DIGITS,
+        stamp_digits = EventPayload::STAMP_DIGITS,
     );
     data.extend(std::iter::repeat_n('x', DATA_BYTES - data.len()));
     data

@@ -1,5 +1,5 @@
-//! The native peer: axum's `Sse` over a log in memory. Events are encoded once, when they are
-//! published; subscribers replay from the log and go live on a broadcast channel without a gap.
+//! The native peer: axum's `Sse` over a log in memory. An event is encoded once, when it is published.
+//! Subscribers replay from the log and go live on a broadcast channel without a gap.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -17,16 +17,16 @@ use futures::Stream;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
 
-/// Events that a channel keeps.
-const KEPT: usize = 25_000;
-/// Events that are taken from the log at once.
-const PAGE: usize = 256;
-/// Events that a live subscriber can be behind before it has to go back to the log.
-const BEHIND: usize = 1_024;
-/// As the others'.
+/// Events that a channel retains.
+const RETENTION: usize = 25_000;
+/// Events of one page of the log.
+const PAGE_EVENTS: usize = 256;
+/// Events by which a live subscriber can lag before it reads from the log again.
+const MAX_LAG: usize = 1_024;
+/// The interval of heartbeats, as on the other servers.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Serves until the process is ended.
+/// Serves until the process ends.
 pub(crate) async fn serve() -> Result<()> {
     let routes = Router::new()
         .route("/events/{channel}", get(subscribe))
@@ -35,7 +35,7 @@ pub(crate) async fn serve() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // Fails only on a connection that is gone already.
+        // Fails only if the connection is already closed.
         _ = stream.set_nodelay(true);
     });
     Ok(axum::serve(listener, routes).await?)
@@ -45,7 +45,7 @@ pub(crate) async fn serve() -> Result<()> {
 struct Channels(Arc<Mutex<HashMap<String, Arc<Channel>>>>);
 
 impl Channels {
-    fn named(&self, name: String) -> Arc<Channel> {
+    fn get_or_create(&self, name: String) -> Arc<Channel> {
         let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         channels.entry(name).or_default().clone()
     }
@@ -60,7 +60,7 @@ impl Default for Channel {
     fn default() -> Self {
         Self {
             log: RwLock::default(),
-            live: Sender::new(BEHIND),
+            live: Sender::new(MAX_LAG),
         }
     }
 }
@@ -68,7 +68,7 @@ impl Default for Channel {
 #[derive(Default)]
 struct Log {
     entries: VecDeque<Entry>,
-    last: u64,
+    last_id: u64,
 }
 
 #[derive(Clone)]
@@ -79,13 +79,13 @@ struct Entry {
 
 impl Log {
     fn append(&mut self, data: &str) -> Entry {
-        self.last += 1;
-        let event = Event::default().id(self.last.to_string()).data(data);
+        self.last_id += 1;
+        let event = Event::default().id(self.last_id.to_string()).data(data);
         let entry = Entry {
-            id: self.last,
+            id: self.last_id,
             event,
         };
-        if self.entries.len() == KEPT {
+        if self.entries.len() == RETENTION {
             self.entries.pop_front();
         }
         self.entries.push_back(entry.clone());
@@ -93,9 +93,14 @@ impl Log {
     }
 
     fn page(&self, after: u64) -> VecDeque<Entry> {
-        let newer = usize::try_from(self.last.saturating_sub(after)).unwrap_or(usize::MAX);
-        let from = self.entries.len().saturating_sub(newer);
-        self.entries.iter().skip(from).take(PAGE).cloned().collect()
+        let newer = usize::try_from(self.last_id.saturating_sub(after)).unwrap_or(usize::MAX);
+        let start = self.entries.len().saturating_sub(newer);
+        self.entries
+            .iter()
+            .skip(start)
+            .take(PAGE_EVENTS)
+            .cloned()
+            .collect()
     }
 }
 
@@ -104,14 +109,14 @@ async fn publish(
     Path(name): Path<String>,
     body: String,
 ) -> StatusCode {
-    let channel = channels.named(name);
+    let channel = channels.get_or_create(name);
     let mut log = channel.log.write().unwrap_or_else(PoisonError::into_inner);
     for line in body.lines() {
         let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else {
             return StatusCode::BAD_REQUEST;
         };
         let entry = log.append(event["data"].as_str().unwrap_or_default());
-        // Fails if nobody is subscribed.
+        // Fails if there is no subscriber.
         _ = channel.live.send(entry);
     }
     StatusCode::CREATED
@@ -122,20 +127,20 @@ async fn subscribe(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> impl IntoResponse {
-    let channel = channels.named(name);
+    let channel = channels.get_or_create(name);
     let live = channel.live.subscribe();
-    let last_id = headers.get("last-event-id");
-    let resumed = last_id.and_then(|id| id.to_str().ok()?.parse().ok());
+    let header = headers.get("last-event-id");
+    let last_event_id = header.and_then(|id| id.to_str().ok()?.parse().ok());
     let newest = || {
         channel
             .log
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .last
+            .last_id
     };
     let subscriber = Subscriber {
-        last: resumed.unwrap_or_else(newest),
-        replayed: resumed.is_none(),
+        last_id: last_event_id.unwrap_or_else(newest),
+        is_live: last_event_id.is_none(),
         page: VecDeque::new(),
         channel,
         live,
@@ -147,16 +152,16 @@ struct Subscriber {
     channel: Arc<Channel>,
     live: Receiver<Entry>,
     page: VecDeque<Entry>,
-    /// Whether the log has nothing more to replay.
-    replayed: bool,
-    last: u64,
+    /// True once the log has been replayed.
+    is_live: bool,
+    last_id: u64,
 }
 
 impl Subscriber {
     fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
         futures::stream::unfold(self, |mut subscriber| async {
             let entry = subscriber.next().await?;
-            subscriber.last = entry.id;
+            subscriber.last_id = entry.id;
             Some((Ok(entry.event), subscriber))
         })
     }
@@ -166,20 +171,20 @@ impl Subscriber {
             if let Some(entry) = self.page.pop_front() {
                 return Some(entry);
             }
-            if !self.replayed {
+            if !self.is_live {
                 let log = self
                     .channel
                     .log
                     .read()
                     .unwrap_or_else(PoisonError::into_inner);
-                self.page = log.page(self.last);
-                self.replayed = self.page.is_empty();
+                self.page = log.page(self.last_id);
+                self.is_live = self.page.is_empty();
                 continue;
             }
             match self.live.recv().await {
-                Ok(entry) if entry.id > self.last => return Some(entry),
+                Ok(entry) if entry.id > self.last_id => return Some(entry),
                 Ok(_) => {}
-                Err(RecvError::Lagged(_)) => self.replayed = false,
+                Err(RecvError::Lagged(_)) => self.is_live = false,
                 Err(RecvError::Closed) => return None,
             }
         }

@@ -1,7 +1,7 @@
-//! The servers that are compared, each a process of its own on loopback.
+//! The servers under comparison, each a separate process on loopback.
 
 pub(crate) mod axum;
-mod node;
+mod better_sse;
 mod process;
 
 use std::fmt;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use runnel_host::{Application, BuildMode};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
@@ -17,19 +18,19 @@ use tokio::time::{sleep, timeout};
 use process::Process;
 pub(crate) use process::{Usage, output};
 
-/// The publish token of Runnel; the others want none.
+/// The publish token of Runnel; the others need none.
 pub(crate) const TOKEN: &str = "token";
 
-/// How long a server may take to start.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+/// The time that a server may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where temporary files are: below the target directory, so on a disk.
-pub(crate) const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
+/// The folder of temporary files. It is below the target directory and so on a disk.
+pub(crate) const TEMPORARY_FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
 
 const NCHAN_MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 const NCHAN_CONFIGURATION: &str = include_str!("../../../peers/nchan.conf");
 
-/// The argument with which this benchmark is the axum server.
+/// The argument that makes this benchmark serve as the axum server.
 pub(crate) const SERVE_AXUM: &str = "--serve-axum";
 
 /// A kind of server.
@@ -43,7 +44,7 @@ pub(crate) enum Peer {
     Axum,
     /// better-sse on Node.js with a history in memory.
     BetterSse,
-    /// The floor: a component on the embedded host that writes ready-made chunks.
+    /// The upper bound: a component on the embedded host that writes ready-made chunks.
     Bare,
 }
 
@@ -60,7 +61,7 @@ impl fmt::Display for Peer {
 }
 
 impl Peer {
-    /// All of them.
+    /// All kinds, in the order of tables.
     pub(crate) const ALL: [Self; 5] = [
         Self::Runnel,
         Self::Nchan,
@@ -69,7 +70,7 @@ impl Peer {
         Self::Bare,
     ];
 
-    /// The path of a channel's event stream. The bare component has a single idle one.
+    /// Returns the path of a channel's event stream. The bare component has a single idle one.
     pub(crate) fn events_path(self, channel: &str) -> String {
         match (self, channel) {
             (Self::Bare, "idle") => "/idle".to_owned(),
@@ -77,26 +78,26 @@ impl Peer {
         }
     }
 
-    /// Whether a request can publish several events, in NDJSON.
-    pub(crate) fn takes_batches(self) -> bool {
+    /// Returns true if a request can publish several events, in NDJSON.
+    pub(crate) fn accepts_batches(self) -> bool {
         self != Self::Nchan
     }
 
-    /// Whether events can be published to it at all.
+    /// Returns true if events can be published to the server.
     pub(crate) fn has_channels(self) -> bool {
         self != Self::Bare
     }
 
-    /// Builds or installs what it needs, so that it starts at once.
+    /// Builds or installs the server, so that it starts at once.
     ///
     /// # Errors
-    /// If that is not there; the message says why.
+    /// If the server cannot be built or is not installed.
     pub(crate) async fn prepare(self) -> Result<()> {
         match self {
             Self::Runnel => build(None).await,
-            Self::Bare => build(Some(bare())).await,
+            Self::Bare => build(Some(bare_folder())).await,
             Self::Axum => Ok(()),
-            Self::BetterSse => node::install().await.map(|_| ()),
+            Self::BetterSse => better_sse::install().await.map(|_| ()),
             Self::Nchan => {
                 output(Command::new("nginx").arg("-v")).await?;
                 let module = Path::new(NCHAN_MODULE);
@@ -106,7 +107,7 @@ impl Peer {
         }
     }
 
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     pub(crate) async fn start(self) -> Result<Server> {
         self.try_start()
             .await
@@ -114,19 +115,19 @@ impl Peer {
     }
 
     async fn try_start(self) -> Result<Server> {
-        let folder = tempfile::tempdir_in(TEMPORARY)?;
+        let folder = tempfile::tempdir_in(TEMPORARY_FOLDER)?;
         let mut command = match self {
-            Self::Runnel | Self::Bare => embedded_host(self, folder.path()),
-            Self::Axum => Process::leashed(std::env::current_exe()?),
-            Self::BetterSse => node::command().await?,
-            Self::Nchan => return nchan(folder).await,
+            Self::Runnel | Self::Bare => embedded_host_command(self, folder.path()),
+            Self::Axum => Process::command(std::env::current_exe()?),
+            Self::BetterSse => better_sse::command().await?,
+            Self::Nchan => return start_nchan(folder).await,
         };
         if self == Self::Axum {
             command.arg(SERVE_AXUM);
         }
         let mut process = Process::start(command).await?;
-        let announced = timeout(START_PATIENCE, process.line_with("http://"));
-        let line = announced.await.context("it takes too long")??;
+        let announcement = timeout(START_TIMEOUT, process.line_with("http://"));
+        let line = announcement.await.context("it does not start in time")??;
         let address = line.rsplit("http://").next().unwrap_or_default();
         Ok(Server {
             peer: self,
@@ -137,12 +138,12 @@ impl Peer {
     }
 }
 
-/// A running server. It ends when this is dropped, or when the benchmark is gone.
+/// A running server. It ends when the value is dropped or the benchmark exits.
 pub(crate) struct Server {
     peer: Peer,
     address: SocketAddr,
     process: Process,
-    /// Its data.
+    /// The folder of its data.
     _folder: TempDir,
 }
 
@@ -153,44 +154,45 @@ impl fmt::Display for Server {
 }
 
 impl Server {
-    /// What kind it is.
+    /// Returns the kind of the server.
     pub(crate) fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Where it listens.
+    /// Returns the address of the server.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What its processes have used so far.
+    /// Returns the resources that its processes have used so far.
     pub(crate) fn usage(&self) -> Result<Usage> {
         self.process.usage()
     }
 
-    /// Ends it and waits until it has ended.
+    /// Stops the server and waits for its end.
     pub(crate) async fn stop(self) -> Result<()> {
         self.process.stop().await
     }
 }
 
-/// The folder of the bare component.
-fn bare() -> PathBuf {
+/// Returns the folder of the bare component.
+fn bare_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/bare")
 }
 
 /// Builds and compiles an application of the embedded host.
 async fn build(from: Option<PathBuf>) -> Result<()> {
-    let load = move || runnel_host::Application::load(from.as_deref(), runnel_host::Build::Run);
-    tokio::task::spawn_blocking(load).await?.map(|_| ())
+    let load = move || Application::load(from.as_deref(), BuildMode::Build);
+    tokio::task::spawn_blocking(load).await??;
+    Ok(())
 }
 
-fn embedded_host(peer: Peer, folder: &Path) -> Command {
-    let mut command = Process::leashed(env!("CARGO_BIN_EXE_runnel-host"));
+fn embedded_host_command(peer: Peer, folder: &Path) -> Command {
+    let mut command = Process::command(env!("CARGO_BIN_EXE_runnel-host"));
     command.args(["--no-build", "--listen", "127.0.0.1:0", "--state-dir"]);
     command.arg(folder);
     if peer == Peer::Bare {
-        command.arg("--from").arg(bare());
+        command.arg("--from").arg(bare_folder());
         return command;
     }
     let token = format!("publish_token={TOKEN}");
@@ -205,8 +207,9 @@ fn embedded_host(peer: Peer, folder: &Path) -> Command {
     command
 }
 
-async fn nchan(folder: TempDir) -> Result<Server> {
-    // nginx takes no port 0. Nobody else listens on this one a moment later, in all likelihood.
+async fn start_nchan(folder: TempDir) -> Result<Server> {
+    // nginx does not support port 0, so a free port is chosen here. It is very likely still free when
+    // nginx starts.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let file = folder.path().join("nginx.conf");
     let configuration = NCHAN_CONFIGURATION
@@ -214,7 +217,7 @@ async fn nchan(folder: TempDir) -> Result<Server> {
         .replace("{address}", &address.to_string())
         .replace("{folder}", &folder.path().display().to_string());
     std::fs::write(&file, configuration)?;
-    let mut command = Process::leashed("nginx");
+    let mut command = Process::command("nginx");
     command.args(["-e", "stderr", "-p"]);
     command.arg(folder.path()).arg("-c").arg(&file);
     let process = Process::start(command).await?;
@@ -225,7 +228,7 @@ async fn nchan(folder: TempDir) -> Result<Server> {
     };
     timeout(Duration::from_secs(5), listening)
         .await
-        .context("nothing listens on its port")?;
+        .context("its port does not accept connections")?;
     Ok(Server {
         peer: Peer::Nchan,
         address,

@@ -1,4 +1,4 @@
-//! A process that ends with the benchmark, however that ends, and what it uses.
+//! A child process that ends with the benchmark, however that ends, and the resources it uses.
 
 use std::ffi::OsStr;
 use std::iter::Sum;
@@ -11,10 +11,10 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// Starts the program, writes its id, and stays its parent. The shell's standard input is a pipe
-/// that only the benchmark holds: when it lets go of it, or is gone, the program is told to end, and
-/// killed if it does not.
-const LEASH: &str = r#"
+/// The script of the shell between the benchmark and the program. It starts the program, prints its
+/// id and stays its parent. The shell's standard input is a pipe that only the benchmark holds: when
+/// the pipe closes, the shell terminates the program, and kills it if it does not end.
+const SUPERVISOR: &str = r#"
 exec 3<&0
 "$0" "$@" </dev/null 3<&- &
 program=$!
@@ -27,26 +27,31 @@ wait $program
 kill $!
 "#;
 
-/// How long a program may take to end.
-const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// The time that a program may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What Linux counts CPU time in, for every program: `USER_HZ`.
+/// The unit in which Linux reports CPU time to programs: 1/`USER_HZ`.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A running program.
 pub(super) struct Process {
     id: u32,
     shell: Child,
-    leash: Option<ChildStdin>,
+    /// The pipe that keeps the program running.
+    stdin: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Process {
-    /// A command that starts the program on the leash. Arguments can be added.
-    pub(super) fn leashed(program: impl AsRef<OsStr>) -> Command {
+    /// Returns a command that starts the program under the supervisor. Arguments can be added.
+    pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("sh");
-        // A group of its own: Ctrl-C ends the benchmark, and that the program.
-        command.arg("-c").arg(LEASH).arg(program).process_group(0);
+        // A separate process group: Ctrl-C ends the benchmark, and its end that of the program.
+        command
+            .arg("-c")
+            .arg(SUPERVISOR)
+            .arg(program)
+            .process_group(0);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("SPIN_VARIABLE_") {
@@ -56,43 +61,43 @@ impl Process {
         command
     }
 
-    /// Starts a [`Process::leashed`] program.
+    /// Starts a [`Process::command`].
     pub(super) async fn start(mut command: Command) -> Result<Self> {
         let mut shell = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let leash = shell.stdin.take();
+        let stdin = shell.stdin.take();
         let output = shell.stdout.take().context("there is no pipe")?;
         let mut lines = BufReader::new(output).lines();
         let id = lines.next_line().await?.unwrap_or_default();
         Ok(Self {
-            id: id.parse().context("the shell did not say the id")?,
+            id: id.parse().context("the shell did not print the id")?,
             shell,
-            leash,
+            stdin,
             lines,
         })
     }
 
-    /// The next line with this text that the program writes.
+    /// Returns the next line with this text that the program prints.
     pub(super) async fn line_with(&mut self, text: &str) -> Result<String> {
         while let Some(line) = self.lines.next_line().await? {
             if line.contains(text) {
                 return Ok(line);
             }
         }
-        bail!("it has ended; what it said is above")
+        bail!("it has ended; its messages are above")
     }
 
-    /// Ends the program.
+    /// Terminates the program and waits for its end.
     pub(super) async fn stop(mut self) -> Result<()> {
-        drop(self.leash.take());
-        let ended = timeout(STOP_PATIENCE, self.shell.wait()).await;
+        drop(self.stdin.take());
+        let ended = timeout(STOP_TIMEOUT, self.shell.wait()).await;
         ended.context("it does not end")??;
         Ok(())
     }
 
-    /// What the program and its children have used so far.
+    /// Returns the resources that the program and its children have used so far.
     pub(super) fn usage(&self) -> Result<Usage> {
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.id))?;
         let children = children.split_whitespace().map(str::parse);
@@ -101,10 +106,10 @@ impl Process {
     }
 }
 
-/// What processes have used.
+/// The resources that processes have used.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
-    /// Time on a CPU, in user and kernel mode, to 10 ms.
+    /// CPU time in user and kernel mode, with a resolution of 10 ms.
     pub(crate) cpu: Duration,
     /// Resident memory, in bytes.
     pub(crate) memory: i64,
@@ -114,9 +119,9 @@ impl Usage {
     fn of(process: u32) -> Result<Self> {
         let read = |name| std::fs::read_to_string(format!("/proc/{process}/{name}"));
         let stat = read("stat")?;
-        // The name of the program, which may have blanks in it, is in parentheses. Behind it the CPU
-        // times are the 12th and 13th field.
-        let (_, fields) = stat.rsplit_once(')').context("stat without a name")?;
+        // The name of the program is in parentheses and may contain blanks. Of the fields after it,
+        // the 12th and 13th are the CPU times.
+        let (_, fields) = stat.rsplit_once(')').context("stat has no program name")?;
         let ticks: u32 = fields
             .split_whitespace()
             .skip(11)
@@ -128,7 +133,7 @@ impl Usage {
             .lines()
             .find_map(|line| line.strip_prefix("VmRSS:"))
             .and_then(|kilobytes| kilobytes.trim().strip_suffix(" kB"))
-            .context("status without VmRSS")?;
+            .context("status has no VmRSS")?;
         Ok(Self {
             cpu: TICK * ticks,
             memory: resident.parse::<i64>()? * 1024,
@@ -164,27 +169,27 @@ impl Sum for Usage {
     }
 }
 
-/// What a command writes to standard output, or else to standard error.
+/// Runs a command and returns its standard output, or if that is empty its standard error.
 ///
 /// # Errors
-/// If it cannot be started or fails.
+/// If the command cannot be started or fails.
 pub(crate) async fn output(command: &mut Command) -> Result<String> {
     let name = command.as_std().get_program().to_owned();
     let name = name.to_string_lossy();
-    let done = command
+    let output = command
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
         .await
         .with_context(|| format!("{name} is not installed"))?;
-    let complaints = String::from_utf8_lossy(&done.stderr);
-    if !done.status.success() {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
         bail!(
             "{name} failed: {}",
-            complaints.lines().next().unwrap_or_default()
+            stderr.lines().next().unwrap_or_default()
         );
     }
-    let said = String::from_utf8_lossy(&done.stdout);
-    let said = if said.is_empty() { complaints } else { said };
-    Ok(said.trim().to_owned())
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let text = if stdout.is_empty() { stderr } else { stdout };
+    Ok(text.trim().to_owned())
 }

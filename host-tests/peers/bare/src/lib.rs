@@ -1,6 +1,6 @@
-//! The floor under Runnel: what the platform lets through when a component does nothing but hand out
-//! ready-made bytes. `/events/…` is an endless event stream in chunks of just under 64 KiB, each a
-//! whole number of events; `/idle` is one with nothing but a comment every 15 seconds.
+//! The upper bound for Runnel: the throughput of the platform if a component only returns ready-made
+//! bytes. `/events/…` is an endless event stream in chunks of just under 64 KiB, each of whole events.
+//! `/idle` is an event stream with only a comment every 15 seconds.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,13 +13,13 @@ use futures::stream::{self, StreamExt as _};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http_body::Frame;
 
-/// As many bytes as a chunk has at most.
-const CHUNK_BYTES: usize = 65_536;
+/// The maximum size of a chunk.
+const MAX_CHUNK_BYTES: usize = 65_536;
 
-/// The time between two comments on `/idle`.
+/// The interval of the comments on `/idle`.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// A body that is pulled by the host as the client takes it.
+/// A body that the host pulls as the client reads it.
 pub struct Body(Pin<Box<dyn Stream<Item = Bytes>>>);
 
 impl http_body::Body for Body {
@@ -48,15 +48,15 @@ async fn handle(request: spin_sdk::http::Request) -> http::Response<Body> {
     response
 }
 
-/// Events that look like those of Runnel.
+/// Returns a chunk of events in the form of Runnel's.
 fn chunk() -> Bytes {
-    let mut chunk = String::with_capacity(CHUNK_BYTES);
+    let mut chunk = String::with_capacity(MAX_CHUNK_BYTES);
     for number in 0.. {
         let event = format!(
             "data: {number:010} {:016} {:x<172}\nid: bare00-{number:05}\n\n",
             0, ""
         );
-        if chunk.len() + event.len() > CHUNK_BYTES {
+        if chunk.len() + event.len() > MAX_CHUNK_BYTES {
             break;
         }
         chunk.push_str(&event);

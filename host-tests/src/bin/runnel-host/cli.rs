@@ -1,4 +1,4 @@
-//! The command line, and the variables that come from it and from the environment.
+//! The command line, and the variables set on it or in the environment.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Parser;
 use runnel_host::Manifest;
+use thiserror::Error;
 
-/// What Spin, too, puts before the upper-case name of a variable.
+/// The prefix of the environment variable for a variable, as in Spin. The name follows in upper case.
 const ENVIRONMENT_PREFIX: &str = "SPIN_VARIABLE_";
 
 /// Runs Runnel without Spin, for development.
@@ -19,66 +20,75 @@ const ENVIRONMENT_PREFIX: &str = "SPIN_VARIABLE_";
 #[derive(Debug, Parser)]
 #[command(name = "runnel-host", version, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Where to listen; with port 0, on a free port that is printed
+    /// Address to listen on; port 0 selects a free port, which is printed
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3000")]
     pub(crate) listen: SocketAddr,
 
-    /// The folder for the data and the publish token, made if it is not there
+    /// Folder for the data and the publish token; created if missing
     #[arg(long, value_name = "FOLDER", default_value = ".runnel")]
     pub(crate) state_dir: PathBuf,
 
     /// Sets a variable of spin.toml; can be repeated
     ///
-    /// The environment variable SPIN_VARIABLE_NAME does the same and yields to this option.
-    /// `publish_token`, when given neither way, is made at random once and kept in the state folder.
+    /// The environment variable SPIN_VARIABLE_NAME does the same; this option takes precedence.
+    /// Unless set either way, `publish_token` is generated once and kept in the state folder.
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = assignment)]
     pub(crate) variables: Vec<(String, String)>,
 
-    /// Another application: a folder with a spin.toml, or the file itself
+    /// Runs another application: a folder with a spin.toml, or the file itself
     #[arg(long, value_name = "PATH")]
     pub(crate) from: Option<PathBuf>,
 
-    /// Seconds that a client may take for the head of a request
+    /// Seconds that a client may take to send the head of a request
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) head_timeout: Duration,
 
-    /// Seconds that a client may take or acknowledge nothing of what is sent to it
+    /// Seconds for which a client may accept or acknowledge nothing of what is sent to it
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
     pub(crate) write_timeout: Duration,
 
-    /// Do not build: use the wasm file as it is
+    /// Does not build; uses the wasm file as it is
     #[arg(long)]
     pub(crate) no_build: bool,
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+/// An option value that cannot be parsed.
+#[derive(Debug, Error)]
+enum InvalidValue {
+    #[error("expected NAME=VALUE")]
+    Assignment,
+    #[error("expected 1 to 3600 seconds")]
+    Seconds,
+}
+
+fn assignment(text: &str) -> Result<(String, String), InvalidValue> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected NAME=VALUE".to_owned()),
+        _ => Err(InvalidValue::Assignment),
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+fn seconds(text: &str) -> Result<Duration, InvalidValue> {
     match text.parse() {
         Ok(seconds @ 1..=3_600) => Ok(Duration::from_secs(seconds)),
-        _ => Err("expected 1 to 3600 seconds".to_owned()),
+        _ => Err(InvalidValue::Seconds),
     }
 }
 
-/// The values given for the variables of `manifest`, on the command line or in the environment.
+/// Merges the values set on the command line over those set in the environment.
 ///
 /// # Errors
-/// If the command line names a variable that the manifest does not have.
-pub(crate) fn given_variables(
+/// If the command line sets a variable that the manifest lacks.
+pub(crate) fn merge_variables(
     manifest: &Manifest,
     command_line: &[(String, String)],
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>> {
-    let mut given = BTreeMap::new();
+    let mut values = BTreeMap::new();
     for name in manifest.variables.keys() {
         let key = format!("{ENVIRONMENT_PREFIX}{}", name.to_ascii_uppercase());
         if let Some(value) = environment(&key) {
-            given.insert(name.clone(), value);
+            values.insert(name.clone(), value);
         }
     }
     for (name, value) in command_line {
@@ -89,9 +99,9 @@ pub(crate) fn given_variables(
                 known.join(", ")
             );
         }
-        given.insert(name.clone(), value.clone());
+        values.insert(name.clone(), value.clone());
     }
-    Ok(given)
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -115,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_of_the_command_line_is_valid() {
         Cli::command().debug_assert();
     }
 
@@ -143,29 +153,29 @@ mod tests {
             cli.variables,
             expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
         );
-        for bad in ["a", "=1"] {
-            let error = parse(&["--variable", bad]).unwrap_err().to_string();
+        for invalid in ["a", "=1"] {
+            let error = parse(&["--variable", invalid]).unwrap_err().to_string();
             assert!(error.contains("expected NAME=VALUE"), "{error}");
         }
     }
 
     #[test]
-    fn the_command_line_wins_over_the_environment() {
+    fn the_command_line_takes_precedence_over_the_environment() {
         let environment = |name: &str| match name {
             "SPIN_VARIABLE_RETRY_MS" => Some("2".to_owned()),
             "SPIN_VARIABLE_PUBLISH_TOKEN" => Some("from-environment".to_owned()),
             _ => None,
         };
         let command_line = [("retry_ms".to_owned(), "3".to_owned())];
-        let given = given_variables(&manifest(), &command_line, environment).unwrap();
-        assert_eq!(given["retry_ms"], "3");
-        assert_eq!(given["publish_token"], "from-environment");
+        let values = merge_variables(&manifest(), &command_line, environment).unwrap();
+        assert_eq!(values["retry_ms"], "3");
+        assert_eq!(values["publish_token"], "from-environment");
     }
 
     #[test]
-    fn an_unknown_variable_is_refused_with_the_known_ones() {
+    fn an_unknown_variable_is_rejected_and_the_known_ones_are_listed() {
         let command_line = [("retry".to_owned(), "3".to_owned())];
-        let error = given_variables(&manifest(), &command_line, |_| None).unwrap_err();
+        let error = merge_variables(&manifest(), &command_line, |_| None).unwrap_err();
         assert_eq!(
             error.to_string(),
             "there is no variable \"retry\" to set with --variable; there are: publish_token, retry_ms"

@@ -3,36 +3,37 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod cli;
-mod token;
+mod publish_token;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 use runnel_host::store::Sqlite;
-use runnel_host::{Application, Build, Host, ServeOptions, Server};
+use runnel_host::{Application, BuildMode, Host, HostError, Server, ServerOptions};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::signal;
 
-use cli::{Cli, given_variables};
-use token::Token;
+use cli::{Cli, merge_variables};
+use publish_token::PublishToken;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = tokio::runtime::Runtime::new()
+    let result = Runtime::new()
         .context("cannot start the runtime")
         .and_then(|runtime| {
-            let outcome = runtime.block_on(run(cli));
-            // The end of the process ends it. Waiting for it, a guest that computes without end would keep
-            // the process; taking it down, the timers of instances that are still there would panic.
+            let result = runtime.block_on(run(cli));
+            // Leave the runtime to the end of the process. Waiting for it would hang on a guest that
+            // computes without end, and dropping it would make the timers of live instances panic.
             std::mem::forget(runtime);
-            outcome
+            result
         });
-    match outcome {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             _ = writeln!(io::stderr(), "error: {error:#}");
@@ -42,41 +43,41 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<()> {
-    // What is cheap to find out comes before the build.
+    // Checks that are cheap come before the build.
     let listener = bind(cli.listen).await?;
     let store = Sqlite::open(&cli.state_dir, "default")?;
-    let data = store.file().display().to_string();
+    let data_file = store.file().display().to_string();
 
-    let build = if cli.no_build {
-        Build::Skip
+    let build_mode = if cli.no_build {
+        BuildMode::Skip
     } else {
-        Build::Run
+        BuildMode::Build
     };
-    let from = cli.from.clone();
+    let path = cli.from.clone();
     let application =
-        tokio::task::spawn_blocking(move || Application::load(from.as_deref(), build))
+        tokio::task::spawn_blocking(move || Application::load(path.as_deref(), build_mode))
             .await
             .context("the build was interrupted")??;
 
-    let mut variables = given_variables(application.manifest(), &cli.variables, |name| {
+    let mut variables = merge_variables(application.manifest(), &cli.variables, |name| {
         std::env::var(name).ok()
     })?;
-    let token = Token::settle(application.manifest(), &mut variables, &cli.state_dir)?;
+    let token = PublishToken::resolve(application.manifest(), &mut variables, &cli.state_dir)?;
     let missing = application.manifest().missing_variables(&variables);
     ensure!(
         missing.is_empty(),
         "no value is given for: {} (use --variable NAME=VALUE)",
         missing.join(", ")
     );
-    let host = host(&application, store, &variables)?;
-    let options = ServeOptions {
+    let host = build_host(&application, store, &variables)?;
+    let options = ServerOptions {
         head_timeout: cli.head_timeout,
         write_timeout: cli.write_timeout,
-        ..ServeOptions::default()
+        ..ServerOptions::default()
     };
-    let server = host.serve_with(listener, options)?;
-    announce(&server, token.as_ref(), &data);
-    wait_for_a_signal().await?;
+    let server = Server::start(&host, listener, options).context("the listener has no address")?;
+    announce(&server, token.as_ref(), &data_file);
+    wait_for_signal().await?;
     stop(server).await;
     Ok(())
 }
@@ -91,11 +92,11 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-fn host(
+fn build_host(
     application: &Arc<Application>,
     store: Sqlite,
     variables: &BTreeMap<String, String>,
-) -> Result<Host> {
+) -> Result<Host, HostError> {
     let mut builder = Host::builder(application).store(Arc::new(store));
     for (name, value) in variables {
         builder = builder.variable(name, value);
@@ -103,29 +104,19 @@ fn host(
     builder.build()
 }
 
-/// Says where everything is. Standard output is flushed at every line, so that a program that
-/// started this one can read the address from a pipe.
-fn announce(server: &Server, token: Option<&Token>, data: &str) {
-    let mut address = server.address();
-    if address.ip().is_unspecified() {
-        // Every address of the machine: name one that works in a link.
-        let loopback = if address.is_ipv4() {
-            "127.0.0.1"
-        } else {
-            "::1"
-        };
-        address.set_ip(loopback.parse().unwrap_or(address.ip()));
-    }
-    let url = format!("http://{address}");
+/// Prints the addresses, the publish token and the first commands to try. Standard output is flushed
+/// at every line, so a program that started this one can read the address from a pipe.
+fn announce(server: &Server, token: Option<&PublishToken>, data_file: &str) {
+    let url = format!("http://{}", reachable(server.address()));
     let mut lines = vec![
         format!("Runnel is listening on http://{}", server.address()),
         String::new(),
         format!("  console page   {url}/"),
     ];
     if let Some(token) = token {
-        lines.push(format!("  publish token  {}", token.shown()));
+        lines.push(format!("  publish token  {}", token.for_display()));
     }
-    lines.push(format!("  data           {data}"));
+    lines.push(format!("  data           {data_file}"));
     if let Some(token) = token {
         lines.extend([
             String::new(),
@@ -136,26 +127,37 @@ fn announce(server: &Server, token: Option<&Token>, data: &str) {
             format!(
                 "  curl -X POST -H \"authorization: Bearer {}\" -H \"content-type: text/plain\" \
                  --data 'hello' {url}/publish/demo",
-                token.in_a_command()
+                token.for_command()
             ),
         ]);
     }
     lines.extend([String::new(), "Ctrl-C stops it.".to_owned()]);
     let mut out = io::stdout().lock();
     for line in lines {
-        // Whoever closed the pipe does not want to know.
+        // Fails only if the reader closed the pipe and so does not want the line.
         _ = writeln!(out, "{line}");
     }
 }
 
-/// Waits for Ctrl-C or, where there is one, SIGTERM.
-async fn wait_for_a_signal() -> Result<()> {
+/// Replaces the unspecified address, which stands for all of the machine's, by one that works in a
+/// link.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+/// Waits for Ctrl-C or, on Unix, SIGTERM.
+async fn wait_for_signal() -> Result<()> {
     #[cfg(unix)]
     {
         use signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
         tokio::select! {
-            pressed = signal::ctrl_c() => pressed.context("cannot watch for Ctrl-C"),
+            interrupted = signal::ctrl_c() => interrupted.context("cannot watch for Ctrl-C"),
             _ = terminate.recv() => Ok(()),
         }
     }
@@ -163,15 +165,14 @@ async fn wait_for_a_signal() -> Result<()> {
     signal::ctrl_c().await.context("cannot watch for Ctrl-C")
 }
 
-/// Stops cleanly, unless a second signal says that it has to be now.
+/// Shuts down gracefully, or at once on a second signal.
 async fn stop(server: Server) {
-    let mut out = io::stdout();
     _ = writeln!(
-        out,
+        io::stdout(),
         "Stopping: open streams end after their current event. Ctrl-C again stops at once."
     );
     tokio::select! {
         () = server.shutdown() => {}
-        _ = wait_for_a_signal() => {}
+        _ = wait_for_signal() => {}
     }
 }

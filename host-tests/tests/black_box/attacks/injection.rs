@@ -1,30 +1,28 @@
-//! Line ends and NUL in every field that reaches the wire, a header or the log.
+//! Line endings and NUL in all fields that reach the event stream, a header or the log.
 
+use runnel_testing::{Channel, Response, shared_server};
 use serde_json::Value;
 
 use super::Target;
-use crate::channel::Channel;
-use crate::client::Answer;
-use crate::server::server;
 
-/// Publishes with these header lines as they are.
-async fn publish(target: &Target, lines: &str) -> Answer {
+/// Publishes one byte with additional raw header lines.
+async fn publish_raw(target: &Target, header_lines: &str) -> Response {
     let request = format!(
-        "POST /publish/{} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n{lines}\r\n\
+        "POST /publish/{} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {}\r\n{header_lines}\r\n\
          content-type: text/plain\r\nconnection: close\r\n\r\nx",
         target.channel.name, target.channel.server.token
     );
-    server().send_raw(request.as_bytes()).await
+    shared_server().send_raw(request.as_bytes()).await
 }
 
-fn has_no_injection(answer: &Answer) {
-    assert!(!answer.headers.contains_key("x-injected"), "{answer:?}");
-    let body = String::from_utf8_lossy(&answer.body);
+fn assert_not_injected(response: &Response) {
+    assert!(!response.headers.contains_key("x-injected"), "{response:?}");
+    let body = String::from_utf8_lossy(&response.body);
     assert!(!body.contains("\nx-injected"), "{body}");
 }
 
 #[tokio::test]
-async fn line_ends_and_nul_reach_no_header_and_no_field_of_the_wire() {
+async fn line_endings_and_nul_cannot_be_injected_into_headers_or_fields() {
     let target = Target::new().await;
     let injections = [
         "%0d%0ax-injected:1",
@@ -42,23 +40,33 @@ async fn line_ends_and_nul_reach_no_header_and_no_field_of_the_wire() {
             format!("/events/{}?wait={injection}", target.channel.name),
             format!("/channels/a{injection}"),
         ] {
-            let answer = server().get(&path).authorized().long_poll().send().await;
-            assert_eq!(answer.status, 400, "{path}: {answer:?}");
-            has_no_injection(&answer);
+            let response = shared_server()
+                .get(&path)
+                .authorized()
+                .accept_json()
+                .send()
+                .await;
+            assert_eq!(response.status, 400, "{path}: {response:?}");
+            assert_not_injected(&response);
         }
-        // What is repeated in a link is still encoded, and a cursor is a gap.
+        // Links repeat the query percent-encoded, and an unreadable cursor is a gap.
         let query = format!("?live=false&last_event_id=x{injection}&x=y{injection}");
-        let answer = target.channel.events(&query).send().await.has(200);
-        has_no_injection(&answer);
-        let answer = target.channel.events(&query.replace("live=false&", ""));
-        has_no_injection(&answer.long_poll().send().await.has(200));
+        let response = target
+            .channel
+            .events(&query)
+            .send()
+            .await
+            .expect_status(200);
+        assert_not_injected(&response);
+        let response = target.channel.events(&query.replace("live=false&", ""));
+        assert_not_injected(&response.accept_json().send().await.expect_status(200));
         let typed = target.channel.publish(&format!("?event=x{injection}"));
-        let answer = typed.body("text/plain", "x").send().await;
-        answer.is_problem(400, "event-type", "");
+        let response = typed.body("text/plain", "x").send().await;
+        response.assert_problem(400, "event-type", "");
         let form = format!("data=x&event=y{injection}");
         let request = target.channel.publish("");
         let request = request.body("application/x-www-form-urlencoded", form);
-        request.send().await.is_problem(400, "event-type", "");
+        request.send().await.assert_problem(400, "event-type", "");
     }
     for event in ["a\\r\\nid: 0", "a\\nb", "a\\rb", "a\\u0000"] {
         let line = format!("{{\"data\":1,\"event\":\"{event}\"}}");
@@ -66,24 +74,24 @@ async fn line_ends_and_nul_reach_no_header_and_no_field_of_the_wire() {
             .channel
             .publish("")
             .body("application/x-ndjson", line);
-        request.send().await.is_problem(400, "body", "line 1");
+        request.send().await.assert_problem(400, "body", "line 1");
         let json = format!(
             "{{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"s\",\"type\":\"{event}\",\"data\":1}}"
         );
         let request = target.channel.publish("");
         let request = request.body("application/cloudevents+json", json);
-        request.send().await.is_problem(400, "event-type", "");
+        request.send().await.assert_problem(400, "event-type", "");
     }
-    target.is_untouched().await;
+    target.assert_unchanged().await;
 }
 
 #[tokio::test]
-async fn data_cannot_pass_for_fields_or_other_events() {
+async fn data_cannot_inject_fields_or_events() {
     let channel = Channel::new();
     let data =
         "a\r\nid: 0-0\revent: runnel.end\n\nretry: 1\n\ndata: b\r\r\n: c\u{2028}\u{85}\0\u{feff}";
-    channel.say(data).await;
-    channel.say("after").await;
+    channel.publish_text(data).await;
+    channel.publish_text("after").await;
     let stream = channel.subscribe("?last=2&live=false").await;
     let events = stream.rest().await;
     assert_eq!(events.len(), 2, "{events:?}");
@@ -94,12 +102,12 @@ async fn data_cannot_pass_for_fields_or_other_events() {
         ("message", "after")
     );
     assert_eq!(events[0].retry, None);
-    let page = channel.events("?last=2").json().await;
+    let page = channel.events("?last=2").fetch_json().await;
     assert_eq!(page["events"][0]["data"], Value::from(data));
 }
 
 #[tokio::test]
-async fn raw_line_ends_and_nul_in_headers_never_reach_the_log() {
+async fn malformed_headers_and_framing_append_nothing() {
     let target = Target::new().await;
     for header in [
         "idempotency-key: a\0b",
@@ -110,10 +118,10 @@ async fn raw_line_ends_and_nul_in_headers_never_reach_the_log() {
         "x y: z",
         ": z",
     ] {
-        let answer = publish(&target, &format!("{header}\r\ncontent-length: 1")).await;
-        assert_eq!(answer.status, 400, "{header:?}");
+        let response = publish_raw(&target, &format!("{header}\r\ncontent-length: 1")).await;
+        assert_eq!(response.status, 400, "{header:?}");
     }
-    // Two lengths, or a length and chunks, are how requests are smuggled.
+    // Ambiguous framing enables request smuggling.
     for framing in [
         "content-length: 1\r\ncontent-length: 2",
         "content-length: 1, 2",
@@ -122,8 +130,8 @@ async fn raw_line_ends_and_nul_in_headers_never_reach_the_log() {
         "transfer-encoding: gzip",
         "transfer-encoding: chunked, identity",
     ] {
-        let answer = publish(&target, framing).await;
-        assert!(answer.status.is_client_error(), "{framing}: {answer:?}");
+        let response = publish_raw(&target, framing).await;
+        assert!(response.status.is_client_error(), "{framing}: {response:?}");
     }
-    target.is_untouched().await;
+    target.assert_unchanged().await;
 }

@@ -1,33 +1,31 @@
-//! A request that belongs to an operation, and what is expected of the answer.
+//! A request for an operation of the description, with the expected response.
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use runnel_testing::{Response, Server};
 
-use crate::client::Answer;
-use crate::server::Server;
+/// Request headers that OpenAPI does not describe as parameters.
+const IGNORED_HEADERS: [&str; 2] = ["accept", "authorization"];
 
-/// The request headers that a description leaves to OpenAPI itself.
-const HEADERS_APART: [&str; 2] = ["accept", "authorization"];
-
-/// The trace of every request: it is described for all of them together.
+/// The `traceparent` that every call sends. It is described once for all operations.
 pub(super) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// A request of an operation, and how it is to be answered.
+/// A request for an operation, with the expected response.
 pub(super) struct Call {
     pub(super) method: &'static str,
-    /// The path as it is described.
+    /// The path template of the operation.
     pub(super) template: &'static str,
     channel: String,
     query: String,
     headers: Vec<(&'static str, String)>,
     body: Option<(&'static str, Bytes)>,
     pub(super) status: u16,
-    /// The media type of the answer, or the type of the problem; empty if there is no body.
-    pub(super) what: &'static str,
+    /// The media type of the response, or the type of its problem. Empty if there is no body.
+    pub(super) body_kind: &'static str,
 }
 
-/// A call that is still to be told what it expects.
+/// Creates a call without an expected response.
 pub(super) fn call(method: &'static str, template: &'static str) -> Call {
     Call {
         method,
@@ -37,12 +35,12 @@ pub(super) fn call(method: &'static str, template: &'static str) -> Call {
         headers: vec![],
         body: None,
         status: 0,
-        what: "",
+        body_kind: "",
     }
 }
 
 impl Call {
-    /// The channel as it stands in the path.
+    /// Sets the channel, percent-encoded as in the path.
     pub(super) fn channel(mut self, name: &str) -> Self {
         name.clone_into(&mut self.channel);
         self
@@ -58,8 +56,7 @@ impl Call {
         self
     }
 
-    /// Asks for JSON.
-    pub(super) fn json(self) -> Self {
+    pub(super) fn accept_json(self) -> Self {
         self.header("accept", "application/json")
     }
 
@@ -68,44 +65,46 @@ impl Call {
         self
     }
 
-    /// Expects this status and media type.
-    pub(super) fn gives(mut self, status: u16, what: &'static str) -> Self {
-        (self.status, self.what) = (status, what);
+    /// Sets the expected status, and the media type or problem type.
+    pub(super) fn expects(mut self, status: u16, body_kind: &'static str) -> Self {
+        (self.status, self.body_kind) = (status, body_kind);
         self
     }
 
-    /// The operation, for people and as a key.
+    /// Returns the method and the path template.
     pub(super) fn operation(&self) -> String {
         format!("{} {}", self.method, self.template)
     }
 
-    /// The parameters that are given: where, and the name.
+    /// Returns the parameters of the request, as pairs of location and name.
     pub(super) fn parameters(&self) -> BTreeSet<(String, String)> {
         let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
         let in_query = pairs.map(|pair| ("query", pair.split('=').next().unwrap_or_default()));
         let headers = self.headers.iter().map(|(name, _)| *name);
-        let in_header = headers.filter(|name| !HEADERS_APART.contains(name));
+        let in_header = headers.filter(|name| !IGNORED_HEADERS.contains(name));
         let in_path = self.template.contains("{channel}");
         in_query
             .chain(in_header.map(|name| ("header", name)))
             .chain(in_path.then_some(("path", "channel")))
-            .map(|(place, name)| (place.to_owned(), name.to_owned()))
+            .map(|(location, name)| (location.to_owned(), name.to_owned()))
             .collect()
     }
 
-    /// Sends it, with the token if it `needs_token` and nothing else was said.
-    pub(super) async fn send(&self, server: &Server, needs_token: bool) -> Answer {
+    /// Sends the request. Adds the publish token if `needs_token`, unless the call sets
+    /// `authorization`.
+    pub(super) async fn send(&self, server: &Server, needs_token: bool) -> Response {
         let path = self.template.replace("{channel}", &self.channel);
-        let mark = if self.query.is_empty() { "" } else { "?" };
-        let request = server.request(self.method, &format!("{path}{mark}{}", self.query));
+        let separator = if self.query.is_empty() { "" } else { "?" };
+        let request = server.request(self.method, &format!("{path}{separator}{}", self.query));
         let request = request.header("traceparent", TRACEPARENT);
-        let own = self
+        let has_authorization = self
             .headers
             .iter()
             .any(|(name, _)| *name == "authorization");
-        let request = match needs_token && !own {
-            true => request.authorized(),
-            false => request,
+        let request = if needs_token && !has_authorization {
+            request.authorized()
+        } else {
+            request
         };
         let headers = self.headers.iter();
         let request = headers.fold(request, |request, (name, value)| {

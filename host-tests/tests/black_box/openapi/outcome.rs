@@ -1,22 +1,23 @@
-//! What an answer is among all that is described.
+//! Classification of responses by the description.
 
 use std::collections::BTreeSet;
 
+use anyhow::{Context as _, Result, bail, ensure};
 use http::HeaderMap;
+use runnel_testing::Response;
 use serde_json::{Value, json};
 
 use super::call::{Call, TRACEPARENT};
 use super::description::{Description, member};
-use crate::client::Answer;
 
 pub(super) const PROBLEM: &str = "application/problem+json";
 
-/// Where the body may be empty although a media type is described, which OpenAPI cannot express.
+/// Operations and statuses whose body can be empty despite a media type, which OpenAPI cannot express.
 const MAY_BE_EMPTY: [(&str, &str); 1] = [("POST /publish/{channel}", "201")];
 
-/// Response headers that are a matter of the connection, or of what stands between, or that are
-/// described for all answers together.
-const HEADERS_APART: [&str; 9] = [
+/// Response headers that are not described per response: those of the connection or a proxy, and those
+/// described once for all responses.
+const IGNORED_HEADERS: [&str; 9] = [
     TRACERESPONSE,
     "content-type",
     "content-length",
@@ -28,15 +29,15 @@ const HEADERS_APART: [&str; 9] = [
     "via",
 ];
 
-/// The header of every answer.
+/// The header of every response.
 const TRACERESPONSE: &str = "traceresponse";
 
-/// An operation, a status, and what comes with it: a media type, the type of a problem, or nothing.
+/// An operation, a status, and a media type or problem type, which is empty if there is no body.
 pub(super) type Outcome = (String, String, String);
 
-/// The types of problems in a response.
-pub(super) fn problem_types(description: &Description, response: &str) -> Vec<String> {
-    let content = member(&member(response, "content"), PROBLEM);
+/// Returns the problem types of the described response at a pointer.
+pub(super) fn problem_types(description: &Description, response_pointer: &str) -> Vec<String> {
+    let content = member(&member(response_pointer, "content"), PROBLEM);
     let types = format!("{content}/schema/properties/type/enum");
     let types = description
         .document()
@@ -48,7 +49,7 @@ pub(super) fn problem_types(description: &Description, response: &str) -> Vec<St
         .collect()
 }
 
-/// All that is described.
+/// Returns all described outcomes.
 pub(super) fn outcomes(description: &Description) -> BTreeSet<Outcome> {
     let mut outcomes = BTreeSet::new();
     for (method, path) in description.operations() {
@@ -56,63 +57,62 @@ pub(super) fn outcomes(description: &Description) -> BTreeSet<Outcome> {
         for status in description.statuses(&method, &path) {
             let response = description.response(&method, &path, &status).unwrap();
             let content = description.members(&member(&response, "content"));
-            let mut whats: Vec<_> = match content.is_empty() {
-                true => vec![String::new()],
-                false => content,
+            let mut body_kinds = if content.is_empty() {
+                vec![String::new()]
+            } else {
+                content
             };
-            if method != "HEAD" && whats == [PROBLEM] {
+            if method != "HEAD" && body_kinds == [PROBLEM] {
                 let types = problem_types(description, &response).into_iter();
-                whats = types
+                body_kinds = types
                     .map(|kind| kind.replace("urn:runnel:problem:", ""))
                     .collect();
             }
             if MAY_BE_EMPTY.contains(&(&operation, &status)) {
-                whats.push(String::new());
+                body_kinds.push(String::new());
             }
             outcomes.extend(
-                whats
+                body_kinds
                     .into_iter()
-                    .map(|what| (operation.clone(), status.clone(), what)),
+                    .map(|body_kind| (operation.clone(), status.clone(), body_kind)),
             );
         }
     }
     outcomes
 }
 
-/// What an answer is among all that is described, or why it is not.
-pub(super) fn described(
+/// Classifies a response. Returns an error if the description does not cover it.
+pub(super) fn describe_response(
     description: &mut Description,
     call: &Call,
-    answer: &Answer,
-) -> Result<Outcome, String> {
-    let (operation, status) = (call.operation(), answer.status.as_str().to_owned());
-    let response = description.response(call.method, call.template, &status);
-    let response = response.ok_or("the status is not described")?;
-    check_headers(description, &response, &answer.headers)?;
-    let content = member(&response, "content");
+    response: &Response,
+) -> Result<Outcome> {
+    let (operation, status) = (call.operation(), response.status.as_str().to_owned());
+    let pointer = description.response(call.method, call.template, &status);
+    let pointer = pointer.context("the status is not described")?;
+    check_headers(description, &pointer, &response.headers)?;
+    let content = member(&pointer, "content");
     let media_types = description.members(&content);
     let may_be_empty =
         media_types.is_empty() || MAY_BE_EMPTY.contains(&(operation.as_str(), status.as_str()));
-    let outcome = |what: &str| Ok((operation.clone(), status.clone(), what.to_owned()));
-    let Some(content_type) = answer.header("content-type") else {
-        return match may_be_empty && answer.body.is_empty() {
-            true => outcome(""),
-            false => Err("there is no content type".to_owned()),
-        };
+    let outcome = |body_kind: &str| Ok((operation.clone(), status.clone(), body_kind.to_owned()));
+    let Some(content_type) = response.header("content-type") else {
+        let is_empty = may_be_empty && response.body.is_empty();
+        ensure!(is_empty, "the response has no content type");
+        return outcome("");
     };
     let essence = content_type.split(';').next().unwrap_or_default();
     if !media_types.iter().any(|known| known == essence) {
-        return Err(format!("the content type {content_type} is not described"));
+        bail!("the content type {content_type} is not described");
     }
     if call.method == "HEAD" {
-        return match answer.body.is_empty() {
-            true => outcome(essence),
-            false => Err("there is a body".to_owned()),
-        };
+        ensure!(response.body.is_empty(), "the response to HEAD has a body");
+        return outcome(essence);
     }
-    let body = match essence.ends_with("json") {
-        true => serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?,
-        false => json!(String::from_utf8_lossy(&answer.body)),
+    let body = if essence.ends_with("json") {
+        serde_json::from_slice(&response.body)?
+    } else {
+        json!(String::from_utf8_lossy(&response.body))
     };
     description.check(&member(&member(&content, essence), "schema"), &body)?;
     match body["type"].as_str() {
@@ -121,47 +121,48 @@ pub(super) fn described(
     }
 }
 
-/// Holds the headers of an answer against those of a response.
+/// Checks response headers against the described response at a pointer.
 fn check_headers(
     description: &mut Description,
-    response: &str,
+    response_pointer: &str,
     headers: &HeaderMap,
-) -> Result<(), String> {
+) -> Result<()> {
     let trace = headers
         .get(TRACERESPONSE)
         .and_then(|value| value.to_str().ok());
-    let trace = trace.ok_or("the header traceresponse is missing")?;
+    let trace = trace.context("the header traceresponse is missing")?;
     let schema = "/components/headers/traceresponse/schema";
     description.check(schema, &json!(trace))?;
     if !trace.starts_with(&TRACEPARENT[..36]) {
-        return Err(format!("{trace} does not go on with {TRACEPARENT}"));
+        bail!("{trace} does not continue {TRACEPARENT}");
     }
-    let all = member(response, "headers");
-    let known = description.members(&all);
-    for name in &known {
-        let pointer = description.resolve(&member(&all, name));
+    let described = member(response_pointer, "headers");
+    let names = description.members(&described);
+    for name in &names {
+        let pointer = description.resolve(&member(&described, name));
         let values = headers.get_all(name).iter();
         let values: Vec<_> = values.map(|value| value.to_str().unwrap()).collect();
         let header = description.at(&pointer);
         if values.is_empty() && header["required"] == true {
-            return Err(format!("the header {name} is missing"));
+            bail!("the header {name} is missing");
         }
         let value = values.join(", ");
-        let value = match header["schema"]["type"] == "integer" {
-            true => value
+        let value = if header["schema"]["type"] == "integer" {
+            value
                 .parse::<u64>()
-                .map_or(json!(value), |number| json!(number)),
-            false => json!(value),
+                .map_or(json!(value), |number| json!(number))
+        } else {
+            json!(value)
         };
         if !values.is_empty() {
             description.check(&member(&pointer, "schema"), &value)?;
         }
     }
-    let other = headers.keys().map(http::HeaderName::as_str).find(|name| {
-        let apart = HEADERS_APART.contains(name) || name.starts_with("access-control-");
-        !apart && !known.iter().any(|known| known == name)
-    });
-    other.map_or(Ok(()), |name| {
-        Err(format!("the header {name} is not described"))
-    })
+    for name in headers.keys().map(http::HeaderName::as_str) {
+        let is_ignored = IGNORED_HEADERS.contains(&name) || name.starts_with("access-control-");
+        if !is_ignored && !names.iter().any(|known| known == name) {
+            bail!("the header {name} is not described");
+        }
+    }
+    Ok(())
 }

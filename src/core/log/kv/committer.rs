@@ -18,6 +18,7 @@ use super::reader::KvReader;
 use super::segment_cache::{self, SegmentCache};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
+use crate::core::limit::RetryAfter;
 use crate::core::log::{
     AppendError, Appended, Batch, CommitError, Log, LogState, ReadError, ReaderOptions, Retention,
 };
@@ -200,11 +201,7 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         retention: Retention,
     ) -> (GroupOutcome, Contention) {
         let now = self.0.env.now();
-        if let Err(retry_after) = self
-            .0
-            .store
-            .circuit(|circuit| circuit.enter(now).map_err(Duration::from_millis))
-        {
+        if let Err(RetryAfter(retry_after)) = self.0.store.circuit(|circuit| circuit.enter(now)) {
             let error = CommitError::CircuitOpen(retry_after);
             return (Err(error), Contention::default());
         }
@@ -217,7 +214,7 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
             Err(CommitError::Store(_) | CommitError::Timeout | CommitError::OutcomeUnknown(_)) => {
                 circuit.failed(now, random)
             }
-            _ => circuit.works(),
+            _ => circuit.succeeded(),
         });
         (outcome, contention)
     }

@@ -1,0 +1,90 @@
+//! The data that all instances of a host share.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use wasmtime_wasi::p2::OutputStream as _;
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+
+use super::guest_clock::GuestClock;
+use super::metrics::{Counter, Gauge};
+
+/// The clock, the random seed, the output and the counters that all instances of a host share.
+pub(crate) struct HostContext {
+    clock: GuestClock,
+    /// The seed of every random number; without it, the system's random numbers are used.
+    seed: Option<u64>,
+    /// The buffer of what guests and the host print; without it, that goes to the host's own output.
+    captured_output: Option<MemoryOutputPipe>,
+    pub(crate) live_instances: Gauge,
+    pub(crate) live_stores: Gauge,
+    /// Bytes of linear memory of all live instances.
+    pub(crate) live_memory: Gauge,
+    pub(crate) started_instances: Counter,
+    /// Instructions that instances executed until their end, if the engine meters fuel.
+    pub(crate) instructions: Counter,
+    /// Set to make the next read trap.
+    pub(crate) trap_next_read: Arc<AtomicBool>,
+}
+
+impl HostContext {
+    pub(crate) fn new(
+        seed: Option<u64>,
+        start_time: SystemTime,
+        captured_output: Option<MemoryOutputPipe>,
+    ) -> Self {
+        Self {
+            clock: GuestClock::starting_at(start_time),
+            seed,
+            captured_output,
+            live_instances: Gauge::default(),
+            live_stores: Gauge::default(),
+            live_memory: Gauge::default(),
+            started_instances: Counter::default(),
+            instructions: Counter::default(),
+            trap_next_read: Arc::default(),
+        }
+    }
+
+    /// Returns the captured output; empty if none is captured.
+    pub(crate) fn output(&self) -> String {
+        self.captured_output
+            .as_ref()
+            .map_or_else(String::new, |pipe| {
+                String::from_utf8_lossy(&pipe.contents()).into_owned()
+            })
+    }
+
+    /// Builds the WASI context of a new instance, and counts the instance.
+    pub(crate) fn start_instance(&self) -> WasiCtx {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.wall_clock(self.clock).monotonic_clock(self.clock);
+        match &self.captured_output {
+            Some(pipe) => wasi.stdout(pipe.clone()).stderr(pipe.clone()),
+            None => wasi.inherit_stdout().inherit_stderr(),
+        };
+        let ordinal = self.started_instances.add(1);
+        if let Some(seed) = self.seed {
+            // Instances differ from each other, and in the same way in every run.
+            let seed = seed.wrapping_add(ordinal.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            wasi.secure_random(StdRng::seed_from_u64(seed))
+                .insecure_random(StdRng::seed_from_u64(!seed))
+                .insecure_random_seed(seed.into());
+        }
+        wasi.build()
+    }
+
+    /// Logs a line for the operator of the host.
+    pub(crate) fn log(&self, line: &str) {
+        match &self.captured_output {
+            // The pipe is in memory and unbounded, so the write cannot fail.
+            Some(pipe) => _ = pipe.clone().write(format!("{line}\n").into()),
+            None => _ = writeln!(std::io::stderr(), "{line}"),
+        }
+    }
+}

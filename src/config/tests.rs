@@ -1,0 +1,186 @@
+//! Configuration from variables.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+
+use super::*;
+
+/// Variables as in spin.toml, some of them overridden, and the names of those that were read.
+#[derive(Clone, Default)]
+struct Given {
+    values: BTreeMap<String, String>,
+    read: Rc<RefCell<Vec<String>>>,
+}
+
+impl Given {
+    fn new(overridden: &[(&str, &str)]) -> Self {
+        let manifest = include_str!("../../spin.toml");
+        let variables = manifest
+            .split("\n[")
+            .find_map(|section| section.strip_prefix("variables]\n"))
+            .unwrap();
+        let defaults = variables.lines().filter_map(|line| {
+            let (name, rest) = line.split_once(" = ")?;
+            let (_, rest) = rest.split_once("default = \"")?;
+            let (value, _) = rest.split_once('"')?;
+            Some((name, value))
+        });
+        let given = [("publish_token", "secret")];
+        let values = defaults.chain(given).chain(overridden.iter().copied());
+        Self {
+            values: values
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            read: Rc::default(),
+        }
+    }
+}
+
+impl Variables for Given {
+    fn get<'a>(&'a self, name: &'a str) -> LocalBoxFuture<'a, Result<String, VariableError>> {
+        self.read.borrow_mut().push(name.to_owned());
+        let value = self.values.get(name).cloned();
+        async move { value.ok_or_else(|| VariableError("no such variable".to_owned())) }
+            .boxed_local()
+    }
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().unwrap()
+}
+
+fn config(overridden: &[(&str, &str)]) -> Config {
+    Config::new(Given::new(overridden))
+}
+
+#[test]
+fn the_defaults_are_accepted() {
+    let config = config(&[]);
+    let publish = now(config.publish()).unwrap();
+    assert_eq!(publish.max_event_bytes, 65_536);
+    assert_eq!(publish.body_timeout, Duration::from_secs(30));
+    assert_eq!(
+        (publish.publish_rate, publish.retention.max_age),
+        (None, None)
+    );
+    let subscribe = now(config.subscribe()).unwrap();
+    assert_eq!(subscribe.stream.retry, Duration::from_secs(2));
+    assert_eq!(subscribe.stream.poll.max, Duration::from_millis(500));
+    assert_eq!(now(config.origins()).unwrap().as_ref(), &Origins::None);
+    assert_eq!(now(config.publisher_auth()).unwrap().cookie, "runnel_token");
+    assert!(now(config.subscriber_auth()).unwrap().is_none());
+    let interval = now(config.metrics_interval()).unwrap();
+    assert_eq!(interval, Some(Duration::from_secs(10)));
+    assert_eq!(now(config.metrics_token()), Ok(None));
+    assert_eq!(now(config.log_level()), Ok(Level::Info));
+}
+
+#[test]
+fn a_variable_is_read_when_it_is_needed_and_once() {
+    let given = Given::new(&[]);
+    let config = Config::new(given.clone());
+    assert!(given.read.borrow().is_empty());
+    for _ in 0..2 {
+        now(config.log_level()).unwrap();
+        now(config.origins()).unwrap();
+    }
+    assert_eq!(*given.read.borrow(), ["log_level", "cors_origins"]);
+}
+
+#[test]
+fn an_error_names_the_variable_and_is_not_kept() {
+    let mut given = Given::new(&[]);
+    given.values.remove("cors_origins");
+    let config = Config::new(given.clone());
+    for _ in 0..2 {
+        let error = now(config.origins()).unwrap_err();
+        let expected = "the variable cors_origins cannot be read: no such variable";
+        assert_eq!(error.to_string(), expected);
+    }
+    assert_eq!(given.read.borrow().len(), 2);
+}
+
+#[test]
+fn a_bad_number_is_rejected_by_name_with_the_accepted_range() {
+    let retry = |value: &str| now(config(&[("retry_ms", value)]).subscribe());
+    assert_eq!(
+        retry("3000").unwrap().stream.retry,
+        Duration::from_millis(3_000)
+    );
+    for value in ["", "0", "60001", "-1", "2s", "1.5", " 5"] {
+        let error = retry(value).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the variable retry_ms is {value:?}; accepted is a whole number from 1 to 60000"
+            )
+        );
+    }
+}
+
+#[test]
+fn the_longest_poll_interval_is_no_shorter_than_the_shortest() {
+    let poll = |min, max| now(config(&[("poll_min_ms", min), ("poll_max_ms", max)]).subscribe());
+    assert!(poll("20", "20").is_ok());
+    let error = poll("20", "19").unwrap_err();
+    assert!(error.to_string().ends_with("from 20 to 60000"), "{error}");
+}
+
+#[test]
+fn zero_switches_a_limit_off() {
+    let off = config(&[
+        ("retention_seconds", "0"),
+        ("metrics_interval_seconds", "0"),
+    ]);
+    assert_eq!(now(off.publish()).unwrap().retention.max_age, None);
+    assert_eq!(now(off.metrics_interval()), Ok(None));
+    let on = config(&[("retention_seconds", "60"), ("publish_rate", "5")]);
+    let publish = now(on.publish()).unwrap();
+    assert_eq!(publish.retention.max_age, Some(Duration::from_secs(60)));
+    assert_eq!(publish.publish_rate.map(|rate| rate.permits()), Some(5));
+}
+
+#[test]
+fn a_level_is_one_of_five() {
+    assert_eq!(
+        now(config(&[("log_level", "off")]).log_level()),
+        Ok(Level::Off)
+    );
+    for level in ["", "INFO", "trace"] {
+        let error = now(config(&[("log_level", level)]).log_level()).unwrap_err();
+        let expected = format!("the variable log_level is {level:?}; accepted");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn subscribers_need_what_their_kind_of_authentication_needs() {
+    let auth = |overridden| now(config(overridden).subscriber_auth());
+    let error = auth(&[("subscribe_auth", "token")]).unwrap_err();
+    assert_eq!(error.to_string(), "the variable subscribe_token is empty");
+    let same = [("subscribe_auth", "token"), ("subscribe_token", "secret")];
+    assert!(
+        auth(&same)
+            .unwrap_err()
+            .to_string()
+            .contains("are the same")
+    );
+    let other = [("subscribe_auth", "token"), ("subscribe_token", "other")];
+    assert!(auth(&other).unwrap().is_some());
+    let error = auth(&[("subscribe_auth", "jwt")]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("needs jwt_algorithm and jwt_key")
+    );
+    let error = auth(&[("subscribe_auth", "none")]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("the variable subscribe_auth is \"none\"")
+    );
+}

@@ -1,0 +1,202 @@
+//! The limiter of an instance: takes leases out of the store and spends them in memory.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{Decision, GcraBucket, Leases, Rate, RateKey, RetryAfter};
+use crate::core::environment::Environment;
+use crate::core::logging::Logger;
+use crate::core::store::{KeyValueStore, StoreClient, StoreError, SwapError};
+
+/// The number of attempts to take a lease by compare-and-swap.
+const ATTEMPTS: u32 = 8;
+
+/// The longest wait between two attempts, in milliseconds.
+const MAX_RETRY_MILLIS: u64 = 8;
+
+/// The refusal when all attempts have lost to others.
+const CONTENDED: RetryAfter = RetryAfter(Duration::from_secs(1));
+
+/// The swaps of an instance that are for limits. Spin grants an instance 256 swaps in its life, and its
+/// 128 requests need one each to commit.
+const SWAP_BUDGET: u32 = 100;
+
+/// The limiter of an instance. Clones are handles to the same limiter.
+pub struct Limiter<E, S>(Rc<Shared<E, S>>);
+
+struct Shared<E, S> {
+    env: E,
+    store: StoreClient<E, S>,
+    logger: Logger<E>,
+    leases: RefCell<Leases>,
+    /// The number of leases taken by compare-and-swap.
+    swaps: Cell<u32>,
+}
+
+impl<E, S> Clone for Limiter<E, S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E, S> fmt::Debug for Limiter<E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter").finish_non_exhaustive()
+    }
+}
+
+/// An attempt to take a lease by compare-and-swap that failed.
+enum TakeError {
+    Refused(RetryAfter),
+    Swap(SwapError),
+}
+
+impl From<SwapError> for TakeError {
+    fn from(error: SwapError) -> Self {
+        Self::Swap(error)
+    }
+}
+
+impl<E: Environment, S: KeyValueStore> Limiter<E, S> {
+    /// Creates a limiter without leases.
+    #[must_use]
+    pub fn new(env: E, store: StoreClient<E, S>, logger: Logger<E>) -> Self {
+        Self(Rc::new(Shared {
+            env,
+            store,
+            logger,
+            leases: RefCell::default(),
+            swaps: Cell::new(0),
+        }))
+    }
+
+    /// Spends a permit of `key`. If there is none, takes a lease by compare-and-swap, so that the rate
+    /// holds across instances. While the store fails, requests pass.
+    ///
+    /// For publishers: swaps stop the instance, as the commit that follows does, and that needs the same
+    /// store.
+    ///
+    /// # Errors
+    /// If the rate is exceeded.
+    pub async fn acquire(&self, key: RateKey, rate: Option<Rate>) -> Result<(), RetryAfter> {
+        let Some(rate) = rate else { return Ok(()) };
+        let Shared { env, store, .. } = &*self.0;
+        for _ in 0..ATTEMPTS {
+            let wanted = match self.spend(key, rate) {
+                Decision::Allowed => return Ok(()),
+                Decision::Refused(retry_after) => return Err(retry_after),
+                Decision::TakeLease(wanted) => wanted,
+            };
+            if store.circuit(|circuit| circuit.is_open()) {
+                return Ok(());
+            }
+            if self.0.swaps.get() >= SWAP_BUDGET {
+                return self.take_without_swap(key, rate, wanted).await;
+            }
+            match self.take_by_swap(key, rate, wanted).await {
+                Ok(()) => return Ok(()),
+                Err(TakeError::Refused(retry_after)) => return Err(retry_after),
+                Err(TakeError::Swap(SwapError::Lost)) => {
+                    let millis = (env.random() % MAX_RETRY_MILLIS).saturating_add(1);
+                    env.sleep(Duration::from_millis(millis)).await;
+                }
+                Err(TakeError::Swap(SwapError::Exhausted)) => {
+                    return self.take_without_swap(key, rate, wanted).await;
+                }
+                Err(TakeError::Swap(SwapError::Store(error))) => {
+                    let (now, random) = (env.now(), env.random());
+                    store.circuit(|circuit| circuit.failed(now, random));
+                    return self.allow_despite(&error);
+                }
+            }
+        }
+        Err(CONTENDED)
+    }
+
+    /// Spends a permit of `key` as [`Limiter::acquire`] does, but takes leases by a read and a write, which
+    /// do not stop the instance. Requests that are decided at the same moment count as one.
+    ///
+    /// For subscribers.
+    ///
+    /// # Errors
+    /// If the rate is exceeded.
+    pub async fn acquire_loosely(
+        &self,
+        key: RateKey,
+        rate: Option<Rate>,
+    ) -> Result<(), RetryAfter> {
+        let Some(rate) = rate else { return Ok(()) };
+        match self.spend(key, rate) {
+            Decision::Allowed => Ok(()),
+            Decision::Refused(retry_after) => Err(retry_after),
+            Decision::TakeLease(wanted) => self.take_without_swap(key, rate, wanted).await,
+        }
+    }
+
+    fn spend(&self, key: RateKey, rate: Rate) -> Decision {
+        let now = self.0.env.now();
+        self.0.leases.borrow_mut().spend(key, rate, now)
+    }
+
+    async fn take_by_swap(&self, key: RateKey, rate: Rate, wanted: u64) -> Result<(), TakeError> {
+        let Shared { env, store, .. } = &*self.0;
+        let read = store.read_for_swap(&key.bucket_key()).await;
+        let (cas, value) = read.map_err(SwapError::Store)?;
+        let mut bucket = GcraBucket::decode(&value.unwrap_or_default());
+        let taken = bucket.take(key, rate, wanted, env.clock().wall);
+        if taken.is_ok() {
+            store.swap(cas, &bucket.encode()).await?;
+            self.0.swaps.set(self.0.swaps.get().saturating_add(1));
+        }
+        // Swaps already separate instances that ask together, so no jitter is needed.
+        self.remember(key, rate, (wanted, taken), 0)
+            .map_err(TakeError::Refused)
+    }
+
+    async fn take_without_swap(
+        &self,
+        key: RateKey,
+        rate: Rate,
+        wanted: u64,
+    ) -> Result<(), RetryAfter> {
+        let Shared { env, store, .. } = &*self.0;
+        let bucket_key = key.bucket_key();
+        let value = match store.get(&bucket_key).await {
+            Ok(value) => value,
+            Err(error) => return self.allow_despite(&error),
+        };
+        let mut bucket = GcraBucket::decode(&value.unwrap_or_default());
+        let taken = bucket.take(key, rate, wanted, env.clock().wall);
+        if taken.is_ok()
+            && let Err(error) = store.set(&bucket_key, &bucket.encode()).await
+        {
+            return self.allow_despite(&error);
+        }
+        self.remember(key, rate, (wanted, taken), env.random())
+    }
+
+    /// Stores a lease, of which the request spends one permit, or the refusal.
+    fn remember(
+        &self,
+        key: RateKey,
+        rate: Rate,
+        (wanted, taken): (u64, Result<u64, RetryAfter>),
+        random: u64,
+    ) -> Result<(), RetryAfter> {
+        let now = self.0.env.now();
+        let mut leases = self.0.leases.borrow_mut();
+        match taken {
+            Ok(taken) => leases.granted(key, rate, (wanted, taken), random, now),
+            Err(retry_after) => leases.refused(key, rate, retry_after, random, now),
+        }
+        taken.map(drop)
+    }
+
+    /// Lets a request pass although the store fails.
+    fn allow_despite(&self, error: &StoreError) -> Result<(), RetryAfter> {
+        self.0.logger.error("limit_failed", None, error);
+        Ok(())
+    }
+}

@@ -1,0 +1,303 @@
+//! The laws.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::super::{Storage, Violation};
+use crate::core::channel::Channel;
+use crate::core::log::Appended;
+use crate::core::log::kv::key::{head_key, segment_key};
+use crate::core::log::kv::{Head, segment};
+use crate::core::sse::{Epoch, EventId, Seq};
+
+/// What a publisher learned about a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    Appended(Appended),
+    NotAppended,
+    Closed,
+    Unknown,
+}
+
+/// A batch that was published, possibly several times under its idempotency key.
+#[derive(Clone, Debug)]
+pub(super) struct Published {
+    /// The data of its events; no two events of a schedule have the same.
+    pub(super) events: Vec<String>,
+    pub(super) reports: Vec<Report>,
+    pub(super) keyed: bool,
+}
+
+/// Everything that was ever in one log.
+#[derive(Debug, Default)]
+struct Log {
+    events: Vec<String>,
+    first: Seq,
+    closed: bool,
+    /// Set if it was replaced by a log that no purge began.
+    lost: bool,
+}
+
+/// Holds what happens against the laws.
+#[derive(Debug, Default)]
+pub(super) struct Checker {
+    logs: BTreeMap<Epoch, Log>,
+    current: Option<Epoch>,
+    /// The number of events in all logs together.
+    events: u64,
+    published: Vec<Published>,
+    seen: HashSet<(Epoch, String)>,
+}
+
+type Checked = Result<(), Violation>;
+
+/// The occurrences of each event, by its data.
+type Occurrences<'a> = HashMap<&'a str, Vec<(Epoch, usize)>>;
+
+fn law(holds: bool, broken: impl FnOnce() -> String) -> Checked {
+    if holds {
+        Ok(())
+    } else {
+        Err(Violation(broken()))
+    }
+}
+
+impl Checker {
+    /// Registers a batch that is about to be published, and returns its number.
+    pub(super) fn publish(&mut self, events: Vec<String>, keyed: bool) -> usize {
+        self.published.push(Published {
+            events,
+            reports: vec![],
+            keyed,
+        });
+        self.published.len() - 1
+    }
+
+    pub(super) fn batch(&self, batch: usize) -> &Published {
+        &self.published[batch]
+    }
+
+    /// Takes what the publisher of a batch has learned.
+    pub(super) fn report(&mut self, batch: usize, report: Report) {
+        self.published[batch].reports.push(report);
+    }
+
+    /// Takes a head that has taken effect.
+    pub(super) fn head_written(&mut self, head: &Head, purged: bool) -> Checked {
+        let events: Vec<(Seq, String)> = head
+            .inline
+            .records()
+            .map(|record| record.map(|(seq, record)| (seq, token(record.data))))
+            .collect::<Result<_, _>>()
+            .map_err(|error| {
+                Violation(format!("a head is written that cannot be read: {error}"))
+            })?;
+        if self.current != Some(head.epoch) {
+            law(!self.logs.contains_key(&head.epoch), || {
+                format!("law 3: the epoch {} comes again", head.epoch)
+            })?;
+            if let Some(before) = self.current.and_then(|epoch| self.logs.get_mut(&epoch)) {
+                before.lost = !purged;
+            }
+            self.current = Some(head.epoch);
+        }
+        let log = self.logs.entry(head.epoch).or_default();
+        let known = log.events.len() as u64;
+        law(head.inline.first.0 <= known + 1, || {
+            format!("law 1: records {}… were never in a head", known + 1)
+        })?;
+        law(head.next().0 > known, || {
+            format!(
+                "law 1: the log shrinks from {known} events to {}",
+                head.next().0 - 1
+            )
+        })?;
+        law(head.first() >= log.first, || {
+            "law 1: dropped events come back".to_owned()
+        })?;
+        law(
+            !log.closed || (head.closed && head.next().0 == known + 1),
+            || "law 2: a closed log changes".to_owned(),
+        )?;
+        for (seq, event) in events {
+            match log.events.get(seq.minus(1).0 as usize) {
+                Some(before) => law(*before == event, || {
+                    format!(
+                        "law 3: {}-{} was {before}, now it is {event}",
+                        head.epoch, seq.0
+                    )
+                })?,
+                None => {
+                    law(self.seen.insert((head.epoch, event.clone())), || {
+                        format!("law 4: {event} is appended twice")
+                    })?;
+                    log.events.push(event);
+                    self.events += 1;
+                }
+            }
+        }
+        log.first = head.first();
+        log.closed = head.closed;
+        Ok(())
+    }
+
+    /// Takes an event that a subscriber gets after `last`.
+    pub(super) fn event_read(&self, last: Option<EventId>, id: EventId, event: &str) -> Checked {
+        let follows = last.is_none_or(|last| last.epoch == id.epoch && last.seq.plus(1) == id.seq);
+        law(follows, || format!("law 1: {id} does not follow {last:?}"))?;
+        let written = self
+            .logs
+            .get(&id.epoch)
+            .and_then(|log| log.events.get(id.seq.minus(1).0 as usize));
+        law(written.is_some_and(|written| *written == event), || {
+            format!("law 1: a subscriber reads {event} as {id}; the log has {written:?}")
+        })
+    }
+
+    /// Takes a gap that is reported to a subscriber at `last`, which continues after `to`.
+    pub(super) fn gap_read(&self, reason: &str, last: Option<EventId>, to: EventId) -> Checked {
+        let Some(last) = last else {
+            return Err(Violation("law 5: a gap for a new subscriber".to_owned()));
+        };
+        match reason {
+            "evicted" => {
+                let dropped = self
+                    .logs
+                    .get(&last.epoch)
+                    .is_some_and(|log| to.seq.plus(1) <= log.first);
+                let lost = self.current != Some(last.epoch);
+                law(
+                    to.epoch == last.epoch && to.seq > last.seq && (dropped || lost),
+                    || {
+                        format!(
+                            "law 5: events between {last} and {to} are reported as evicted; they were not"
+                        )
+                    },
+                )
+            }
+            "reset" => law(to.epoch != last.epoch, || {
+                format!("law 5: reset from {last} to {to}")
+            }),
+            other => Err(Violation(format!(
+                "law 5: a gap `{other}` from {last} to {to}"
+            ))),
+        }
+    }
+
+    /// Takes the end of the channel, reported to a subscriber at `last`.
+    pub(super) fn end_read(&self, last: EventId) -> Checked {
+        let log = self.logs.get(&last.epoch);
+        let at_end = log.is_some_and(|log| log.closed && log.events.len() as u64 == last.seq.0);
+        law(at_end, || {
+            format!("law 2: the closed log is reported to end at {last}")
+        })
+    }
+
+    /// Checks at rest that a subscriber has everything.
+    pub(super) fn subscriber_at_rest(&self, last: Option<EventId>) -> Checked {
+        let Some(epoch) = self.current else {
+            return Ok(());
+        };
+        let newest = Seq(self.logs[&epoch].events.len() as u64);
+        let last = last
+            .filter(|last| last.epoch == epoch)
+            .map_or(Seq(0), |last| last.seq);
+        law(last == newest, || {
+            format!("law 5: a subscriber is stuck at {} of {}", last.0, newest.0)
+        })
+    }
+
+    /// Checks at rest that what publishers have learned is true.
+    pub(super) fn publishers_at_rest(&self) -> Checked {
+        let mut occurrences: Occurrences<'_> = HashMap::new();
+        for (epoch, log) in &self.logs {
+            for (index, event) in log.events.iter().enumerate() {
+                occurrences.entry(event).or_default().push((*epoch, index));
+            }
+        }
+        self.published
+            .iter()
+            .try_for_each(|batch| self.batch_at_rest(batch, &occurrences))
+    }
+
+    fn batch_at_rest(&self, batch: &Published, occurrences: &Occurrences<'_>) -> Checked {
+        let Some(first) = batch.events.first() else {
+            return Ok(());
+        };
+        let mut found: BTreeMap<Epoch, usize> = BTreeMap::new();
+        for &(epoch, index) in occurrences.get(first.as_str()).into_iter().flatten() {
+            *found.entry(epoch).or_default() += 1;
+            let whole = self.logs[&epoch].events[index..].starts_with(&batch.events);
+            law(whole, || {
+                format!("law 2: only a part of the batch of {first} is in the log")
+            })?;
+        }
+        for report in &batch.reports {
+            if let Report::Appended(appended) = report {
+                let index = appended.first.minus(1).0 as usize;
+                let log = self.logs.get(&appended.epoch).filter(|log| !log.lost);
+                let there = log.is_some_and(|log| {
+                    log.events
+                        .get(index..)
+                        .is_some_and(|events| events.starts_with(&batch.events))
+                });
+                law(there, || {
+                    format!(
+                        "law 1: {first} was acknowledged as {}, where it is not",
+                        appended.first_id()
+                    )
+                })?;
+            }
+        }
+        let total: usize = found.values().sum();
+        law(found.values().all(|&times| times <= 1), || {
+            format!("law 4: {first} is in a log twice")
+        })?;
+        // A purge forgets idempotency keys, so a repeat may go to the new log, but not without a key.
+        law(batch.keyed || total <= 1, || {
+            format!("law 4: {first} is in two logs")
+        })?;
+        let denied = batch
+            .reports
+            .iter()
+            .all(|report| matches!(report, Report::NotAppended | Report::Closed));
+        law(!denied || total == 0, || {
+            format!("law 4: {first} was reported as not appended, but it is")
+        })
+    }
+
+    /// Checks that every key in the store is one that the head knows.
+    pub(super) fn keys_are_known(&self, storage: &Storage, channel: &Channel) -> Checked {
+        let key = head_key(channel);
+        let Some(head) = storage.value(&key) else {
+            return Ok(());
+        };
+        let head = Head::decode(&key, head).map_err(|error| Violation(error.to_string()))?;
+        let live = head.segments.iter().map(|segment| segment.first);
+        // An instance may have crashed sealing these; the next to seal them writes the same values.
+        let sealable = segment::cut(&head.inline)
+            .map_err(|error| Violation(error.to_string()))?
+            .0;
+        let live = live
+            .chain(sealable.iter().map(|batch| batch.first))
+            .map(|first| head.segment_id(first));
+        let pending = head.pending_deletes.iter().map(|pending| pending.segment);
+        let known: HashSet<_> = live
+            .chain(pending)
+            .map(|id| segment_key(channel, id))
+            .chain([key])
+            .collect();
+        match storage.keys().find(|key| !known.contains(*key)) {
+            Some(orphan) => Err(Violation(format!("law 6: {orphan} is an orphan"))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) const fn events(&self) -> u64 {
+        self.events
+    }
+}
+
+/// Returns the part of an event's data that identifies it; the rest makes it large.
+pub(super) fn token(data: &str) -> String {
+    data.split(' ').next().unwrap_or_default().to_owned()
+}

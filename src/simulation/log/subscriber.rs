@@ -1,0 +1,272 @@
+//! Subscribers.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::poll_fn;
+
+use super::super::{SimulatedEnvironment, Violation};
+use super::checker::token;
+use super::publisher::{SimulatedLog, new_log};
+use super::schedule::Ledger;
+use crate::core::channel::Channel;
+use crate::core::environment::Environment;
+use crate::core::log::PollInterval;
+use crate::core::parking::Parking;
+use crate::core::sse::{Cursor, EventId, Position};
+use crate::core::stream::{
+    EventFilter, ResumePoint, SharedFrames, StreamConfig, StreamObserver, StreamStats, Subscriber,
+    Subscription,
+};
+
+const CONFIG: StreamConfig = StreamConfig {
+    heartbeat: Duration::from_secs(2),
+    retry: Duration::from_millis(50),
+    max_age: Duration::from_secs(20),
+    store_patience: Duration::from_secs(5),
+    poll: PollInterval {
+        min: Duration::from_millis(5),
+        max: Duration::from_millis(200),
+    },
+};
+
+/// The time that a resuming subscriber waits for the first page, as in production.
+const FIRST_PAGE: Duration = Duration::from_millis(500);
+
+/// A connection breaks at one in this many polls.
+const DISCONNECTS_ONE_IN: u64 = 400;
+
+/// The memory for shared frames: so little that much of it is dropped in each run.
+const SHARED_BYTES: usize = 4_000;
+
+/// An instance that serves clients. Clones are handles to the same.
+#[derive(Clone)]
+pub(super) struct Server {
+    env: SimulatedEnvironment,
+    channel: Channel,
+    ledger: Rc<RefCell<Ledger>>,
+    clients: Rc<Vec<Client>>,
+    /// Set while connections break at random.
+    breaks: Rc<Cell<bool>>,
+}
+
+/// A client that reads, is cut off, and resumes by its last event ID.
+#[derive(Default)]
+struct Client {
+    last: Cell<Option<EventId>>,
+    /// Set once an event or a status 204 has said that the channel is closed.
+    has_ended: Cell<bool>,
+}
+
+/// What the streams of an instance share.
+#[derive(Clone)]
+struct Life {
+    log: SimulatedLog,
+    parking: Parking<SimulatedEnvironment>,
+    frames: SharedFrames,
+}
+
+struct Unobserved;
+
+impl StreamObserver for Unobserved {
+    fn report(&mut self, _: &StreamStats, _: usize) {}
+
+    fn read_failed(&mut self, _: &Channel, _: &dyn Display) {}
+}
+
+impl Server {
+    pub(super) fn new(
+        env: SimulatedEnvironment,
+        clients: usize,
+        channel: Channel,
+        ledger: Rc<RefCell<Ledger>>,
+    ) -> Self {
+        Self {
+            env,
+            channel,
+            ledger,
+            clients: Rc::new((0..clients).map(|_| Client::default()).collect()),
+            breaks: Rc::new(Cell::new(true)),
+        }
+    }
+
+    pub(super) const fn env(&self) -> &SimulatedEnvironment {
+        &self.env
+    }
+
+    /// Returns the last event of each client.
+    pub(super) fn last(&self) -> Vec<Option<EventId>> {
+        self.clients
+            .iter()
+            .map(|client| client.last.get())
+            .collect()
+    }
+
+    /// Stops breaking connections.
+    pub(super) fn calm(&self) {
+        self.breaks.set(false);
+    }
+
+    /// Makes clients come back that were told of an end, to see whether there is a new log.
+    pub(super) fn forget_ends(&self) {
+        self.clients
+            .iter()
+            .for_each(|client| client.has_ended.set(false));
+    }
+
+    /// Starts a new instance, to which all clients connect after `delay`.
+    pub(super) fn start(&self, delay: Duration) {
+        let parking = Parking::new(self.env.clone());
+        let life = Life {
+            log: new_log(&self.env, &parking),
+            parking,
+            frames: SharedFrames::new(SHARED_BYTES),
+        };
+        for index in 0..self.clients.len() {
+            self.connect(life.clone(), index, delay);
+        }
+    }
+
+    /// Serves one connection of a client after another, as the host does: in a task of its own each.
+    fn connect(&self, life: Life, index: usize, delay: Duration) {
+        let server = self.clone();
+        self.env.spawn(async move {
+            server.env.sleep(delay).await;
+            let Some(stream) = server.open(&life, index).await else {
+                return;
+            };
+            let parking = life.parking.clone();
+            parking.run(server.serve(life, index, stream)).await;
+        });
+    }
+
+    /// Answers a request; `None` with status 204.
+    async fn open(
+        &self,
+        life: &Life,
+        index: usize,
+    ) -> Option<Subscriber<SimulatedEnvironment, SimulatedLog>> {
+        let client = &self.clients[index];
+        if client.has_ended.get() {
+            return None;
+        }
+        self.ledger.borrow_mut().coverage.streams += 1;
+        let last = client.last.get();
+        let resume = last.map_or(ResumePoint::Earliest, |last| {
+            ResumePoint::After(Cursor::from(Position::After(last)))
+        });
+        let subscription = Subscription {
+            channels: vec![self.channel.clone()],
+            resume,
+            filter: EventFilter::All,
+            live: true,
+            expires: None,
+        };
+        let opened = self.env.now();
+        let mut stream = Subscriber::open(
+            self.env.clone(),
+            life.parking.clone(),
+            &life.log,
+            life.frames.clone(),
+            subscription,
+            CONFIG,
+            opened,
+        );
+        if let Some(last) = last {
+            let until = opened.saturating_add(FIRST_PAGE);
+            if stream.read_first_pages(until).await {
+                client.has_ended.set(true);
+                let mut ledger = self.ledger.borrow_mut();
+                ledger.coverage.finished += 1;
+                let checked = ledger.checker.end_read(last);
+                ledger.note(checked);
+                return None;
+            }
+        }
+        Some(stream)
+    }
+
+    /// Writes a stream to its client until it ends or the connection breaks; then the client comes back.
+    async fn serve(
+        self,
+        life: Life,
+        index: usize,
+        mut stream: Subscriber<SimulatedEnvironment, SimulatedLog>,
+    ) {
+        let parking = life.parking.clone();
+        let mut serving = Box::pin(async {
+            while let Some(chunk) = stream.next_chunk(&mut Unobserved).await {
+                for block in String::from_utf8_lossy(&chunk).split_terminator("\n\n") {
+                    let checked = self.block(index, block);
+                    self.ledger.borrow_mut().note(checked);
+                }
+                self.write(&parking).await;
+            }
+        });
+        poll_fn(|context| {
+            if self.breaks.get() && self.env.random().is_multiple_of(DISCONNECTS_ONE_IN) {
+                self.ledger.borrow_mut().coverage.disconnects += 1;
+                return Poll::Ready(());
+            }
+            serving.as_mut().poll(context)
+        })
+        .await;
+        drop(serving);
+        if !self.clients[index].has_ended.get() {
+            let delay = Duration::from_millis(50 + self.env.random() % 51);
+            self.connect(life, index, delay);
+        }
+    }
+
+    /// Takes the time that a client takes for a chunk. Some clients are slow.
+    async fn write(&self, parking: &Parking<SimulatedEnvironment>) {
+        let random = self.env.random();
+        let millis = if random.is_multiple_of(10) {
+            random / 10 % 500
+        } else {
+            1
+        };
+        let write = pin!(self.env.sleep(Duration::from_millis(millis)));
+        let timeout = self.env.now().saturating_add(Duration::from_secs(30));
+        parking.with_deadline(write, timeout).await;
+    }
+
+    /// Takes a block of the stream.
+    fn block(&self, index: usize, block: &str) -> Result<(), Violation> {
+        let client = &self.clients[index];
+        let last = client.last.get();
+        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+        let Some(data) = field("data: ") else {
+            return Ok(());
+        };
+        let invalid = |what: &str| Violation(format!("{what}: {block}"));
+        let id: EventId = field("id: ")
+            .ok_or_else(|| invalid("a block without an id"))?
+            .parse()
+            .map_err(|_| invalid("a bad id"))?;
+        let ledger = &mut *self.ledger.borrow_mut();
+        match field("event: ") {
+            Some("runnel.gap") => {
+                ledger.coverage.gaps += 1;
+                let reason = data.split('"').nth(7).unwrap_or_default();
+                ledger.checker.gap_read(reason, last, id)?;
+            }
+            Some("runnel.end") => {
+                ledger.coverage.ends += 1;
+                ledger.checker.end_read(id)?;
+                client.has_ended.set(true);
+            }
+            _ => {
+                ledger.coverage.read += 1;
+                // The first event of a new subscriber may be any that is kept.
+                ledger.checker.event_read(last, id, &token(data))?;
+            }
+        }
+        client.last.set(Some(id));
+        Ok(())
+    }
+}
