@@ -103,6 +103,9 @@ pub trait LogReader: 'static {
         max_bytes: u64,
     ) -> impl Future<Output = Result<Page, ReadError>>;
 
+    /// Returns the result of [`LogReader::read`] if it is to be had without waiting; otherwise `None`.
+    fn try_read(&mut self, from: &StartFrom, max_bytes: u64) -> Option<Result<Page, ReadError>>;
+
     /// Returns whether a read of what follows may find something new now, or when.
     ///
     /// This is the waiting half of a read. It is polled rather than awaited, because no task of an

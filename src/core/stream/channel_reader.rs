@@ -295,6 +295,19 @@ impl ChannelReader {
         self.pending = Pending::Read { since: now };
     }
 
+    /// Returns whether a page that was read for news has none; then the reader goes on waiting for it.
+    pub(super) fn is_unchanged(&mut self, page: &Page) -> bool {
+        let Some(known) = &mut self.known else {
+            return false;
+        };
+        let has_news = !page.batches.is_empty() || page.state != known.state;
+        if has_news || self.position.is_none() || self.pending != Pending::News {
+            return false;
+        }
+        known.as_of = page.as_of;
+        true
+    }
+
     /// Takes the result of a read.
     pub(super) fn page_read(&mut self, result: Result<Page, ReadError>, now: Instant) {
         self.pending = Pending::None;

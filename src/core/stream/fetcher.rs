@@ -1,7 +1,7 @@
 //! Carrying out the reads of a subscriber.
 
 use std::fmt;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use futures::FutureExt;
@@ -25,16 +25,22 @@ pub struct Fetcher<E, L: Log> {
     errors: Vec<(Channel, ReadError)>,
 }
 
-enum Slot<R> {
-    Idle(R),
-    /// Waits for news before it reads.
-    Waiting(R, ReadRequest),
-    Reading(LocalBoxFuture<'static, Finished<R>>),
-    /// Only while the slot is being changed.
-    Vacant,
+struct Slot<R> {
+    /// `None` while a read has it.
+    reader: Option<Box<R>>,
+    state: SlotState<R>,
 }
 
-type Finished<R> = (R, Result<Page, ReadError>);
+enum SlotState<R> {
+    Idle,
+    /// Waits for news before it reads.
+    Waiting(ReadRequest),
+    /// Reads without having asked for news.
+    Ready(ReadRequest),
+    Reading(LocalBoxFuture<'static, Finished<R>>),
+}
+
+type Finished<R> = (Box<R>, Result<Page, ReadError>);
 
 impl<E, L: Log> fmt::Debug for Fetcher<E, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,11 +64,14 @@ impl<E: Environment, L: Log> Fetcher<E, L> {
             opened,
             poll: config.poll,
         };
-        let readers = channels.iter().map(|channel| log.reader(channel, options));
+        let slots = channels.iter().map(|channel| Slot {
+            reader: Some(Box::new(log.reader(channel, options))),
+            state: SlotState::Idle,
+        });
         Self {
             env,
             parking,
-            slots: readers.map(Slot::Idle).collect(),
+            slots: slots.collect(),
             errors: vec![],
         }
     }
@@ -72,18 +81,16 @@ impl<E: Environment, L: Log> Fetcher<E, L> {
         let Some(slot) = self.slots.get_mut(index) else {
             return;
         };
-        *slot = match std::mem::replace(slot, Slot::Vacant) {
-            Slot::Idle(mut reader) => match request.when {
-                ReadWhen::Now => Slot::Reading(start(reader, request)),
-                ReadWhen::OnNews => Slot::Waiting(reader, request),
-                ReadWhen::Invalidated => {
-                    reader.invalidate(self.env.now());
-                    Slot::Waiting(reader, request)
-                }
-            },
-            busy => {
-                debug_assert!(false, "one read at a time");
-                busy
+        let (Some(reader), SlotState::Idle) = (&mut slot.reader, &slot.state) else {
+            debug_assert!(false, "one read at a time");
+            return;
+        };
+        slot.state = match request.when {
+            ReadWhen::Now => SlotState::Ready(request),
+            ReadWhen::OnNews => SlotState::Waiting(request),
+            ReadWhen::Invalidated => {
+                reader.invalidate(self.env.now());
+                SlotState::Waiting(request)
             }
         };
     }
@@ -92,7 +99,7 @@ impl<E: Environment, L: Log> Fetcher<E, L> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let mut slots = self.slots.iter();
-        slots.all(|slot| matches!(slot, Slot::Idle(_)))
+        slots.all(|slot| matches!(slot.state, SlotState::Idle))
     }
 
     /// Hands pages that have arrived to `merged`, without waiting. Most pages are there at once.
@@ -103,27 +110,40 @@ impl<E: Environment, L: Log> Fetcher<E, L> {
     }
 
     /// Waits until a page has arrived and hands it to `merged`, but no longer than until `until`. Reads
-    /// that are not done by then go on.
+    /// that are not done by then go on. A page without news does not end the wait.
     pub async fn wait(&mut self, until: Instant, merged: &mut MergedReader) {
-        let now = self.env.now();
-        let news = self.slots.iter_mut().filter_map(|slot| match slot {
-            Slot::Waiting(reader, _) => match reader.news(now) {
-                News::Ready => Some(now),
-                News::NotBefore(then) => Some(then),
-            },
-            Slot::Idle(_) | Slot::Reading(_) | Slot::Vacant => None,
-        });
-        let until = news.min().map_or(until, |news| news.min(until));
-        let parking = self.parking.clone();
-        let mut sleep = pin!(parking.sleep(until, false));
-        poll_fn(|context| {
-            if self.poll(context, merged) {
-                Poll::Ready(())
-            } else {
-                sleep.as_mut().poll(context)
+        loop {
+            let now = self.env.now();
+            let wake_at = self.next_news(now).min(until);
+            let parking = self.parking.clone();
+            let mut sleep = pin!(parking.sleep(wake_at, false));
+            let has_arrived = poll_fn(|context| {
+                if self.poll(context, merged) {
+                    Poll::Ready(true)
+                } else {
+                    sleep.as_mut().poll(context).map(|()| false)
+                }
+            })
+            .await;
+            if has_arrived || self.env.now() >= until {
+                return;
             }
-        })
-        .await;
+        }
+    }
+
+    /// Returns the time at which a reader that waits for news will have to look.
+    fn next_news(&mut self, now: Instant) -> Instant {
+        let news = self
+            .slots
+            .iter_mut()
+            .filter_map(|slot| match (&slot.state, &mut slot.reader) {
+                (SlotState::Waiting(_), Some(reader)) => match reader.news(now) {
+                    News::Ready => Some(now),
+                    News::NotBefore(then) => Some(then),
+                },
+                _ => None,
+            });
+        news.min().unwrap_or(Instant::NEVER)
     }
 
     /// Returns the errors of reads since the last call, for the operator.
@@ -136,35 +156,77 @@ impl<E: Environment, L: Log> Fetcher<E, L> {
         let now = self.env.now();
         let mut any = false;
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if let Slot::Waiting(reader, _) = slot
-                && reader.news(now) == News::Ready
-                && let Slot::Waiting(reader, request) = std::mem::replace(slot, Slot::Vacant)
-            {
-                merged.read_started(index, now);
-                *slot = Slot::Reading(start(reader, request));
-            }
-            let Slot::Reading(read) = slot else { continue };
-            let Poll::Ready((reader, result)) = Pin::new(read).poll(context) else {
+            let Some(result) = slot.poll(context, index, merged, now) else {
                 continue;
             };
-            *slot = Slot::Idle(reader);
-            any = true;
             if let (Err(error), Some(channel)) = (&result, merged.channel(index)) {
                 self.errors.push((channel.clone(), error.clone()));
             }
+            any = true;
             merged.page_read(index, result, self.env.now());
         }
         any
     }
 }
 
-fn start<R: LogReader>(
-    mut reader: R,
-    request: ReadRequest,
-) -> LocalBoxFuture<'static, Finished<R>> {
-    async move {
-        let result = reader.read(&request.from, request.max_bytes).await;
-        (reader, result)
+impl<R: LogReader> Slot<R> {
+    /// Polls the read; returns its result once it has one that the subscriber does not know yet.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        index: usize,
+        merged: &mut MergedReader,
+        now: Instant,
+    ) -> Option<Result<Page, ReadError>> {
+        if let SlotState::Waiting(request) = &self.state {
+            let reader = self.reader.as_mut()?;
+            if reader.news(now) != News::Ready {
+                return None;
+            }
+            match reader.try_read(&request.from, request.max_bytes) {
+                // Nothing new: it goes on waiting.
+                Some(Ok(page)) if merged.is_unchanged(index, &page) => return None,
+                Some(result) => {
+                    self.state = SlotState::Idle;
+                    return Some(result);
+                }
+                None => {
+                    merged.read_started(index, now);
+                    self.start();
+                }
+            }
+        }
+        if let SlotState::Ready(request) = &self.state {
+            let reader = self.reader.as_mut()?;
+            if let Some(result) = reader.try_read(&request.from, request.max_bytes) {
+                self.state = SlotState::Idle;
+                return Some(result);
+            }
+            self.start();
+        }
+        let SlotState::Reading(read) = &mut self.state else {
+            return None;
+        };
+        let Poll::Ready((reader, result)) = read.as_mut().poll(context) else {
+            return None;
+        };
+        self.reader = Some(reader);
+        self.state = SlotState::Idle;
+        Some(result)
     }
-    .boxed_local()
+
+    /// Begins the read that is requested, with the reader.
+    fn start(&mut self) {
+        let state = std::mem::replace(&mut self.state, SlotState::Idle);
+        let (SlotState::Waiting(request) | SlotState::Ready(request)) = state else {
+            return;
+        };
+        if let Some(mut reader) = self.reader.take() {
+            let read = async move {
+                let result = reader.read(&request.from, request.max_bytes).await;
+                (reader, result)
+            };
+            self.state = SlotState::Reading(read.boxed_local());
+        }
+    }
 }

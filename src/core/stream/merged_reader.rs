@@ -254,6 +254,12 @@ impl MergedReader {
         }
     }
 
+    /// Returns whether a page that was read for news of the channel at `index` has none.
+    pub(super) fn is_unchanged(&mut self, index: usize, page: &Page) -> bool {
+        let reader = self.readers.get_mut(index);
+        reader.is_some_and(|reader| reader.is_unchanged(page))
+    }
+
     /// Takes the result of a read of the channel at `index`.
     pub fn page_read(&mut self, index: usize, result: Result<Page, ReadError>, now: Instant) {
         if let Some(reader) = self.readers.get_mut(index) {

@@ -133,6 +133,19 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         }
     }
 
+    /// Returns the same if it is to be had without waiting.
+    pub(super) fn cached_head(
+        &self,
+        channel: &Channel,
+        newer_than: Instant,
+    ) -> Option<Result<CachedHead, ReadError>> {
+        let now = self.0.env.now();
+        match self.0.heads.lookup(channel, newer_than, now) {
+            head_cache::Lookup::Hit(read) => Some(read),
+            head_cache::Lookup::InFlight | head_cache::Lookup::Miss => None,
+        }
+    }
+
     async fn fetch_head(&self, channel: &Channel) -> Result<CachedHead, ReadError> {
         let _announced = Announced(&self.0.parking);
         let read = self.0.heads.begin(channel, self.0.env.now());

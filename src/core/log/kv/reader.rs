@@ -14,9 +14,10 @@ use super::segment::{self, SegmentMeta};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::log::{
-    FormatError, GapReason, LogReader, News, Page, PageBatch, ReadError, ReaderOptions, StartFrom,
+    FormatError, GapReason, LogReader, LogState, News, Page, PageBatch, ReadError, ReaderOptions,
+    StartFrom,
 };
-use crate::core::sse::Seq;
+use crate::core::sse::{Position, Seq};
 use crate::core::store::KeyValueStore;
 use crate::core::time::Instant;
 
@@ -28,9 +29,9 @@ const STALE_READS: Duration = Duration::from_secs(1);
 pub struct KvReader<E, S> {
     log: KvLog<E, S>,
     channel: Channel,
-    /// The newest head known; `None` if there was none, or before the first read.
-    head: Option<Rc<Head>>,
-    /// The time at which `head` was read.
+    /// The newest head; `None` if there was none, or before the first read.
+    known: Option<Known>,
+    /// The time at which it was read.
     as_of: Instant,
     /// Set if the next read has to ask for a head that was read later than at `newer_than`.
     refresh: bool,
@@ -38,6 +39,11 @@ pub struct KvReader<E, S> {
     schedule: PollSchedule,
     /// The time since which the store has been answering with an older head than the one known.
     regressed_since: Option<Instant>,
+}
+
+struct Known {
+    head: Rc<Head>,
+    state: LogState,
 }
 
 impl<E, S> fmt::Debug for KvReader<E, S> {
@@ -51,43 +57,38 @@ impl<E, S> fmt::Debug for KvReader<E, S> {
 
 impl<E: Environment, S: KeyValueStore> LogReader for KvReader<E, S> {
     async fn read(&mut self, from: &StartFrom, max_bytes: u64) -> Result<Page, ReadError> {
+        if let Some(result) = self.try_read(from, max_bytes) {
+            return result;
+        }
         if self.refresh {
             let read = self.log.head(&self.channel, self.newer_than).await?;
             self.accept(read, from);
         }
-        let Some(head) = self.head.clone() else {
-            return Ok(Page {
-                state: None,
-                as_of: self.as_of,
-                start: Seq::FIRST,
-                batches: vec![],
-            });
-        };
-        let (state, now) = (head.state(), self.log.env().clock().wall);
-        let resolved = from.resolve(&state, |since| head.first_between(since, now));
-        let is_ahead = resolved
-            .gap
-            .is_some_and(|gap| gap.reason == GapReason::Ahead);
-        let batches = match head.locate(resolved.next, max_bytes) {
-            Location::Tail | Location::Evicted => vec![],
-            // The store may have answered with an old head.
-            _ if is_ahead => vec![],
-            Location::Inline(records) => vec![PageBatch {
-                records,
-                is_tail: true,
-            }],
-            Location::Segments(_) if max_bytes == 0 => vec![],
-            Location::Segments(segments) => self.read_segments(&head, &segments).await?,
-        };
-        if !batches.is_empty() {
-            self.schedule.activity(self.log.env().now());
+        match self.local_page(from, max_bytes) {
+            LocalPage::Complete(page) => Ok(page),
+            LocalPage::InSegments {
+                mut page,
+                head,
+                segments,
+            } => {
+                page.batches = self.read_segments(&head, &segments).await?;
+                self.schedule.activity(self.log.env().now());
+                Ok(page)
+            }
         }
-        Ok(Page {
-            state: Some(state),
-            as_of: self.as_of,
-            start: resolved.next,
-            batches,
-        })
+    }
+
+    fn try_read(&mut self, from: &StartFrom, max_bytes: u64) -> Option<Result<Page, ReadError>> {
+        if self.refresh {
+            match self.log.cached_head(&self.channel, self.newer_than)? {
+                Ok(read) => self.accept(read, from),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        match self.local_page(from, max_bytes) {
+            LocalPage::Complete(page) => Some(Ok(page)),
+            LocalPage::InSegments { .. } => None,
+        }
     }
 
     fn news(&mut self, now: Instant) -> News {
@@ -109,12 +110,23 @@ impl<E: Environment, S: KeyValueStore> LogReader for KvReader<E, S> {
     }
 }
 
+/// A page, as far as the known head has it.
+enum LocalPage {
+    Complete(Page),
+    /// Its records are in these segments.
+    InSegments {
+        page: Page,
+        head: Rc<Head>,
+        segments: Vec<SegmentMeta>,
+    },
+}
+
 impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
     pub(super) fn new(log: KvLog<E, S>, channel: Channel, options: ReaderOptions) -> Self {
         Self {
             log,
             channel,
-            head: None,
+            known: None,
             as_of: options.opened,
             refresh: true,
             newer_than: options.opened,
@@ -123,28 +135,81 @@ impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
         }
     }
 
+    fn local_page(&mut self, from: &StartFrom, max_bytes: u64) -> LocalPage {
+        let mut page = Page {
+            state: None,
+            as_of: self.as_of,
+            start: Seq::FIRST,
+            batches: vec![],
+        };
+        let Some(Known { head, state }) = &self.known else {
+            return LocalPage::Complete(page);
+        };
+        page.state = Some(*state);
+        let resolved = from.resolve(state, |since| {
+            head.first_between(since, self.log.env().clock().wall)
+        });
+        page.start = resolved.next;
+        if let Some(gap) = resolved.gap
+            && gap.reason == GapReason::Ahead
+        {
+            // The store may have answered with an old head.
+            return LocalPage::Complete(page);
+        }
+        match head.locate(resolved.next, max_bytes) {
+            Location::Inline(records) => {
+                page.batches.push(PageBatch {
+                    records,
+                    is_tail: true,
+                });
+                self.schedule.activity(self.log.env().now());
+            }
+            Location::Segments(segments) if max_bytes > 0 => {
+                let head = head.clone();
+                return LocalPage::InSegments {
+                    page,
+                    head,
+                    segments,
+                };
+            }
+            Location::Segments(_) | Location::Tail | Location::Evicted => {}
+        }
+        LocalPage::Complete(page)
+    }
+
     /// Takes a head that was read, and schedules the next read.
     fn accept(&mut self, read: CachedHead, from: &StartFrom) {
         let now = self.log.env().now();
         self.refresh = false;
         self.as_of = read.as_of;
         if !self.is_stale(read.head.as_deref(), now) {
-            self.head = read.head;
+            self.learn(read.head);
         }
-        if let Some(head) = &self.head
-            && let StartFrom::After(crate::core::sse::Position::After(last)) = from
-            && (last.epoch != head.epoch || last.seq.plus(1) < head.next())
+        if let Some(Known { state, .. }) = &self.known
+            && let StartFrom::After(Position::After(last)) = from
+            && (last.epoch != state.epoch || last.seq.plus(1) < state.next)
         {
             self.schedule.activity(now);
         }
         self.schedule.polled(now);
     }
 
+    fn learn(&mut self, head: Option<Rc<Head>>) {
+        let is_known = |known: &Known, head| Rc::ptr_eq(&known.head, head);
+        self.known = match (self.known.take(), head) {
+            (Some(known), Some(head)) if is_known(&known, &head) => Some(known),
+            (_, head) => head.map(|head| Known {
+                state: head.state(),
+                head,
+            }),
+        };
+    }
+
     /// Returns whether the store answers with an older head than before. A store with replicas may do so
     /// for a while; if it goes on, the log was lost.
     fn is_stale(&mut self, head: Option<&Head>, now: Instant) -> bool {
         let commits = |head: Option<&Head>| head.map_or(0, |head| head.commits);
-        if commits(head) >= commits(self.head.as_deref()) {
+        if commits(head) >= commits(self.known.as_ref().map(|known| &*known.head)) {
             self.regressed_since = None;
             return false;
         }
