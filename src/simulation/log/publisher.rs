@@ -244,7 +244,11 @@ impl Publisher {
         let mut state = self.state.borrow_mut();
         let mut numbers = std::mem::take(&mut state.to_repeat);
         // A head remembers a bounded number of keys, so batches are repeated before others are made.
-        let new = if numbers.len() < 3 { random.u8(1..=3) } else { 0 };
+        let new = if numbers.len() < 3 {
+            random.u8(1..=3)
+        } else {
+            0
+        };
         for _ in 0..new {
             let events = (0..random.u8(1..=3)).map(|_| {
                 state.made += 1;

@@ -203,7 +203,11 @@ impl Model {
             let id = SegmentId { epoch, first };
             let is_to_be_sealed =
                 epoch == self.head.epoch && to_seal.iter().any(|batch| batch.first == first);
-            let is_pending_delete = self.head.pending_deletes.iter().any(|pending| pending.segment == id);
+            let is_pending_delete = self
+                .head
+                .pending_deletes
+                .iter()
+                .any(|pending| pending.segment == id);
             assert!(
                 refers(&self.head, id) || is_pending_delete || is_to_be_sealed,
                 "{id:?} is an orphan"
