@@ -119,7 +119,10 @@ pub static FAMILIES: &[Family] = &[
     counter("runnel_heartbeats", "Heartbeats that were sent"),
     Family {
         labels: &[("reason", GapReason::VALUES)],
-        ..counter("runnel_gaps", "Gaps that subscribers were told of, and why")
+        ..counter(
+            "runnel_gaps",
+            "Gaps that were reported to subscribers, and why",
+        )
     },
     histogram(
         "runnel_delivery_lag",
