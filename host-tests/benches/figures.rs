@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use runnel_host::store::{Fault, Faulty, KeyValue, Memory, Operation, Sqlite, Swap};
+use runnel_host::store::{FaultInjector, KeyValue, Memory, Operation, Sqlite, Swap};
 use runnel_host::{Application, Host, Server, ServerOptions};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -30,7 +30,7 @@ async fn main() {
     let application = Application::load_default().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let sqlite = Arc::new(Sqlite::open(folder.path(), "default").unwrap());
-    let store = Arc::new(Faulty::new(sqlite.clone(), |_| Fault::None));
+    let store = Arc::new(FaultInjector::new(sqlite.clone()));
     let host = host(&application, store.clone());
     let with_nodelay = serve(&host, ServerOptions::default()).await;
     let options = ServerOptions {
@@ -85,7 +85,7 @@ async fn main() {
     without_nodelay.shutdown().await;
 }
 
-fn host(application: &Arc<Application>, store: Arc<Faulty>) -> Host {
+fn host(application: &Arc<Application>, store: Arc<FaultInjector>) -> Host {
     Host::builder(application)
         .store(store)
         .variable("publish_token", TOKEN)
@@ -96,7 +96,7 @@ fn host(application: &Arc<Application>, store: Arc<Faulty>) -> Host {
 
 /// Measures with a store that costs nothing: the upper bound that the processor sets.
 async fn in_memory(application: &Arc<Application>) {
-    let store = Arc::new(Faulty::new(Arc::new(Memory::default()), |_| Fault::None));
+    let store = Arc::new(FaultInjector::new(Arc::new(Memory::default())));
     let host = host(application, store.clone());
     let server = serve(&host, ServerOptions::default()).await;
     let target = "one channel, store in memory";
@@ -274,7 +274,7 @@ async fn concurrent_publishers(
     request: PublishRequest,
     target: &str,
     address: SocketAddr,
-    store: &Faulty,
+    store: &FaultInjector,
 ) {
     let channel = format!("crowd{publishers}-{}", request.events);
     store.reset_counts();
@@ -315,7 +315,7 @@ async fn concurrent_publishers(
     );
 }
 
-async fn replay(address: SocketAddr, store: &Faulty) {
+async fn replay(address: SocketAddr, store: &FaultInjector) {
     let batch = PublishRequest::batch();
     let mut connection = Connection::open(address).await;
     for _ in 0..100 {

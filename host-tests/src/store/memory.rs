@@ -1,4 +1,4 @@
-//! A store that lives as long as the process: no I/O, so that it works under paused time.
+//! A store without I/O, so that it works under paused time.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,12 @@ use async_trait::async_trait;
 
 use super::{KeyValue, StoreResult, Swap, incremented};
 
-/// A store in memory, empty at first.
+/// A store in memory, initially empty.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
 
 impl Memory {
-    /// All it holds, for a test to look at or to compare.
+    /// Returns a copy of all keys and values.
     pub fn snapshot(&self) -> BTreeMap<String, Vec<u8>> {
         self.values().clone()
     }

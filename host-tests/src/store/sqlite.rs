@@ -1,7 +1,7 @@
 //! A store in an SQLite file, with the table and the settings of Spin's `key-value-spin` backend.
 //!
-//! Journal mode and synchronisation are left at SQLite's defaults, as Spin leaves them: a write is
-//! on the disk when it is answered, and costs what it costs on Spin.
+//! Journal mode and synchronisation keep SQLite's defaults, as in Spin: a write is on the disk when
+//! it returns, and costs the same as on Spin.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::{KeyValue, StoreError, StoreResult, Swap, incremented};
+use super::{KeyValue, StoreResult, Swap, incremented};
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL,
@@ -36,20 +36,20 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the store `label` in `folder`, creating both when they are not there.
+    /// Opens the store `label` in `folder`, and creates both if they do not exist.
     ///
     /// # Errors
-    /// If the folder cannot be created or written, or the file is no database or locked by another
-    /// process. The message names the path.
+    /// Fails if the folder cannot be created or written to, or if the file is not a database or is
+    /// locked by another process. The message names the path.
     pub fn open(folder: &Path, label: &str) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| {
             format!("cannot create the folder {} for the data", folder.display())
         })?;
-        // SQLite opens a file it cannot write and fails only at the first write, and it needs to
-        // create its journal beside it; so find out now.
-        let trial = folder.join(format!(".write-trial-{}", std::process::id()));
-        std::fs::write(&trial, b"")
-            .and_then(|()| std::fs::remove_file(&trial))
+        // SQLite opens a read-only file and fails only at the first write, for which it creates its
+        // journal in the folder. So check now that the folder is writable.
+        let probe = folder.join(format!(".write-probe-{}", std::process::id()));
+        std::fs::write(&probe, b"")
+            .and_then(|()| std::fs::remove_file(&probe))
             .with_context(|| format!("cannot write to the folder {}", folder.display()))?;
         let file = folder.join("runnel.db");
         let connection = Connection::open(&file)
@@ -70,12 +70,12 @@ impl Sqlite {
         })
     }
 
-    /// The database file.
+    /// Returns the path of the database file.
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Runs `work` on the connection without holding up the other tasks of the runtime.
+    /// Runs `work` on the connection without blocking other tasks of the runtime.
     fn with<R>(&self, work: impl FnOnce(&mut Connection) -> StoreResult<R>) -> StoreResult<R> {
         let locked = || {
             let mut connection = self
@@ -86,7 +86,7 @@ impl Sqlite {
         };
         match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
             Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(locked),
-            // A runtime of one thread has nobody to hand its tasks to.
+            // A runtime of one thread has no other thread for its tasks.
             _ => locked(),
         }
     }
@@ -97,9 +97,9 @@ impl Sqlite {
     ) -> StoreResult<R> {
         self.with(|connection| {
             let transaction = connection.transaction()?;
-            let answer = work(&transaction)?;
+            let result = work(&transaction)?;
             transaction.commit()?;
-            Ok(answer)
+            Ok(result)
         })
     }
 
@@ -123,12 +123,6 @@ impl Sqlite {
             .prepare_cached(DELETE)?
             .execute([self.label.as_str(), key])?;
         Ok(())
-    }
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::new(format!("SQLite: {error}"))
     }
 }
 
@@ -213,7 +207,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_written_is_there_after_a_restart() {
+    async fn written_data_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let nested = folder.path().join("a/b");
         let store = Sqlite::open(&nested, "default").unwrap();
@@ -224,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn two_labels_do_not_see_each_other() {
+    async fn labels_are_isolated_from_each_other() {
         let folder = tempfile::tempdir().unwrap();
         let a = Sqlite::open(folder.path(), "a").unwrap();
         let b = Sqlite::open(folder.path(), "b").unwrap();
@@ -234,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_the_one_spin_makes() {
+    fn the_table_and_journal_mode_are_those_of_spin() {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(folder.path(), "default").unwrap();
         let connection = Connection::open(store.file()).unwrap();
@@ -253,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_cannot_hold_data_is_named() {
+    fn an_unusable_folder_or_database_is_named_in_the_error() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "in the way").unwrap();

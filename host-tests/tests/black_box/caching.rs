@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::channel::Channel;
-use crate::client::Response;
+use runnel_testing::{Channel, Response};
 
 #[tokio::test]
 async fn only_an_immutable_page_is_cacheable_without_revalidation() {

@@ -1,9 +1,7 @@
 //! Closing, inspecting and purging channels.
 
+use runnel_testing::{Channel, ids, split_id};
 use serde_json::json;
-
-use crate::channel::{Channel, event_id, split_id};
-use crate::stream::ids;
 
 /// Asserts that a client that resumes after this id gets 204, which stops an `EventSource` for good.
 async fn assert_resume_is_204(channel: &Channel, id: &str) {
@@ -18,7 +16,7 @@ async fn a_publish_can_append_the_last_event_and_close_the_channel_atomically() 
     let mut stream = channel.subscribe("?last=1").await;
     assert_eq!(stream.event().await.data, "first");
     let closing = channel.publish("?close=true").body("text/plain", "last");
-    let last = event_id(&closing.send().await.expect_status(201));
+    let last = closing.send().await.expect_status(201).event_id();
     assert_eq!(stream.event().await.data, "last");
     let (id, _) = stream.signal("runnel.end").await;
     assert_eq!(id, last);
@@ -84,8 +82,8 @@ async fn a_closing_publish_can_be_retried_with_its_idempotency_key() {
         .publish("?close=true")
         .header("idempotency-key", "the end")
         .body("text/plain", "last");
-    let first = event_id(&closing.clone().send().await.expect_status(201));
-    assert_eq!(event_id(&closing.send().await.expect_status(201)), first);
+    let first = closing.clone().send().await.expect_status(201).event_id();
+    assert_eq!(closing.send().await.expect_status(201).event_id(), first);
     assert_eq!(channel.state().await["count"], 1);
 }
 
@@ -172,9 +170,9 @@ async fn a_purge_forgets_idempotency_keys() {
         .publish("")
         .header("idempotency-key", "k")
         .body("text/plain", "x");
-    let before = event_id(&request.clone().send().await.expect_status(201));
+    let before = request.clone().send().await.expect_status(201).event_id();
     channel.purge().await;
-    let after = event_id(&request.send().await.expect_status(201));
+    let after = request.send().await.expect_status(201).event_id();
     assert_ne!(after, before);
     assert_eq!(channel.log().await, [(after, "x".to_owned())]);
 }

@@ -1,8 +1,6 @@
 //! Several channels that belong to one test, and streams over all of them.
 
-use crate::channel::Channel;
-use crate::client::Request;
-use crate::stream::Stream;
+use runnel_testing::{Channel, Request, Stream};
 
 /// Channels that no other test uses, in the order in which requests list them.
 #[derive(Clone)]

@@ -1,9 +1,7 @@
 //! CloudEvents 1.0 over HTTP, in structured and binary content mode.
 
+use runnel_testing::{Channel, Request};
 use serde_json::json;
-
-use crate::channel::{Channel, event_id};
-use crate::client::Request;
 
 const STRUCTURED: &str = "application/cloudevents+json";
 
@@ -104,7 +102,7 @@ async fn cloud_event_headers_are_percent_decoded() {
         Some("gr%C3%b6%C3%9Fe%201"),
     ];
     let first = binary(&channel, encoded, "text/plain", "x");
-    let first = event_id(&first.send().await.expect_status(201));
+    let first = first.send().await.expect_status(201).event_id();
     assert_eq!(newest_event(&channel).await.0, "größe 1");
     // The same id, encoded differently.
     let same = [
@@ -117,7 +115,7 @@ async fn cloud_event_headers_are_percent_decoded() {
         .send()
         .await
         .expect_status(201);
-    assert_eq!(event_id(&same), first);
+    assert_eq!(same.event_id(), first);
 }
 
 #[tokio::test]
@@ -142,23 +140,23 @@ async fn a_cloud_event_with_the_same_source_and_id_is_a_retry() {
         let event = json!({"specversion": "1.0", "id": id, "source": source, "type": "t"});
         structured(&channel, event.to_string())
     };
-    let first = event_id(&body("/a", "1").send().await.expect_status(201));
+    let first = body("/a", "1").send().await.expect_status(201).event_id();
     channel.publish_text("in between").await;
     assert_eq!(
-        event_id(&body("/a", "1").send().await.expect_status(201)),
+        body("/a", "1").send().await.expect_status(201).event_id(),
         first
     );
     let mut others = vec![];
     for (source, id) in [("/b", "1"), ("/a", "2"), ("/a1", ""), ("/", "a1")] {
         if !id.is_empty() {
-            others.push(event_id(&body(source, id).send().await.expect_status(201)));
+            others.push(body(source, id).send().await.expect_status(201).event_id());
         }
     }
     assert_eq!(channel.log().await.len(), 2 + others.len());
     let binary_first = binary(&channel, ATTRIBUTES, "text/plain", "x");
-    let binary_first = event_id(&binary_first.send().await.expect_status(201));
+    let binary_first = binary_first.send().await.expect_status(201).event_id();
     let again = binary(&channel, ATTRIBUTES, "text/plain", "x").send().await;
-    assert_eq!(event_id(&again.expect_status(201)), binary_first);
+    assert_eq!(again.expect_status(201).event_id(), binary_first);
     let other = binary(&channel, ATTRIBUTES, "text/plain", "y").send().await;
     other.assert_problem(422, "idempotency-key-reused", "use a new key");
     let other_type = [ATTRIBUTES[0], ATTRIBUTES[1], ATTRIBUTES[2], Some("other")];

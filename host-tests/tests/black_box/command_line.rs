@@ -4,11 +4,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::server::{can_start_hosts, host_binary, host_command};
+use runnel_testing::{can_start_hosts, host_command};
 
 /// Runs the host, expects it to exit with an error, and returns its error message.
 fn startup_error(state_dir: &Path, arguments: &[&str]) -> String {
-    let output = host_command(host_binary())
+    let output = host_command()
         .args(["--no-build", "--state-dir"])
         .arg(state_dir)
         .args(arguments)

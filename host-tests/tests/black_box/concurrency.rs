@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::channel::{Channel, split_id};
-use crate::stream::Stream;
+use runnel_testing::{Channel, Stream, split_id};
 
 const PUBLISHERS: usize = 4;
 const EVENTS_PER_PUBLISHER: usize = 100;

@@ -1,8 +1,6 @@
 //! The variables of spin.toml.
 
-use crate::channel::{Channel, split_id};
-use crate::server::{Host, can_start_hosts};
-use crate::stream::ids;
+use runnel_testing::{Channel, HostProcess, can_start_hosts, ids, split_id};
 
 #[tokio::test]
 async fn the_heartbeat_of_an_idle_stream_is_an_empty_comment() {
@@ -10,7 +8,7 @@ async fn the_heartbeat_of_an_idle_stream_is_an_empty_comment() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let host = Host::start(directory.path(), &["heartbeat_seconds=1"]);
+    let host = HostProcess::start(directory.path(), &["heartbeat_seconds=1"]);
     let channel = Channel::on(host.server.clone());
     let mut stream = channel.subscribe("").await;
     stream.next_position("").await;
@@ -34,7 +32,7 @@ async fn a_stream_ends_at_its_maximum_age_and_can_be_resumed() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let host = Host::start(directory.path(), &["max_stream_seconds=1"]);
+    let host = HostProcess::start(directory.path(), &["max_stream_seconds=1"]);
     let channel = Channel::on(host.server.clone());
     let sent = channel.publish_numbers(1..=3).await;
     let mut stream = channel.subscribe("?last=3").await;
@@ -51,7 +49,7 @@ async fn the_reconnection_time_is_the_base_plus_jitter() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let host = Host::start(directory.path(), &["retry_ms=700"]);
+    let host = HostProcess::start(directory.path(), &["retry_ms=700"]);
     let channel = Channel::on(host.server.clone());
     let mut times = std::collections::BTreeSet::new();
     for _ in 0..20 {
@@ -73,7 +71,7 @@ async fn evicted_events_are_a_gap_for_old_cursors_but_not_for_new_clients() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let host = Host::start(directory.path(), &["retention_events=20"]);
+    let host = HostProcess::start(directory.path(), &["retention_events=20"]);
     let channel = Channel::on(host.server.clone());
     let mut sent = vec![];
     for _ in 0..100 {
@@ -110,7 +108,7 @@ async fn size_limits_can_be_lowered() {
         "max_body_bytes=40",
         "publish_token=given",
     ];
-    let mut host = Host::start(directory.path(), &variables);
+    let mut host = HostProcess::start(directory.path(), &variables);
     host.server.token = "given".to_owned();
     let channel = Channel::on(host.server.clone());
     channel.publish_text("x".repeat(10)).await;
@@ -132,7 +130,7 @@ async fn an_invalid_value_is_reported_with_its_variable() {
     }
     let directory = tempfile::tempdir().unwrap();
     let variables = ["heartbeat_seconds=abc", "max_event_bytes=0"];
-    let host = Host::start(directory.path(), &variables);
+    let host = HostProcess::start(directory.path(), &variables);
     let channel = Channel::on(host.server.clone());
     let response = channel.events("").send().await;
     response.assert_problem(500, "configuration", "heartbeat_seconds is \"abc\"");

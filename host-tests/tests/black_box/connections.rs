@@ -2,26 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use runnel_testing::{Channel, HostProcess, Response, can_start_hosts};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::channel::Channel;
-use crate::client::{Response, read_raw};
-use crate::server::{Host, can_start_hosts};
-
 /// Timeout of these tests, longer than every time limit of the server under test.
 const MAX_WAIT: Duration = Duration::from_secs(8);
 
-fn host(variables: &[&str]) -> (TempDir, Host) {
+fn host(variables: &[&str]) -> (TempDir, HostProcess) {
     let directory = tempfile::tempdir().unwrap();
     let options = ["--head-timeout", "1", "--write-timeout", "1"];
-    let host = Host::start_with(directory.path(), variables, &options);
+    let host = HostProcess::start_with(directory.path(), variables, &options);
     (directory, host)
 }
 
-async fn connect(host: &Host) -> TcpStream {
+async fn connect(host: &HostProcess) -> TcpStream {
     TcpStream::connect(&host.server.authority).await.unwrap()
 }
 
@@ -197,9 +194,11 @@ async fn a_graceful_stop_finishes_publishes_and_refuses_new_connections() {
         .await
         .expect("new connections are still accepted");
     publishing.write_all(b"whole").await.unwrap();
-    read_raw(&mut publishing).await.expect_status(201);
+    Response::read_from(&mut publishing)
+        .await
+        .expect_status(201);
     assert!(host.wait().success());
-    let restarted = Host::start(directory.path(), &[]);
+    let restarted = HostProcess::start(directory.path(), &[]);
     let channel = Channel {
         server: restarted.server.clone(),
         ..channel
@@ -228,6 +227,6 @@ async fn a_graceful_stop_waits_at_most_5_seconds() {
     drop(publishing);
 }
 
-async fn can_connect(host: &Host) -> bool {
+async fn can_connect(host: &HostProcess) -> bool {
     TcpStream::connect(&host.server.authority).await.is_ok()
 }

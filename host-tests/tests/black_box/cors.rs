@@ -1,8 +1,6 @@
 //! Cross-origin requests (CORS).
 
-use crate::channel::Channel;
-use crate::client::{Request, Response};
-use crate::server::{Host, can_start_hosts};
+use runnel_testing::{Channel, HostProcess, Request, Response, can_start_hosts};
 
 const LISTED: &str = "https://a.example";
 const UNLISTED: &str = "https://b.example";
@@ -10,14 +8,14 @@ const UNLISTED: &str = "https://b.example";
 /// A channel on its own host, with `cors_origins` set.
 struct Fixture {
     channel: Channel,
-    _host: Host,
+    _host: HostProcess,
     _directory: tempfile::TempDir,
 }
 
 impl Fixture {
     fn with(origins: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let host = Host::start(directory.path(), &[&format!("cors_origins={origins}")]);
+        let host = HostProcess::start(directory.path(), &[&format!("cors_origins={origins}")]);
         Self {
             channel: Channel::on(host.server.clone()),
             _host: host,

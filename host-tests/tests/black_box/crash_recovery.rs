@@ -6,14 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use runnel_testing::{Channel, HostProcess, Server, Stream, TIMEOUT, can_start_hosts, split_id};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, block_in_place};
 use tokio::time::{sleep, timeout};
-
-use crate::channel::{Channel, event_id, split_id};
-use crate::client::PATIENCE;
-use crate::server::{Host, Server, can_start_hosts};
-use crate::stream::Stream;
 
 const ROUNDS: usize = 20;
 const PUBLISHERS: usize = 3;
@@ -66,7 +62,7 @@ impl Workload {
             let request = request.body("text/plain", text.to_owned());
             match timeout(REQUEST_TIMEOUT, request.try_send()).await {
                 Ok(Ok(response)) if response.status != 503 => {
-                    return event_id(&response.expect_status(201));
+                    return response.expect_status(201).event_id();
                 }
                 _ => sleep(Duration::from_millis(5)).await,
             }
@@ -130,17 +126,17 @@ impl Workload {
     }
 }
 
-fn start(state_dir: &Path) -> Host {
+fn start(state_dir: &Path) -> HostProcess {
     let variables = ["retention_events=1000000", "retention_bytes=67108864"];
-    block_in_place(|| Host::start(state_dir, &variables))
+    block_in_place(|| HostProcess::start(state_dir, &variables))
 }
 
 async fn kill_and_restart_repeatedly(
     state_dir: &Path,
-    mut host: Host,
+    mut host: HostProcess,
     host_sender: &watch::Sender<Server>,
     progress: &Progress,
-) -> Host {
+) -> HostProcess {
     for round in 0..ROUNDS {
         let target = progress.acknowledged.load(Ordering::Relaxed) + EVENTS_PER_ROUND;
         let acknowledging = async {
@@ -148,7 +144,7 @@ async fn kill_and_restart_repeatedly(
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        if timeout(PATIENCE, acknowledging).await.is_err() {
+        if timeout(TIMEOUT, acknowledging).await.is_err() {
             panic!(
                 "round {round}: publishes are not acknowledged; {}",
                 host.stderr()
@@ -163,7 +159,7 @@ async fn kill_and_restart_repeatedly(
 }
 
 async fn join<T>(task: JoinHandle<T>) -> T {
-    timeout(PATIENCE, task)
+    timeout(TIMEOUT, task)
         .await
         .expect("the task does not finish")
         .unwrap()

@@ -1,9 +1,7 @@
 //! Resuming after an event, and cursors that cause a gap.
 
+use runnel_testing::{Channel, Stream, data, ids, split_id};
 use serde_json::json;
-
-use crate::channel::{Channel, split_id};
-use crate::stream::{Stream, data, ids};
 
 #[tokio::test]
 async fn a_stream_resumes_exactly_after_the_last_event_id() {

@@ -1,9 +1,8 @@
 //! Streams and pages filtered by event type.
 
-use crate::channel::Channel;
+use runnel_testing::{Channel, data, ids, shared_server};
+
 use crate::channels::Channels;
-use crate::server::server;
-use crate::stream::{data, ids};
 
 /// Publishes one event per type, without a type for `message`, and returns the ids.
 async fn publish_types(channel: &Channel, types: &[&str]) -> Vec<String> {
@@ -139,7 +138,7 @@ async fn a_filter_applies_to_all_channels_of_a_stream() {
 
 #[tokio::test]
 async fn an_invalid_type_in_a_filter_is_rejected() {
-    let server = server();
+    let server = shared_server();
     for (query, about) in [
         ("event=", "empty"),
         ("event", "empty"),

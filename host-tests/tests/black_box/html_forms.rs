@@ -1,8 +1,6 @@
 //! Events published by HTML forms (`application/x-www-form-urlencoded`).
 
-use crate::channel::{Channel, event_id};
-use crate::client::Request;
-use crate::stream::{data, ids};
+use runnel_testing::{Channel, Request, data, ids};
 
 fn form(channel: &Channel, query: &str, body: &'static str) -> Request {
     let request = channel.publish(query);
@@ -28,7 +26,7 @@ async fn form_fields_set_the_data_and_the_type() {
     ] {
         let response = request.send().await.expect_status(201);
         assert_eq!(response.body, "");
-        sent.push(event_id(&response));
+        sent.push(response.event_id());
     }
     let stream = channel.subscribe("?last=9&live=false").await;
     let events = stream.rest().await;
@@ -53,11 +51,15 @@ async fn form_fields_set_the_data_and_the_type() {
 async fn the_form_field_id_is_an_idempotency_key() {
     let channel = Channel::new();
     let body = "data=once&id=order+42";
-    let first = event_id(&form(&channel, "", body).send().await.expect_status(201));
+    let first = form(&channel, "", body)
+        .send()
+        .await
+        .expect_status(201)
+        .event_id();
     channel.publish_text("in between").await;
     for _ in 0..2 {
         let again = form(&channel, "", body).send().await.expect_status(201);
-        assert_eq!(event_id(&again), first);
+        assert_eq!(again.event_id(), first);
     }
     assert_eq!(channel.log().await.len(), 2);
     let other = form(&channel, "", "data=twice&id=order+42").send().await;

@@ -3,15 +3,12 @@
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
+use runnel_testing::{Channel, HostProcess, OpenResponse, Request, Response, can_start_hosts};
 use tokio::task::JoinSet;
 
-use crate::channel::Channel;
-use crate::client::{OpenResponse, Request, Response};
-use crate::server::{Host, can_start_hosts};
-
-fn host(variables: &[&str]) -> (tempfile::TempDir, Host) {
+fn host(variables: &[&str]) -> (tempfile::TempDir, HostProcess) {
     let directory = tempfile::tempdir().unwrap();
-    let host = Host::start(directory.path(), variables);
+    let host = HostProcess::start(directory.path(), variables);
     (directory, host)
 }
 

@@ -1,8 +1,8 @@
 //! Links between streams and publish URLs (RFC 8288), and the header `Prefer` (RFC 7240).
 
+use runnel_testing::Channel;
 use serde_json::json;
 
-use crate::channel::{Channel, event_id};
 use crate::channels::Channels;
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn return_representation_is_honored_and_confirmed() {
             "{prefer:?}"
         );
         if is_applied {
-            let id = event_id(&response);
+            let id = response.event_id();
             assert_eq!(
                 response.json(),
                 json!({"first": id, "last": id, "count": 1})

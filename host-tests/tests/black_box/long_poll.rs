@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use runnel_testing::{Channel, Stream, split_id};
 use serde_json::{Value, json};
 
-use crate::channel::{Channel, event_id, split_id};
 use crate::channels::Channels;
-use crate::stream::Stream;
 
 /// Returns one text field of every event of a page.
 fn field_of_events<'a>(page: &'a Value, field: &str) -> Vec<&'a str> {
@@ -284,7 +283,7 @@ async fn a_long_poll_reports_a_closed_channel_without_waiting() {
     let waiting = tokio::spawn(after.clone().fetch_json());
     tokio::time::sleep(Duration::from_millis(100)).await;
     let closing = channel.publish("?close=true").body("text/plain", "last");
-    let last = event_id(&closing.send().await.expect_status(201));
+    let last = closing.send().await.expect_status(201).event_id();
     let page = waiting.await.unwrap();
     assert_eq!(field_of_events(&page, "id"), [last.as_str()]);
     for query in [

@@ -19,11 +19,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod channel;
 mod channels;
-mod client;
-mod server;
-mod stream;
 
 mod attacks;
 mod caching;

@@ -1,12 +1,10 @@
 //! Streams and pages over several channels.
 
 use eventsource_stream::Event;
+use runnel_testing::{Channel, Stream, data, shared_server};
 use serde_json::{Value, json};
 
-use crate::channel::Channel;
 use crate::channels::{Channels, channel_index};
-use crate::server::server;
-use crate::stream::{Stream, data};
 
 /// Groups the data of events by the channel index in their ids, keeping the order.
 fn by_channel(events: &[Event], count: usize) -> Vec<Vec<&str>> {
@@ -119,7 +117,7 @@ async fn one_channel_in_the_query_resumes_as_in_the_path() {
     let channels = Channels::new(1);
     let sent = channels.0[0].publish_numbers(1..=3).await;
     let events = channels.resume(&sent[0]).await.events(2).await;
-    assert_eq!(crate::stream::ids(&events), sent[1..]);
+    assert_eq!(runnel_testing::ids(&events), sent[1..]);
 }
 
 #[tokio::test]
@@ -147,7 +145,7 @@ async fn live_events_of_all_channels_arrive() {
 
 #[tokio::test]
 async fn an_invalid_list_of_channels_is_rejected() {
-    let server = server();
+    let server = shared_server();
     let eleven: Vec<_> = (0..11).map(|number| format!("channel=x{number}")).collect();
     let eleven = format!("/events?{}", eleven.join("&"));
     for (path, kind, about) in [

@@ -1,10 +1,8 @@
 //! Metrics, health checks, traces, and the settings for them.
 
 use http::HeaderMap;
+use runnel_testing::{Channel, Request, Response, can_start_hosts, shared_server};
 
-use crate::channel::Channel;
-use crate::client::{Request, Response};
-use crate::server::{can_start_hosts, server};
 use crate::tokens::fixture::Fixture;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -219,7 +217,11 @@ async fn the_bounds_of_the_metrics_interval_are_accepted() {
 
 #[tokio::test]
 async fn the_health_check_is_ok_while_the_store_responds() {
-    let response = server().get("/health").send().await.expect_status(200);
+    let response = shared_server()
+        .get("/health")
+        .send()
+        .await
+        .expect_status(200);
     assert_eq!(response.json()["status"], "ok");
     let version = response.json()["version"].as_str().map(str::to_owned);
     assert!(version.is_some_and(|version| version.starts_with("0.")));
@@ -228,7 +230,7 @@ async fn the_health_check_is_ok_while_the_store_responds() {
 #[tokio::test]
 async fn both_health_checks_report_the_version() {
     for path in ["/health", "/health/live"] {
-        let response = server().get(path).send().await.expect_status(200);
+        let response = shared_server().get(path).send().await.expect_status(200);
         let version = env!("CARGO_PKG_VERSION");
         let expected = serde_json::json!({"status": "ok", "version": version});
         assert_eq!(response.json(), expected, "{path}");
@@ -292,16 +294,23 @@ async fn an_invalid_traceparent_starts_a_new_trace() {
         format!("{valid}-more"),
         format!("{valid}, {valid}"),
     ] {
-        let fields = send(server().get("/health/live").header("traceparent", &invalid)).await;
+        let fields = send(
+            shared_server()
+                .get("/health/live")
+                .header("traceparent", &invalid),
+        )
+        .await;
         assert_ne!(fields[1], TRACE, "{invalid:?}");
         assert_ne!(fields[1], "0".repeat(32), "{invalid:?}");
         assert_eq!(fields[3], "00", "{invalid:?}");
     }
-    let bytes = server()
+    let bytes = shared_server()
         .get("/health/live")
         .header("traceparent", [0xff, 0xfe]);
     assert_ne!(send(bytes).await[1], TRACE);
-    let twice = server().get("/health/live").header("traceparent", &valid);
+    let twice = shared_server()
+        .get("/health/live")
+        .header("traceparent", &valid);
     let twice = twice.header("traceparent", &valid);
     assert_ne!(
         send(twice).await[1],

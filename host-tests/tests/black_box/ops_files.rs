@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use runnel_testing::shared_server;
 use serde_json::Value;
-
-use crate::server::server;
 
 const DASHBOARD: &str = include_str!("../../../ops/grafana/runnel.json");
 const ALERTS: &str = include_str!("../../../ops/prometheus/alerts.yml");
@@ -22,7 +21,11 @@ type Selector = (String, Vec<(String, Vec<String>)>);
 
 /// Returns the series that the server exports.
 async fn exported_series() -> Series {
-    let response = server().get("/metrics").send().await.expect_status(200);
+    let response = shared_server()
+        .get("/metrics")
+        .send()
+        .await
+        .expect_status(200);
     let text = String::from_utf8(response.body.to_vec()).unwrap();
     let mut series = Series::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

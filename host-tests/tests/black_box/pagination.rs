@@ -1,10 +1,9 @@
 //! Pages of a long-poll response, followed by their `next` links.
 
+use runnel_testing::{Channel, Server, shared_server};
 use serde_json::Value;
 
-use crate::channel::Channel;
 use crate::channels::Channels;
-use crate::server::{Server, server};
 
 /// Follows the `next` links until the last page, and returns all pages.
 async fn follow_next_links(server: &Server, path: &str) -> Vec<Value> {
@@ -43,7 +42,7 @@ async fn next_links_lead_through_three_thousand_events_without_gaps() {
             .publish_batch(thousand * 1_000 + 1..=thousand * 1_000 + 1_000)
             .await;
     }
-    let server = server();
+    let server = shared_server();
     for (limit, count) in [
         ("", 3),
         ("&limit=1000", 3),
@@ -85,7 +84,7 @@ async fn multi_channel_pages_contain_every_event_once() {
         "/events?limit=7&last_event_id=earliest{}",
         names.collect::<String>()
     );
-    let pages = follow_next_links(&server(), &path).await;
+    let pages = follow_next_links(&shared_server(), &path).await;
     let events = all_events(&pages);
     assert_eq!(events.len(), 600);
     for channel in &channels.0 {
@@ -107,7 +106,7 @@ async fn a_page_ends_once_it_holds_256_kib_of_data() {
         channel.publish_text("x".repeat(60_000)).await;
     }
     let path = format!("/events/{}?last_event_id=earliest", channel.name);
-    let pages = follow_next_links(&server(), &path).await;
+    let pages = follow_next_links(&shared_server(), &path).await;
     let counts: Vec<_> = pages
         .iter()
         .map(|page| page["events"].as_array().unwrap().len())

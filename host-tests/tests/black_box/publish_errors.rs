@@ -1,11 +1,9 @@
 //! Publish requests that are rejected. A rejected request leaves the channel unknown.
 
+use runnel_testing::{Channel, Request, Response, TIMEOUT};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-use crate::channel::Channel;
-use crate::client::{PATIENCE, Request, Response, read_raw};
 
 /// The value of `max_body_bytes` in spin.toml.
 const MAX_BODY_BYTES: usize = 1_048_576;
@@ -218,7 +216,7 @@ async fn connect(channel: &Channel) -> TcpStream {
 }
 
 async fn read_response(connection: &mut TcpStream) -> Response {
-    let response = timeout(PATIENCE, read_raw(connection)).await;
+    let response = timeout(TIMEOUT, Response::read_from(connection)).await;
     response.expect("the server waits for the rest of the body")
 }
 

@@ -1,9 +1,7 @@
 //! Successful publishing: accepted bodies, responses, ids and retries.
 
+use runnel_testing::{Channel, data, ids, split_id};
 use serde_json::json;
-
-use crate::channel::{Channel, event_id, split_id};
-use crate::stream::{data, ids};
 
 #[tokio::test]
 async fn a_publish_is_answered_with_201_the_id_and_an_empty_body() {
@@ -12,7 +10,7 @@ async fn a_publish_is_answered_with_201_the_id_and_an_empty_body() {
     let response = request.send().await.expect_status(201);
     assert_eq!(response.header("content-length"), Some("0"));
     assert_eq!(response.body, "");
-    let id = event_id(&response);
+    let id = response.event_id();
     assert_eq!(split_id(&id).1, 1);
     assert_eq!(channel.log().await, [(id, r#"{"n":1}"#.to_owned())]);
 }
@@ -29,7 +27,7 @@ async fn a_publisher_that_accepts_json_gets_first_last_and_count() {
         .send()
         .await
         .expect_status(201);
-    let last = event_id(&response);
+    let last = response.event_id();
     let (epoch, seq) = split_id(&last);
     assert_eq!(seq, 4);
     assert_eq!(
@@ -73,7 +71,7 @@ async fn each_batch_line_is_an_event_with_its_own_type() {
     ];
     let body = lines.join("\r\n");
     let request = channel.publish("").body("application/x-ndjson", body);
-    let last = event_id(&request.send().await.expect_status(201));
+    let last = request.send().await.expect_status(201).event_id();
     let events = channel.subscribe("?last=9&live=false").await;
     let events = events.rest().await;
     assert_eq!(data(&events), ["two\nlines", "{\"n\": 1}", ""]);
@@ -119,7 +117,7 @@ async fn an_event_has_these_exact_bytes_on_the_wire() {
     let request = channel
         .publish("?event=price%3Aeur")
         .body("text/plain", "7\r\n\r8");
-    let first = event_id(&request.send().await.expect_status(201));
+    let first = request.send().await.expect_status(201).event_id();
     let second = channel.publish_text("").await;
     let mut stream = channel.subscribe("?last_event_id=earliest").await;
     stream.events(2).await;
@@ -199,7 +197,7 @@ async fn a_retried_publish_gets_the_first_response_and_appends_nothing() {
     channel.publish_text("in between").await;
     for _ in 0..3 {
         let again = request.clone().send().await.expect_status(201);
-        assert_eq!(event_id(&again), event_id(&first));
+        assert_eq!(again.event_id(), first.event_id());
         assert_eq!(again.body, first.body);
     }
     let others = channel.publish("").header("idempotency-key", "another");
@@ -223,7 +221,7 @@ async fn concurrent_retries_append_one_event() {
     let sent = (0..16).map(|_| tokio::spawn(request.clone().send()));
     let mut answered = vec![];
     for response in sent.collect::<Vec<_>>() {
-        answered.push(event_id(&response.await.unwrap().expect_status(201)));
+        answered.push(response.await.unwrap().expect_status(201).event_id());
     }
     assert!(answered.iter().all(|id| *id == answered[0]), "{answered:?}");
     assert_eq!(channel.log().await.len(), 1);

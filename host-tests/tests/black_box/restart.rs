@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::channel::{Channel, event_id};
-use crate::server::{Host, can_start_hosts};
-use crate::stream::ids;
+use runnel_testing::{Channel, HostProcess, can_start_hosts, ids};
 
 /// Publishes until `stop` is set or the server is gone, and returns the acknowledged ids.
 async fn publish_until_stopped(channel: Channel, stop: Arc<AtomicBool>) -> Vec<String> {
@@ -13,7 +11,7 @@ async fn publish_until_stopped(channel: Channel, stop: Arc<AtomicBool>) -> Vec<S
     while !stop.load(Ordering::Relaxed) {
         let request = channel.publish("").body("text/plain", "x".repeat(2_000));
         match request.try_send().await {
-            Ok(response) => ids.push(event_id(&response.expect_status(201))),
+            Ok(response) => ids.push(response.expect_status(201).event_id()),
             Err(_) => break,
         }
     }
@@ -26,7 +24,7 @@ async fn a_stop_ends_streams_between_events_and_resuming_delivers_exactly_the_mi
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let mut host = Host::start(directory.path(), &[]);
+    let mut host = HostProcess::start(directory.path(), &[]);
     let mut channel = Channel::on(host.server.clone());
     let token = channel.server.token.clone();
     let mut received = vec![];
@@ -50,7 +48,7 @@ async fn a_stop_ends_streams_between_events_and_resuming_delivers_exactly_the_mi
         assert!(status.success(), "{status}: {}", host.stderr());
         assert_eq!(host.stderr(), "");
 
-        host = Host::start(directory.path(), &[]);
+        host = HostProcess::start(directory.path(), &[]);
         channel.server = host.server.clone();
         assert_eq!(
             channel.server.token, token,
@@ -74,7 +72,7 @@ async fn an_idle_stream_ends_cleanly_when_the_server_stops() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let mut host = Host::start(directory.path(), &[]);
+    let mut host = HostProcess::start(directory.path(), &[]);
     let mut stream = Channel::on(host.server.clone()).subscribe("").await;
     stream.opened().await;
     host.send_sigterm();
@@ -89,13 +87,13 @@ async fn logs_states_and_idempotency_keys_survive_a_restart() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let mut host = Host::start(directory.path(), &[]);
+    let mut host = HostProcess::start(directory.path(), &[]);
     let mut open = Channel::on(host.server.clone());
     let keyed = |channel: &Channel| {
         let request = channel.publish("").header("idempotency-key", "k");
         request.body("text/plain", "once")
     };
-    let id = event_id(&keyed(&open).send().await.expect_status(201));
+    let id = keyed(&open).send().await.expect_status(201).event_id();
     open.publish_text("x".repeat(60_000)).await;
     open.publish_text("x".repeat(60_000)).await;
     let mut closed = Channel::on(host.server.clone());
@@ -108,13 +106,13 @@ async fn logs_states_and_idempotency_keys_survive_a_restart() {
     let before = (open.state().await, open.log().await, closed.state().await);
     assert!(host.terminate().success());
 
-    let host = Host::start(directory.path(), &[]);
+    let host = HostProcess::start(directory.path(), &[]);
     open.server = host.server.clone();
     closed.server = host.server.clone();
     let after = (open.state().await, open.log().await, closed.state().await);
     assert_eq!(after, before);
     let retried = keyed(&open).send().await.expect_status(201);
-    assert_eq!(event_id(&retried), id);
+    assert_eq!(retried.event_id(), id);
     let late = closed.publish("").body("text/plain", "late").send().await;
     late.assert_problem(409, "closed", "closed");
 }

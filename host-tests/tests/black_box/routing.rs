@@ -1,12 +1,10 @@
 //! Paths, methods and query parameters, most of them invalid.
 
-use crate::channel::Channel;
-use crate::client::Response;
-use crate::server::server;
+use runnel_testing::{Channel, Response, shared_server};
 
 /// Sends a path verbatim, without the normalization of a client library.
 async fn get_raw(path: &str) -> Response {
-    let server = server();
+    let server = shared_server();
     let head = format!(
         "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
         server.authority
@@ -68,7 +66,7 @@ async fn invalid_percent_encoding_is_rejected() {
 
 #[tokio::test]
 async fn publish_and_channel_paths_reject_invalid_channel_names() {
-    let server = server();
+    let server = shared_server();
     for (method, path) in [
         ("POST", "/publish/a//b"),
         ("POST", "/publish/"),
@@ -105,7 +103,7 @@ async fn a_forged_spin_header_does_not_select_the_channel() {
 
 #[tokio::test]
 async fn the_console_page_is_served_at_the_root() {
-    let response = server().get("/").send().await.expect_status(200);
+    let response = shared_server().get("/").send().await.expect_status(200);
     let content_type = response.header("content-type").unwrap();
     assert!(content_type.starts_with("text/html"), "{content_type}");
     assert!(response.body.starts_with(b"<!"));
@@ -120,7 +118,7 @@ async fn an_unknown_path_is_answered_with_404() {
 
 #[tokio::test]
 async fn an_unsupported_method_is_answered_with_the_allowed_ones() {
-    let server = server();
+    let server = shared_server();
     for (method, path, allow) in [
         ("POST", "/events/a", "GET, HEAD, OPTIONS"),
         ("DELETE", "/events/a", "GET, HEAD, OPTIONS"),

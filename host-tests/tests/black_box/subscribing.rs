@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::channel::{Channel, split_id};
-use crate::stream::{Stream, data, ids};
+use runnel_testing::{Channel, Stream, data, ids, split_id};
 
 /// Waits for a later millisecond, because a stream cannot tell whether an event of the millisecond in
 /// which it was opened came first.

@@ -1,4 +1,4 @@
-// How a test starts Chromium. The scripts that follow in the same module use it.
+// Starts Chromium, for the scripts that follow in the same module.
 import { chromium } from "playwright-core";
 
 const launch = (executablePath) =>

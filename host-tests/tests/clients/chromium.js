@@ -1,10 +1,10 @@
-// Opens a page in headless Chromium and subscribes in it. The argument says which Chromium and which
-// page, where the events are and of which types, and with what to subscribe.
+// Opens a page in headless Chromium and subscribes in it. The argument holds the path of Chromium, the URLs
+// of the page and of the events, the event types, and the client.
 import { readFile } from "node:fs/promises";
 
 const { executable, page: address, events, types, client } = JSON.parse(process.argv[1]);
 
-// What follows runs in the page.
+// The clients run in the page.
 const clients = {
   async native({ events, types }) {
     const source = new EventSource(events);
@@ -21,39 +21,38 @@ const clients = {
     }
   },
 
-  async library({ events, guarded }) {
+  async library({ events, sendsDispatchedId }) {
     const modules = "/modules/@microsoft/fetch-event-source/lib/esm/index.js";
     const { fetchEventSource } = await import(modules);
-    // The library takes an id for had as soon as it has read its line. This takes it for had when the
-    // event has been handed on.
-    let had;
-    const fetchAfterHad = (input, init) => {
+    // The library sends an id as soon as it has read its line. This fetch sends the id of the last event
+    // that was dispatched.
+    let lastId;
+    const fetchAfterDispatched = (input, init) => {
       const { "last-event-id": _, ...headers } = init.headers;
-      return fetch(input, { ...init, headers: had ? { ...headers, "last-event-id": had } : headers });
+      return fetch(input, { ...init, headers: lastId ? { ...headers, "last-event-id": lastId } : headers });
     };
     const controller = new AbortController();
     await fetchEventSource(events, {
       signal: controller.signal,
       openWhenHidden: true,
-      fetch: guarded ? fetchAfterHad : undefined,
-      // Left to itself, the library asks again and again after a 204.
+      fetch: sendsDispatchedId ? fetchAfterDispatched : undefined,
+      // By default, the library keeps reconnecting after a 204.
       async onopen(response) {
         if (response.status === 204) {
-          report({ stopped: "onopen is given a 204" });
+          report({ stopped: "onopen with a 204" });
           controller.abort();
         } else {
           report("open");
         }
       },
-      // It is also called for blocks that are no events: comments, and ids that the client has had, which
-      // are sent without data.
+      // The library also calls this for frames without data, such as comments and positions.
       onmessage({ id, event, data }) {
-        if (id && id !== had) {
-          had = id;
+        if (id && id !== lastId) {
+          lastId = id;
           report({ event: { id, type: event || "message", data } });
         }
       },
-      // Left to itself, the library is done when a stream ends as it should.
+      // By default, the library stops when a stream ends without an error.
       onclose() {
         throw new Error("the stream has ended");
       },
@@ -70,20 +69,20 @@ const names = {
   },
 };
 
-const report = (what) => console.log(JSON.stringify(what));
+const report = (value) => console.log(JSON.stringify(value));
 const browser = await launch(executable);
 report({ client: `${await names[client.name]()} in Chromium ${browser.version()}` });
 const page = await browser.newPage();
 page.on("pageerror", (error) => report({ failed: `in the page: ${error}` }));
 let end;
 const stopped = new Promise((resolve) => (end = resolve));
-await page.exposeFunction("report", (what) => {
-  report(what);
-  if (what.stopped) {
+await page.exposeFunction("report", (value) => {
+  report(value);
+  if (value.stopped) {
     end();
   }
 });
 await page.goto(address);
-await page.evaluate(clients[client.name], { events, types, guarded: client.guarded });
+await page.evaluate(clients[client.name], { events, types, sendsDispatchedId: client.sendsDispatchedId });
 await stopped;
 await browser.close();

@@ -4,36 +4,35 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::conformance::{Conformance, Endpoint, assert_follows_restarts};
 use crate::events;
 use crate::install;
-use crate::leash::leashed;
-use crate::subscriber::Subscriber;
-use crate::trial::{Invitation, Trial, restarts};
+use crate::subscriber::{Subscriber, client_command};
 
 const SCRIPT: &str = concat!(include_str!("browser.js"), include_str!("chromium.js"));
 
-/// A page in Chromium that subscribes with a client of chromium.js.
+/// Subscribes in a page in Chromium, with one of the clients in chromium.js.
 pub(crate) fn subscribe(
     modules: &Path,
     chromium: &Path,
     client: Value,
-    invitation: &Invitation,
+    endpoint: &Endpoint,
 ) -> Subscriber {
     let argument = json!({
         "executable": chromium,
-        "page": invitation.page,
-        "events": invitation.events,
+        "page": endpoint.page,
+        "events": endpoint.events,
         "types": events::types(),
         "client": client,
     });
-    let mut command = leashed("node");
+    let mut command = client_command("node");
     command.args(["--input-type=module", "--eval", SCRIPT]);
     command.arg(argument.to_string()).current_dir(modules);
     Subscriber::process(command)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn chromium_gets_every_event_once_over_cuts_and_a_kill_and_is_stopped_by_204() {
+async fn chromium_receives_every_event_once_and_is_stopped_by_204() {
     let Some(modules) = install::node_modules("Chromium").await else {
         return;
     };
@@ -41,13 +40,13 @@ async fn chromium_gets_every_event_once_over_cuts_and_a_kill_and_is_stopped_by_2
         return;
     };
     let client = json!({"name": "native"});
-    Trial::new()
-        .of(|invitation| subscribe(&modules, &chromium, client, invitation))
+    Conformance::new()
+        .check(|endpoint| subscribe(&modules, &chromium, client, endpoint))
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn chromium_follows_a_server_that_is_killed_and_started_again_on_its_port() {
+async fn chromium_resumes_when_the_server_is_killed_and_restarted() {
     let Some(modules) = install::node_modules("Chromium, no proxy").await else {
         return;
     };
@@ -55,8 +54,8 @@ async fn chromium_follows_a_server_that_is_killed_and_started_again_on_its_port(
         return;
     };
     let client = json!({"name": "native"});
-    restarts("Chromium, no proxy", |invitation| {
-        subscribe(&modules, &chromium, client, invitation)
+    assert_follows_restarts("Chromium, no proxy", |endpoint| {
+        subscribe(&modules, &chromium, client, endpoint)
     })
     .await;
 }

@@ -1,74 +1,75 @@
-//! The console page, in a browser. Whatever it complains of on the browser's console, every request of it that
-//! fails, and every violation of its content security policy fails a test.
+//! The console page in a browser. An error or warning on the browser's console, a failed request, or a
+//! violation of the content security policy fails a test.
 //!
-//! With `RUNNEL_PICTURES` the tests leave pictures of the page in that folder.
+//! With `RUNNEL_PICTURES`, the tests leave screenshots of the page in that folder.
 
 use std::time::Duration;
 
+use runnel_testing::{ChildProcess, HostProcess, Server};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::install;
-use crate::leash::{Process, leashed};
-use crate::say;
-use crate::server::{Host, Server};
+use crate::print_uncaptured;
+use crate::subscriber::client_command;
 
 const SCENARIOS: &str = concat!(
     include_str!("browser.js"),
-    include_str!("console/visitor.js"),
+    include_str!("console/page.js"),
     include_str!("console/publishing.js"),
     include_str!("console/streaming.js"),
-    include_str!("console/looks.js"),
-    include_str!("console/play.js"),
+    include_str!("console/visual.js"),
+    include_str!("console/run.js"),
 );
 
-/// How long a scenario may take.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Bounds a scenario.
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 const SUBSCRIBER_TOKEN: &str = "subscribers-token";
 
-/// Heartbeats that come soon, and a reconnection time that is long enough to be seen.
-const SETTINGS: [&str; 2] = ["heartbeat_seconds=1", "retry_ms=300"];
+/// Frequent heartbeats, and a reconnection time that is long enough to be seen.
+const VARIABLES: [&str; 2] = ["heartbeat_seconds=1", "retry_ms=300"];
 
 const OPEN: &[&str] = &[];
 const PRIVATE: &[&str] = &["subscribe_auth=token", "subscribe_token=subscribers-token"];
 
-/// What a scenario tells.
+/// A message of a scenario to the test.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Told {
-    Say(String),
-    Ask(Wish),
+enum Message {
+    Print(String),
+    Request(Action),
 }
 
-/// What a scenario cannot do itself.
+/// An action that a scenario cannot carry out itself.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Wish {
+enum Action {
     Restart,
 }
 
-/// Plays a scenario against the server that the environment names, or a host of its own.
-async fn plays(scenario: &str) {
-    match Server::named() {
-        Some(server) => play(scenario, server, None).await,
-        None => plays_with(scenario, OPEN).await,
+/// Runs a scenario with the server that the environment names, or with a host of its own.
+async fn run(scenario: &str) {
+    match Server::from_env() {
+        Some(server) => run_on(scenario, server, None).await,
+        None => run_with(scenario, OPEN).await,
     }
 }
 
-/// Plays a scenario that needs a host of its own, with these settings.
-async fn plays_with(scenario: &str, settings: &[&str]) {
-    if Server::named().is_some() {
-        return say(&format!(
+/// Runs a scenario that needs a host of its own, with these variables.
+async fn run_with(scenario: &str, variables: &[&str]) {
+    if Server::from_env().is_some() {
+        return print_uncaptured(&format!(
             "skipped: console {scenario} (it needs a server of its own, and RUNNEL_URL names one)"
         ));
     }
-    let host = Host::start_with(&[&SETTINGS, settings].concat()).await;
-    play(scenario, host.server.clone(), Some(host)).await;
+    let host = HostProcess::start_temporary(&[&VARIABLES, variables].concat());
+    run_on(scenario, host.server.clone(), Some(host)).await;
 }
 
-async fn play(scenario: &str, server: Server, mut host: Option<Host>) {
+async fn run_on(scenario: &str, server: Server, mut host: Option<HostProcess>) {
     let test = format!("console {scenario}");
     let Some(modules) = install::node_modules(&test).await else {
         return;
@@ -82,57 +83,57 @@ async fn play(scenario: &str, server: Server, mut host: Option<Host>) {
         "token": server.token,
         "subscriberToken": SUBSCRIBER_TOKEN,
         "scenario": scenario,
-        "pictures": std::env::var_os("RUNNEL_PICTURES").map(std::path::PathBuf::from),
+        "screenshots": std::env::var_os("RUNNEL_PICTURES").map(std::path::PathBuf::from),
     });
     let temporary = tempfile::tempdir().unwrap();
-    let mut command = leashed("node");
+    let mut command = client_command("node");
     command.args(["--input-type=module", "--eval", SCENARIOS]);
     command.arg(argument.to_string()).current_dir(&modules);
     command.env("TMPDIR", temporary.path());
-    let (process, mut lines) = Process::start(command);
-    let playing = async {
-        while let Ok(Some(line)) = lines.next_line().await {
+    let (sender, mut lines) = mpsc::unbounded_channel();
+    let process = ChildProcess::spawn(command, move |line| _ = sender.send(line));
+    let running = async {
+        while let Some(line) = lines.recv().await {
             match serde_json::from_str(&line) {
-                Ok(Told::Say(words)) => say(&words),
-                Ok(Told::Ask(Wish::Restart)) => {
-                    let running = host.take().unwrap();
-                    host = Some(running.kill_and_restart().await);
+                Ok(Message::Print(text)) => print_uncaptured(&text),
+                Ok(Message::Request(Action::Restart)) => {
+                    host.as_mut().unwrap().kill_and_restart();
                 }
-                Err(_) => say(&line),
+                Err(_) => print_uncaptured(&line),
             }
         }
     };
-    let ended = timeout(PATIENCE, playing).await;
-    let (status, complaints) = process.kill().await;
+    let ended = timeout(TIMEOUT, running).await;
+    let (status, stderr) = process.kill();
     assert!(
         ended.is_ok() && status.success(),
-        "{scenario}: {status}: {complaints}"
+        "{scenario}: {status}: {stderr}"
     );
 }
 
-/// A test that plays a scenario.
+/// Defines a test that runs a scenario.
 macro_rules! scenarios {
-    ($($(#[$attribute:meta])* $name:ident $play:ident($($argument:expr),*);)*) => {$(
+    ($($(#[$attribute:meta])* $name:ident $run:ident($($argument:expr),*);)*) => {$(
         $(#[$attribute])*
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            $play($($argument),*).await;
+            $run($($argument),*).await;
         }
     )*};
 }
 
 scenarios! {
-    a_first_event_flows_after_the_token_and_one_click plays("first_event");
-    every_template_can_be_published_and_is_seen plays("templates");
-    what_is_in_an_event_is_shown_as_text_and_never_as_markup plays("markup");
-    a_wrong_token_is_told_of_where_it_was_typed plays("wrong_token");
-    a_server_that_asks_subscribers_for_a_token_gets_the_one_that_was_typed plays_with("subscriber_token", PRIVATE);
-    events_of_several_channels_are_told_apart_and_have_their_own_ids plays("several_channels");
-    a_cut_leaves_a_hole_that_the_replay_fills_with_exact_ids plays("cut_and_replay");
-    a_purge_during_a_cut_is_a_gap_and_not_a_filled_hole plays("purge_while_cut");
-    a_server_that_is_started_again_is_waited_for_and_resumed_from plays_with("restart", OPEN);
-    ten_thousand_events_are_counted_and_do_not_fill_the_page plays("burst");
-    light_and_dark_break_no_rule_of_accessibility plays_with("appearance", OPEN);
-    a_phone_shows_everything_without_scrolling_sideways plays("narrow");
-    all_can_be_done_with_the_keyboard plays("keyboard");
+    a_first_event_is_published_with_a_token_and_one_click run("first_event");
+    every_template_can_be_published_and_is_shown run("templates");
+    event_data_is_shown_as_text_and_never_as_markup run("markup");
+    a_wrong_token_is_reported_at_its_input run("wrong_token");
+    the_subscriber_token_is_sent_to_a_server_that_requires_one run_with("subscriber_token", PRIVATE);
+    events_of_several_channels_are_distinguished_and_have_their_own_ids run("several_channels");
+    the_events_missed_during_a_cut_are_replayed_with_exact_ids run("cut_and_replay");
+    a_purge_during_a_cut_is_shown_as_a_gap run("purge_while_cut");
+    the_stream_resumes_after_a_restart_of_the_server run_with("restart", OPEN);
+    ten_thousand_events_are_counted_and_the_page_keeps_the_newest run("burst");
+    the_light_and_dark_themes_are_accessible run_with("appearance", OPEN);
+    a_narrow_screen_needs_no_horizontal_scrolling run("narrow");
+    everything_can_be_done_with_the_keyboard run("keyboard");
 }

@@ -1,4 +1,4 @@
-//! `curl -N`, in a loop that resumes.
+//! `curl -N` in a loop that resumes.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use futures::stream::unfold;
 use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio::process::{ChildStdout, Command};
 
+use crate::conformance::Conformance;
 use crate::events::Event;
 use crate::install;
 use crate::subscriber::{Report, Reporter, Subscriber};
-use crate::trial::Trial;
 
-const WAIT: Duration = Duration::from_millis(50);
+const RECONNECTION_TIME: Duration = Duration::from_millis(50);
 
-/// Runs curl over and over, each time from where the last one ended.
+/// Runs curl again and again, each time after the last event that it received.
 async fn subscribe(version: String, events: String, reporter: Reporter) {
-    reporter.say(Report::Client(format!("curl {version}")));
-    let mut had = None;
+    reporter.report(Report::Client(format!("curl {version}")));
+    let mut last_id = None;
     loop {
         let mut command = Command::new("curl");
         command.args(["-N", "--silent", "--noproxy", "*"]);
         command.args(["--write-out", "%{stderr}%{http_code}"]);
-        if let Some(id) = &had {
+        if let Some(id) = &last_id {
             command.arg("--header").arg(format!("last-event-id: {id}"));
         }
         command.arg(&events).kill_on_drop(true);
@@ -34,19 +34,19 @@ async fn subscribe(version: String, events: String, reporter: Reporter) {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        reporter.say(Report::Open);
-        read(curl.stdout.take().unwrap(), &mut had, &reporter).await;
+        reporter.report(Report::Open);
+        read(curl.stdout.take().unwrap(), &mut last_id, &reporter).await;
         let output = curl.wait_with_output().await.unwrap();
         if output.stderr == b"204" {
-            let how = "curl says 204 and nothing else";
-            return reporter.say(Report::Stopped(how.to_owned()));
+            let reason = "curl prints 204 and nothing else";
+            return reporter.report(Report::Stopped(reason.to_owned()));
         }
-        tokio::time::sleep(WAIT).await;
+        tokio::time::sleep(RECONNECTION_TIME).await;
     }
 }
 
-/// Takes the events out of what curl writes.
-async fn read(output: ChildStdout, had: &mut Option<String>, reporter: &Reporter) {
+/// Reports the events in the output of curl.
+async fn read(output: ChildStdout, last_id: &mut Option<String>, reporter: &Reporter) {
     let chunks = unfold(BufReader::new(output), |mut output| async {
         let mut chunk = vec![0; 16 * 1024];
         let read = output.read(&mut chunk).await;
@@ -56,8 +56,8 @@ async fn read(output: ChildStdout, had: &mut Option<String>, reporter: &Reporter
     });
     let mut parsed = Box::pin(chunks).eventsource();
     while let Some(Ok(event)) = parsed.next().await {
-        *had = Some(event.id.clone());
-        reporter.say(Report::Event(Event {
+        *last_id = Some(event.id.clone());
+        reporter.report(Report::Event(Event {
             id: event.id,
             kind: event.event,
             data: event.data,
@@ -66,11 +66,11 @@ async fn read(output: ChildStdout, had: &mut Option<String>, reporter: &Reporter
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn curl_in_a_loop_gets_every_event_once_over_cuts_and_a_kill() {
+async fn curl_in_a_loop_receives_every_event_once() {
     if let Some(version) = install::curl("curl").await {
-        Trial::new()
-            .of(|invitation| {
-                let events = invitation.events.clone();
+        Conformance::new()
+            .check(|endpoint| {
+                let events = endpoint.events.clone();
                 Subscriber::within(|reporter| subscribe(version, events, reporter))
             })
             .await;

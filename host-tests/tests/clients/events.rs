@@ -1,14 +1,14 @@
-//! The events that are published, among them what clients have stumbled over.
+//! The published events. Some contain data that clients are known to parse wrongly.
 
 use serde::Deserialize;
 
-/// How many events each client reads.
+/// The number of events that each client reads.
 pub(crate) const COUNT: usize = 1000;
 
-/// The types of the events, the default one first.
+/// The types of the events. The first one is the default.
 const TYPES: [&str; 5] = ["message", "price", "order.created", "Größe", "été ☀ 1%&2"];
 
-/// An event as a client reports it, or as it is to be published, without an id.
+/// An event as a client reports it. Before it is published it has no id.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 pub(crate) struct Event {
     #[serde(default)]
@@ -19,19 +19,19 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// The event for the message of a test that has failed.
-    pub(crate) fn brief(&self) -> String {
+    /// Returns the beginning of the event for a failure message.
+    pub(crate) fn abbreviated(&self) -> String {
         let text = format!("{self:?}");
         text.chars().take(200).collect()
     }
 
-    /// Whether Runnel speaks for itself.
+    /// Returns `true` for an event that Runnel itself makes, such as `runnel.gap`.
     pub(crate) fn is_signal(&self) -> bool {
         self.kind.starts_with("runnel.")
     }
 }
 
-/// The events `0..COUNT`.
+/// Returns the [`COUNT`] events.
 pub(crate) fn all() -> Vec<Event> {
     let event = |number: usize| Event {
         id: String::new(),
@@ -41,13 +41,13 @@ pub(crate) fn all() -> Vec<Event> {
     (0..COUNT).map(event).collect()
 }
 
-/// What a client has to listen for that is told the types: those above, and Runnel's own.
+/// Returns all types, for clients that listen for each type separately.
 pub(crate) fn types() -> Vec<&'static str> {
     [&TYPES[..], &["runnel.gap", "runnel.end"]].concat()
 }
 
-/// Data as it arrives: an event stream has one line end, LF (WHATWG HTML 9.2.6).
-pub(crate) fn on_arrival(data: &str) -> String {
+/// Replaces all line ends with LF, as an event stream does (WHATWG HTML 9.2.6).
+pub(crate) fn with_normalized_line_ends(data: &str) -> String {
     data.replace("\r\n", "\n").replace('\r', "\n")
 }
 
@@ -62,7 +62,7 @@ fn data(number: usize) -> String {
         6 => format!("  {number} with spaces around  "),
         7 => format!(": {number} is not a comment"),
         8 => format!("{number}\nid: 7\nevent: other\n\nretry: 1\ndata: not a field"),
-        // Line ends to Unicode, but not to an event stream.
+        // Line ends in Unicode, but not in an event stream.
         9 => format!("{number}\u{2028}a\u{2029}b\u{85}c\u{b}d\u{c}e\u{1c}f\u{1d}g\u{1e}h"),
         10 => format!("\u{feff}{number} after a byte order mark, \u{feff} another\n\u{feff}third"),
         11 => format!("{number}\0 after a NUL, \u{1b}[1m \u{7f} \t"),

@@ -1,4 +1,4 @@
-// The npm package eventsource. The argument says where the events are and of which types.
+// The npm package eventsource. The argument holds the URL of the events and their types.
 import { readFile } from "node:fs/promises";
 
 const { events, types } = JSON.parse(process.argv[1]);
@@ -8,9 +8,9 @@ const name = newest ? "eventsource" : "eventsource-4";
 const { version } = JSON.parse(await readFile(`node_modules/${name}/package.json`, "utf8"));
 const { EventSource } = await import(name);
 
-const report = (what) => console.log(JSON.stringify(what));
+const report = (value) => console.log(JSON.stringify(value));
 report({ client: `eventsource ${version} on Node.js ${process.versions.node}` });
-// From version 5 on, waiting to reconnect does not keep a process alive.
+// From version 5 on, a pending reconnect does not keep the process alive.
 const alive = setInterval(() => {}, 60_000);
 const source = new EventSource(events);
 source.onopen = () => report("open");

@@ -4,18 +4,17 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::conformance::{Conformance, Endpoint, assert_follows_restarts};
 use crate::events;
 use crate::install;
-use crate::leash::leashed;
-use crate::subscriber::Subscriber;
-use crate::trial::{Invitation, Trial, restarts};
+use crate::subscriber::{Subscriber, client_command};
 
-fn subscribe(modules: &Path, invitation: &Invitation) -> Subscriber {
+fn subscribe(modules: &Path, endpoint: &Endpoint) -> Subscriber {
     let argument = json!({
-        "events": invitation.events,
+        "events": endpoint.events,
         "types": events::types(),
     });
-    let mut command = leashed("node");
+    let mut command = client_command("node");
     command.args([
         "--input-type=module",
         "--eval",
@@ -26,19 +25,19 @@ fn subscribe(modules: &Path, invitation: &Invitation) -> Subscriber {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn eventsource_gets_every_event_once_over_cuts_and_a_kill_and_is_stopped_by_204() {
+async fn eventsource_receives_every_event_once_and_is_stopped_by_204() {
     if let Some(modules) = install::node_modules("eventsource").await {
-        Trial::new()
-            .of(|invitation| subscribe(&modules, invitation))
+        Conformance::new()
+            .check(|endpoint| subscribe(&modules, endpoint))
             .await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn eventsource_follows_a_server_that_is_killed_and_started_again_on_its_port() {
+async fn eventsource_resumes_when_the_server_is_killed_and_restarted() {
     if let Some(modules) = install::node_modules("eventsource, no proxy").await {
-        restarts("eventsource, no proxy", |invitation| {
-            subscribe(&modules, invitation)
+        assert_follows_restarts("eventsource, no proxy", |endpoint| {
+            subscribe(&modules, endpoint)
         })
         .await;
     }

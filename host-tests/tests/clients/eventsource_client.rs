@@ -1,7 +1,7 @@
 //! The crate eventsource-client.
 //!
-//! It ignores a reconnection time that comes without data, as Runnel's does, and waits by its own
-//! rule; and it takes a 204 for a stream that has ended, so that its user has to stop.
+//! It ignores a reconnection time without data, such as Runnel's, and chooses its own. It treats a 204 as
+//! a stream that has ended, so its user has to stop it.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use launchdarkly_sdk_transport::{ByteStream, HttpTransport, ResponseFuture, Tran
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::conformance::{Conformance, Endpoint};
 use crate::events::Event;
 use crate::subscriber::{Report, Reporter, Subscriber};
-use crate::trial::{Invitation, Trial};
 
-const WAIT: Duration = Duration::from_millis(50);
+const RECONNECTION_TIME: Duration = Duration::from_millis(50);
 
 /// Plain HTTP/1.1, each request on a connection of its own.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ struct Transport;
 
 impl HttpTransport for Transport {
     fn request(&self, request: Request<Option<Bytes>>) -> ResponseFuture {
-        // A task, because the future has to be Sync, which hyper's is not.
+        // The future has to be `Sync`, which hyper's is not, so it runs in a task.
         let response = tokio::spawn(exchange(request));
         Box::pin(async { response.await.map_err(TransportError::new)? })
     }
@@ -68,10 +68,10 @@ async fn exchange(request: Request<Option<Bytes>>) -> Result<Response<ByteStream
 }
 
 async fn subscribe(events: String, reporter: Reporter) {
-    reporter.say(Report::Client("eventsource-client 0.18".to_owned()));
+    reporter.report(Report::Client("eventsource-client 0.18".to_owned()));
     let reconnecting = ReconnectOptions::reconnect(true)
         .retry_initial(true)
-        .delay(WAIT)
+        .delay(RECONNECTION_TIME)
         .backoff_factor(1);
     let client = ClientBuilder::for_url(&events)
         .unwrap()
@@ -81,28 +81,28 @@ async fn subscribe(events: String, reporter: Reporter) {
     while let Some(next) = stream.next().await {
         match next {
             Ok(SSE::Connected(connection)) if connection.response().status() == 204 => {
-                let how = "it says Connected with a 204, and would go on";
-                reporter.say(Report::Stopped(how.to_owned()));
+                let reason = "Connected with a 204, after which it would reconnect";
+                reporter.report(Report::Stopped(reason.to_owned()));
                 return;
             }
-            Ok(SSE::Connected(_)) => reporter.say(Report::Open),
-            Ok(SSE::Event(event)) => reporter.say(Report::Event(Event {
+            Ok(SSE::Connected(_)) => reporter.report(Report::Open),
+            Ok(SSE::Event(event)) => reporter.report(Report::Event(Event {
                 id: event.id.unwrap_or_default(),
                 kind: event.event_type,
                 data: event.data,
             })),
-            // It connects again by itself.
+            // The client reconnects on its own.
             Ok(SSE::Comment(_)) | Err(_) => {}
         }
     }
-    reporter.say(Report::Failed("the stream is closed".to_owned()));
+    reporter.report(Report::Failed("the stream is closed".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn eventsource_client_gets_every_event_once_over_cuts_and_a_kill() {
-    let start = |invitation: &Invitation| {
-        let events = invitation.events.clone();
+async fn eventsource_client_receives_every_event_once() {
+    let start = |endpoint: &Endpoint| {
+        let events = endpoint.events.clone();
         Subscriber::within(|reporter| subscribe(events, reporter))
     };
-    Trial::new().of(start).await;
+    Conformance::new().check(start).await;
 }

@@ -1,6 +1,6 @@
-"""The PyPI package httpx-sse, which leaves it to its users to connect again.
+"""The PyPI package httpx-sse, whose users have to reconnect themselves.
 
-The argument says where the events are.
+The argument holds the URL of the events.
 """
 
 import json
@@ -12,45 +12,45 @@ import httpx
 from httpx_sse import connect_sse
 
 
-def report(what):
-    print(json.dumps(what), flush=True)
+def report(value):
+    print(json.dumps(value), flush=True)
 
 
-def read(client, events, had, retry):
-    """Reads a stream to its end; the id of the last event and the reconnection time in seconds.
+def read(client, events, last_id, retry):
+    """Reads a stream to its end. Returns the id of the last event and the reconnection time in seconds.
 
-    Returns None in place of the id if the server wants no further request.
+    Returns None instead of the id if the server has stopped the client.
     """
-    headers = {"Last-Event-ID": had} if had else {}
+    headers = {"Last-Event-ID": last_id} if last_id else {}
     try:
         with connect_sse(client, "GET", events, headers=headers) as source:
             if source.response.status_code == 204:
-                report({"stopped": "the answer is a 204"})
+                report({"stopped": "the response is a 204"})
                 return None, retry
             source.response.raise_for_status()
             report("open")
             for event in source.iter_sse():
                 if event.retry is not None:
                     retry = event.retry / 1000
-                # Blocks that are no events, such as a comment, are given too: without data, and with
-                # the last id of this stream, if there was any.
-                if event.id and (event.id != had or event.data):
-                    had = event.id
-                    report({"event": {"id": had, "type": event.event, "data": event.data}})
+                # The package also yields frames without data, such as comments, with the last id of
+                # this stream.
+                if event.id and (event.id != last_id or event.data):
+                    last_id = event.id
+                    report({"event": {"id": last_id, "type": event.event, "data": event.data}})
     except httpx.TransportError:
         pass
-    return had, retry
+    return last_id, retry
 
 
 def main():
     names = ", ".join(f"{name} {version(name)}" for name in ("httpx-sse", "httpx"))
     report({"client": f"{names} on Python {sys.version.split()[0]}"})
     events = json.loads(sys.argv[1])["events"]
-    had, retry = "", 1.0
-    # Without a timeout of its own, httpx gives up after 5 s without a byte.
+    last_id, retry = "", 1.0
+    # By default, httpx fails after 5 s without a byte.
     with httpx.Client(timeout=60) as client:
-        while had is not None:
-            had, retry = read(client, events, had, retry)
+        while last_id is not None:
+            last_id, retry = read(client, events, last_id, retry)
             time.sleep(retry)
 
 

@@ -1,4 +1,4 @@
-"""Reads metrics with the parsers of the official client, and prints what they have understood."""
+"""Parses metrics with the official client, and prints the result as JSON."""
 
 import json
 import sys
@@ -17,11 +17,11 @@ def series(sample):
 
 
 samples = [sample for family in families for sample in family.samples]
-understood = {
+parsed = {
     "types": {family.name: family.type for family in families},
     "units": {family.name: family.unit for family in families if family.unit},
     "helped": all(family.documentation for family in families),
     "samples": {series(sample): sample.value for sample in samples},
     "count": len(samples),
 }
-print(json.dumps(understood))
+print(json.dumps(parsed))

@@ -1,63 +1,61 @@
-//! What Prometheus makes of `/metrics`: the parsers of its official Python client, and promtool, which
-//! also checks the files in ops/.
+//! `/metrics` and the files in ops/ with the tools of Prometheus: the parsers of its official Python
+//! client, and promtool.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::join_all;
+use runnel_testing::{HostProcess, Server, Stream};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::install;
-use crate::say;
-use crate::server::{Host, Server};
-use crate::stream::Stream;
+use crate::print_uncaptured;
 
-/// A host that tells what it has counted each second; `None` if another server is named, for it has
-/// counted more than a test has done.
-async fn host(test: &str) -> Option<Host> {
-    if Server::named().is_some() {
-        say(&format!("skipped: RUNNEL_URL names a server ({test})"));
+/// Starts a host that writes its metrics each second. Returns `None` if the environment names a server,
+/// which has counted more than this test.
+fn host(test: &str) -> Option<HostProcess> {
+    if Server::from_env().is_some() {
+        print_uncaptured(&format!("skipped: RUNNEL_URL names a server ({test})"));
         return None;
     }
     let variables = ["metrics_interval_seconds=1", "max_stream_seconds=300"];
-    Some(Host::start_with(&variables).await)
+    Some(HostProcess::start_temporary(&variables))
 }
 
-/// The metrics in a format, in a file.
+/// Writes the metrics in a format to a file.
 async fn scrape(server: &Server, accept: &str, folder: &TempDir) -> PathBuf {
     let request = server.get("/metrics").header("accept", accept);
-    let answer = request.send().await.expect_status(200);
+    let response = request.send().await.expect_status(200);
     let file = folder.path().join("metrics");
-    std::fs::write(&file, answer.body).unwrap();
+    std::fs::write(&file, response.body).unwrap();
     file
 }
 
-/// What the official parser of a format understands of a file.
-async fn understood(python: &Path, format: &str, file: &Path) -> Value {
+/// Parses a file with the official parser of its format.
+async fn parsed(python: &Path, format: &str, file: &Path) -> Value {
     let script = include_str!("prometheus.py");
     let file = file.to_str().unwrap();
     let printed = install::run(python, &["-c", script, format, file], None).await;
-    serde_json::from_str(&printed.unwrap_or_else(|why| panic!("{format}: {why}"))).unwrap()
+    serde_json::from_str(&printed.unwrap_or_else(|error| panic!("{format}: {error}"))).unwrap()
 }
 
-fn path(name: &str) -> PathBuf {
+fn ops_file(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ops");
     root.join(name)
 }
 
-/// Runs promtool, which must find no fault.
+/// Asserts that promtool finds no fault.
 async fn promtool(arguments: &[&str], file: &Path) {
     let arguments = [arguments, &[file.to_str().unwrap()]].concat();
-    let said = install::run("promtool", &arguments, None).await;
-    said.unwrap_or_else(|why| panic!("promtool {arguments:?}: {why}"));
+    let output = install::run("promtool", &arguments, None).await;
+    output.unwrap_or_else(|error| panic!("promtool {arguments:?}: {error}"));
 }
 
-/// Publishes and subscribes, several at a time: 42 events in 33 requests, a rejected one, and 12
-/// replays of all.
-async fn act(server: &Server) {
+/// Publishes 42 events in 33 requests, sends one invalid request, and replays all events 12 times.
+async fn use_server(server: &Server) {
     let publish = |kind: &'static str, body: String| {
         let request = server.request("POST", "/publish/prometheus").authorized();
         request.body(kind, body).send()
@@ -65,8 +63,8 @@ async fn act(server: &Server) {
     for _ in 0..4 {
         let events =
             join_all((0..8).map(|number| publish("text/plain", format!("event {number}"))));
-        for answer in events.await {
-            answer.expect_status(201);
+        for response in events.await {
+            response.expect_status(201);
         }
     }
     let batch = "{\"data\":\"of a batch\"}\n".repeat(10);
@@ -85,14 +83,14 @@ async fn act(server: &Server) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_official_parsers_read_both_formats_and_find_what_was_done() {
+async fn the_official_parsers_read_both_formats_and_find_the_expected_counts() {
     let Some(python) = install::python("prometheus_client").await else {
         return;
     };
-    let Some(host) = host("prometheus_client").await else {
+    let Some(host) = host("prometheus_client") else {
         return;
     };
-    act(&host.server).await;
+    use_server(&host.server).await;
     let folder = tempfile::tempdir().unwrap();
     for (format, accept) in [
         ("openmetrics", "application/openmetrics-text"),
@@ -101,12 +99,12 @@ async fn the_official_parsers_read_both_formats_and_find_what_was_done() {
         let mut metrics = Value::Null;
         for _ in 0..30 {
             let file = scrape(&host.server, accept, &folder).await;
-            metrics = understood(&python, format, &file).await;
+            metrics = parsed(&python, format, &file).await;
             let samples = &metrics["samples"];
-            let is_whole = samples["runnel_streams_opened_total{}"] == 12.0
+            let is_complete = samples["runnel_streams_opened_total{}"] == 12.0
                 && samples["runnel_publish_seconds_count{}"] == 34.0
                 && samples["runnel_streams_open{}"] == 0.0;
-            if is_whole {
+            if is_complete {
                 break;
             }
             sleep(Duration::from_secs(1)).await;
@@ -131,7 +129,7 @@ async fn the_official_parsers_read_both_formats_and_find_what_was_done() {
         ] {
             assert_eq!(samples[series], f64::from(value), "{format}: {series}");
         }
-        // No series is there twice.
+        // No series is repeated.
         let count = samples.as_object().unwrap().len();
         assert_eq!(metrics["count"], count, "{format}");
         assert_eq!(metrics["helped"], true, "{format}: some have no help");
@@ -149,26 +147,26 @@ async fn the_official_parsers_read_both_formats_and_find_what_was_done() {
 }
 
 #[tokio::test]
-async fn promtool_finds_no_fault_with_the_metrics() {
+async fn promtool_accepts_the_metrics() {
     if !install::promtool("metrics").await {
         return;
     }
-    let Some(host) = host("promtool").await else {
+    let Some(host) = host("promtool") else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
     let file = scrape(&host.server, "text/plain", &folder).await;
     let command = format!("promtool check metrics < {}", file.to_str().unwrap());
-    let said = install::run("sh", &["-c", &command], None).await;
-    said.unwrap_or_else(|why| panic!("promtool check metrics: {why}"));
+    let output = install::run("sh", &["-c", &command], None).await;
+    output.unwrap_or_else(|error| panic!("promtool check metrics: {error}"));
 }
 
 #[tokio::test]
-async fn promtool_accepts_the_configuration_and_the_alerts_and_sees_each_fire() {
+async fn promtool_accepts_the_configuration_and_the_alerts_and_each_alert_fires() {
     if install::promtool("ops/prometheus").await {
-        promtool(&["check", "config"], &path("prometheus/prometheus.yml")).await;
-        promtool(&["check", "rules"], &path("prometheus/alerts.yml")).await;
-        promtool(&["test", "rules"], &path("prometheus/alerts_test.yml")).await;
+        promtool(&["check", "config"], &ops_file("prometheus/prometheus.yml")).await;
+        promtool(&["check", "rules"], &ops_file("prometheus/alerts.yml")).await;
+        promtool(&["test", "rules"], &ops_file("prometheus/alerts_test.yml")).await;
     }
 }
 
@@ -177,7 +175,7 @@ async fn promtool_accepts_every_expression_of_the_dashboard() {
     if !install::promtool("ops/grafana").await {
         return;
     }
-    let dashboard = std::fs::read_to_string(path("grafana/runnel.json")).unwrap();
+    let dashboard = std::fs::read_to_string(ops_file("grafana/runnel.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
     let panels = dashboard["panels"].as_array().unwrap().iter();
     let targets = panels.filter_map(|panel| panel["targets"].as_array());

@@ -1,54 +1,50 @@
-//! Publishes the events, one by one and in batches, and knows what the log must be.
+//! Publishes the test events, one by one and in batches.
 
+use runnel_testing::{Channel, Server};
 use serde_json::json;
 
-use crate::client::Request;
 use crate::events::{self, Event};
-use crate::server::Server;
-use crate::stream::Stream;
 
 pub(crate) struct Publisher {
-    server: Server,
-    /// A name that no other test uses, now or on an earlier day.
-    channel: String,
+    channel: Channel,
     events: Vec<Event>,
-    /// How many of them have been published.
+    /// The number of events published so far.
     pub(crate) published: usize,
 }
 
 impl Publisher {
     pub(crate) fn new(server: Server) -> Self {
         Self {
-            server,
-            channel: format!("clients/{:032x}", rand::random::<u128>()),
+            channel: Channel::on(server),
             events: events::all(),
             published: 0,
         }
     }
 
-    /// Where the channel's events are, from the oldest on.
+    /// Returns the path of the channel's events from the oldest on.
     pub(crate) fn path(&self) -> String {
-        format!("/events/{}?last_event_id=earliest", self.channel)
+        format!("/events/{}?last_event_id=earliest", self.channel.name)
     }
 
-    /// Publishes the next events, each by itself.
+    /// Publishes the next events one by one.
     pub(crate) async fn publish(&mut self, count: usize) {
         for _ in 0..count {
             let event = &self.events[self.published];
-            let path = format!("/publish/{}?event={}", self.channel, encoded(&event.kind));
-            let request = self.post(&path).body("text/plain", event.data.clone());
+            let query = format!("?event={}", percent_encoded(&event.kind));
+            let request = self.channel.publish(&query);
+            let request = request.body("text/plain", event.data.clone());
             request.send().await.expect_status(201);
             self.published += 1;
         }
     }
 
-    /// Publishes the next events together.
+    /// Publishes the next events in one batch.
     pub(crate) async fn publish_batch(&mut self, count: usize) {
         let batch: String = self.events[self.published..][..count]
             .iter()
             .map(|event| json!({"data": event.data, "event": event.kind}).to_string() + "\n")
             .collect();
-        let request = self.post(&format!("/publish/{}", self.channel));
+        let request = self.channel.publish("");
         let request = request.body("application/x-ndjson", batch);
         request.send().await.expect_status(201);
         self.published += count;
@@ -56,35 +52,34 @@ impl Publisher {
 
     /// Closes the channel.
     pub(crate) async fn close(&self) {
-        let path = format!("/channels/{}/close", self.channel);
-        self.post(&path).send().await.expect_status(204);
+        self.channel.close().await;
     }
 
-    /// The ids of the events, as a fresh reader is told them that ends at the newest.
+    /// Reads the ids of the events from the log.
     pub(crate) async fn ids(&self) -> Vec<String> {
-        let log = self.server.get(&format!("{}&live=false", self.path()));
-        let log = Stream::of(log.open().await).rest().await;
-        log.into_iter().map(|event| event.id).collect()
+        let log = self.channel.log().await;
+        log.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// What a client must get: every event published so far, with the ids of the log.
+    /// Returns the events that a client must have received: all published so far, with the ids of the
+    /// log.
     pub(crate) fn expected(&self, ids: Vec<String>) -> Vec<Event> {
-        assert_eq!(ids.len(), self.published, "not all is in the log");
+        assert_eq!(
+            ids.len(),
+            self.published,
+            "some events are missing in the log"
+        );
         let events = self.events.iter().zip(ids);
         let arrived = events.map(|(event, id)| Event {
             id,
             kind: event.kind.clone(),
-            data: events::on_arrival(&event.data),
+            data: events::with_normalized_line_ends(&event.data),
         });
         arrived.collect()
     }
-
-    fn post(&self, path: &str) -> Request {
-        self.server.request("POST", path).authorized()
-    }
 }
 
-/// Any text as the value of a query parameter.
-fn encoded(text: &str) -> String {
+/// Percent-encodes text for a query.
+fn percent_encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

@@ -1,69 +1,69 @@
-//! A client at work, and what it reports.
+//! A running client and its reports.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::process::Command;
 
+use runnel_testing::{ChildProcess, TIMEOUT};
 use serde::Deserialize;
-use tokio::process::Command;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::client::PATIENCE;
 use crate::events::Event;
-use crate::leash::Process;
 
-/// What a client says. One that is a process writes it as a line of JSON.
+/// A report of a client. A child process prints it as a line of JSON.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Report {
     /// Its name and version.
     Client(String),
-    /// A stream has begun.
+    /// A stream has been opened.
     Open,
     Event(Event),
-    /// It will not reconnect, for this reason.
+    /// The client will not reconnect, for this reason.
     Stopped(String),
-    /// It cannot go on.
+    /// The client cannot continue, for this reason.
     Failed(String),
 }
 
-/// All that a client has reported.
+/// All reports of a client.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Account {
+pub(crate) struct Transcript {
     pub(crate) client: String,
     pub(crate) opened: usize,
-    /// Those that were published.
+    /// The published events.
     pub(crate) events: Vec<Event>,
-    /// Those of Runnel's own.
+    /// The events that Runnel itself makes.
     pub(crate) signals: Vec<Event>,
     pub(crate) stopped: Option<String>,
     failed: Option<String>,
 }
 
-impl Account {
-    fn take(&mut self, report: Report) {
+impl Transcript {
+    fn add(&mut self, report: Report) {
         match report {
             Report::Client(name) => self.client = name,
             Report::Open => self.opened += 1,
             Report::Event(event) if event.is_signal() => self.signals.push(event),
             Report::Event(event) => self.events.push(event),
-            Report::Stopped(why) => self.stopped = Some(why),
-            Report::Failed(why) => self.failed = Some(why),
+            Report::Stopped(reason) => self.stopped = Some(reason),
+            Report::Failed(reason) => self.failed = Some(reason),
         }
     }
 }
 
-/// Briefly, for the message of a test that has failed.
-impl fmt::Display for Account {
+/// A summary for failure messages.
+impl fmt::Display for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} has opened {} streams and got {} events, the last is {:?}; signals: {:?}; \
+            "{:?} opened {} streams and received {} events, the last is {:?}; signals: {:?}; \
              stopped: {:?}; failed: {:?}",
             self.client,
             self.opened,
             self.events.len(),
-            self.events.last().map(Event::brief),
+            self.events.last().map(Event::abbreviated),
             self.signals,
             self.stopped,
             self.failed
@@ -71,13 +71,13 @@ impl fmt::Display for Account {
     }
 }
 
-/// Where a client within the tests reports.
+/// Takes the reports of a client.
 #[derive(Clone)]
-pub(crate) struct Reporter(watch::Sender<Account>);
+pub(crate) struct Reporter(watch::Sender<Transcript>);
 
 impl Reporter {
-    pub(crate) fn say(&self, report: Report) {
-        self.0.send_modify(|account| account.take(report));
+    pub(crate) fn report(&self, report: Report) {
+        self.0.send_modify(|transcript| transcript.add(report));
     }
 
     fn has_stopped(&self) -> bool {
@@ -85,9 +85,9 @@ impl Reporter {
     }
 }
 
-/// A running client. Dropped, it is ended.
+/// A running client. Dropping it ends the client.
 pub(crate) struct Subscriber {
-    account: watch::Receiver<Account>,
+    transcript: watch::Receiver<Transcript>,
     task: AbortHandle,
 }
 
@@ -98,66 +98,87 @@ impl Drop for Subscriber {
 }
 
 impl Subscriber {
-    /// A client that is a [`leashed`](crate::leash::leashed) program.
+    /// Starts a client as a child process, with a [`client_command`].
     pub(crate) fn process(mut command: Command) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         command.env("TMPDIR", temporary.path());
-        let (process, mut lines) = Process::start(command);
+        let (sender, mut lines) = mpsc::unbounded_channel();
+        let process = ChildProcess::spawn(command, move |line| _ = sender.send(line));
         Self::within(async move |reporter| {
-            while let Ok(Some(line)) = lines.next_line().await {
+            while let Some(line) = lines.recv().await {
                 let report = serde_json::from_str(&line);
-                reporter.say(report.unwrap_or(Report::Failed(line)));
+                reporter.report(report.unwrap_or(Report::Failed(line)));
             }
-            let (status, complaints) = process.kill().await;
+            let (status, stderr) = process.kill();
             drop(temporary);
             if !status.success() || !reporter.has_stopped() {
-                reporter.say(Report::Failed(format!("{status}: {complaints}")));
+                reporter.report(Report::Failed(format!("{status}: {stderr}")));
             }
         })
     }
 
-    /// A client within the tests.
+    /// Starts a client as a task of the test.
     pub(crate) fn within<F: Future<Output = ()> + Send + 'static>(
         client: impl FnOnce(Reporter) -> F,
     ) -> Self {
-        let (sender, account) = watch::channel(Account::default());
+        let (sender, transcript) = watch::channel(Transcript::default());
         let task = tokio::spawn(client(Reporter(sender)));
         Self {
-            account,
+            transcript,
             task: task.abort_handle(),
         }
     }
 
-    pub(crate) fn account(&self) -> Account {
-        self.account.borrow().clone()
+    /// Returns the reports so far.
+    pub(crate) fn transcript(&self) -> Transcript {
+        self.transcript.borrow().clone()
     }
 
-    /// Waits until the client has got so many events.
-    pub(crate) async fn has(&self, events: usize) {
-        let enough = |account: &Account| account.events.len() >= events;
-        self.wait(&format!("{events} events"), enough).await;
+    /// Waits until the client has received this number of events.
+    pub(crate) async fn has_received(&self, events: usize) {
+        self.wait_for(&format!("{events} events"), |transcript| {
+            transcript.events.len() >= events
+        })
+        .await;
     }
 
-    /// Waits until the client has stopped for good and is gone; why it stopped.
+    /// Waits until the client has stopped and ended. Returns the reason.
     pub(crate) async fn stopped(&self) -> String {
-        let stopped = |account: &Account| account.stopped.is_some();
-        let why = self.wait("the end", stopped).await.stopped.unwrap();
-        let mut account = self.account.clone();
-        let gone = async { while account.changed().await.is_ok() {} };
-        let gone = timeout(PATIENCE, gone).await;
-        assert!(gone.is_ok(), "{why:?}, but the client does not end");
-        why
+        let has_stopped = |transcript: &Transcript| transcript.stopped.is_some();
+        let transcript = self.wait_for("a stop", has_stopped).await;
+        let reason = transcript.stopped.unwrap();
+        let mut transcript = self.transcript.clone();
+        let ended = async { while transcript.changed().await.is_ok() {} };
+        let ended = timeout(TIMEOUT, ended).await;
+        assert!(ended.is_ok(), "{reason:?}, but the client does not end");
+        reason
     }
 
-    async fn wait(&self, what: &str, arrived: impl Fn(&Account) -> bool) -> Account {
-        let mut account = self.account.clone();
-        let arriving = account.wait_for(|account| arrived(account) || account.failed.is_some());
-        let waited = timeout(PATIENCE, arriving).await;
-        let account = self.account();
+    async fn wait_for(&self, name: &str, condition: impl Fn(&Transcript) -> bool) -> Transcript {
+        let mut changes = self.transcript.clone();
+        let reported =
+            changes.wait_for(|transcript| condition(transcript) || transcript.failed.is_some());
+        let reported = timeout(TIMEOUT, reported).await;
+        let transcript = self.transcript();
         assert!(
-            matches!(waited, Ok(Ok(_))) && arrived(&account),
-            "{what} did not come: {account}"
+            matches!(reported, Ok(Ok(_))) && condition(&transcript),
+            "the client does not report {name}: {transcript}"
         );
-        account
+        transcript
     }
+}
+
+/// Returns a command for a client in a child process, which must not use a proxy of this machine.
+pub(crate) fn client_command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = ChildProcess::command(program);
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_string_lossy()
+            .to_ascii_lowercase()
+            .ends_with("_proxy")
+        {
+            command.env_remove(name);
+        }
+    }
+    command
 }

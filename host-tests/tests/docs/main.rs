@@ -9,17 +9,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../clients/leash.rs"]
-mod leash;
-#[path = "../clients/server.rs"]
-#[allow(dead_code, reason = "the client tests need more of it")]
-mod server;
-
 mod expected;
 mod markdown;
 mod session;
 
 mod examples;
 mod links;
+mod names;
 mod variables;
 mod wording;

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use runnel_testing::{ChildProcess, HostProcess};
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::expected::{SAMPLE_EPOCH, has_lines, last_epoch};
-use crate::leash::{Process, leashed};
-use crate::server::Host;
 
 /// The address that the pages use.
 const SAMPLE_URL: &str = "http://127.0.0.1:3000";
@@ -32,11 +32,11 @@ struct Stream {
     received: Arc<Mutex<String>>,
     /// Runs until curl exits.
     receiving: JoinHandle<()>,
-    _process: Process,
+    _process: ChildProcess,
 }
 
 pub(crate) struct Session {
-    host: Host,
+    host: HostProcess,
     folder: TempDir,
     /// The epoch of the event ID seen last.
     epoch: Option<String>,
@@ -51,7 +51,7 @@ impl Session {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".curlrc"), CURL_CONFIG).unwrap();
         Self {
-            host: Host::start_with(&variables).await,
+            host: HostProcess::start_temporary(&variables),
             folder,
             epoch: None,
             streams: vec![],
@@ -67,7 +67,7 @@ impl Session {
     pub(crate) async fn run(&mut self, block: &str) -> Result<String> {
         let mut command = Command::new("sh");
         command.arg("-e").arg("-c").arg(self.adapt(block));
-        self.settle(&mut command);
+        self.settle(command.as_std_mut());
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(BLOCK_TIMEOUT, command.output()).await;
         let output = output.context("it does not end")??;
@@ -82,14 +82,15 @@ impl Session {
 
     /// Starts a block, one `curl -N`, in the background and waits for its first line.
     pub(crate) async fn stream(&mut self, block: &str) -> Result<()> {
-        let mut command = leashed("sh");
+        let mut command = ChildProcess::command("sh");
         command.arg("-c").arg(format!("exec {}", self.adapt(block)));
         self.settle(&mut command);
-        let (process, mut lines) = Process::start(command);
+        let (sender, mut lines) = mpsc::unbounded_channel();
+        let process = ChildProcess::spawn(command, move |line| _ = sender.send(line));
         let received = Arc::new(Mutex::new(String::new()));
         let into = received.clone();
         let receiving = tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
+            while let Some(line) = lines.recv().await {
                 let mut text = into.lock().unwrap();
                 text.push_str(&line);
                 text.push('\n');
@@ -136,7 +137,7 @@ impl Session {
         }
     }
 
-    fn settle(&self, command: &mut Command) {
+    fn settle(&self, command: &mut std::process::Command) {
         let folder = self.folder.path();
         command.current_dir(folder).env("CURL_HOME", folder);
     }

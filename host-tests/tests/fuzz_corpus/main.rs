@@ -1,5 +1,5 @@
-//! The properties of `runnel_properties`, over what fuzzing has found to matter and over inputs near that: the
-//! same in every run. To look further, see `fuzz/properties/src/lib.rs`.
+//! The properties of `runnel_properties` hold for the committed fuzzing corpus and for fixed mutations of it.
+//! See `fuzz/properties/src/lib.rs` for fuzzing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,49 +12,52 @@ use std::path::{Path, PathBuf};
 use mutation::Mutations;
 use runnel_properties::TARGETS;
 
-/// So many mutated inputs a target are tried, over all files of its corpus together.
+/// The number of mutated inputs for each target, over all files of its corpus together.
 const MUTATIONS: usize = 1_000;
 
 #[test]
-fn any_stored_head_is_read_or_refused() {
-    holds("head");
+fn any_stored_head_is_decoded_or_rejected() {
+    assert_holds("head");
 }
 
 #[test]
-fn any_stored_segment_is_read_or_refused() {
-    holds("segment");
+fn any_stored_segment_is_decoded_or_rejected() {
+    assert_holds("segment");
 }
 
 #[test]
-fn any_last_event_id_is_read_back_or_refused() {
-    holds("cursor");
+fn any_last_event_id_is_parsed_or_rejected() {
+    assert_holds("cursor");
 }
 
 #[test]
-fn any_batch_is_published_as_it_is_or_refused() {
-    holds("ndjson");
+fn any_batch_is_published_unchanged_or_rejected() {
+    assert_holds("ndjson");
 }
 
 #[test]
-fn any_request_is_read_or_refused() {
-    holds("request");
+fn any_request_is_parsed_or_rejected() {
+    assert_holds("request");
 }
 
 #[test]
-fn any_event_arrives_as_it_was_sent() {
-    holds("frame");
+fn any_event_is_received_as_it_was_sent() {
+    assert_holds("frame");
 }
 
 #[test]
-fn any_sequence_of_commits_leaves_what_was_acknowledged() {
-    holds("append");
+fn any_sequence_of_commits_keeps_the_acknowledged_events() {
+    assert_holds("append");
 }
 
 #[test]
-fn every_target_is_tested_fuzzed_and_has_a_corpus() {
+fn every_target_has_a_test_a_fuzz_program_and_a_corpus() {
     let here = include_str!("main.rs");
     for (target, _) in TARGETS {
-        assert!(here.contains(&format!("holds(\"{target}\");")), "{target}");
+        assert!(
+            here.contains(&format!("assert_holds(\"{target}\");")),
+            "{target}"
+        );
         let program = folder()
             .join("fuzz_targets")
             .join(target)
@@ -64,8 +67,8 @@ fn every_target_is_tested_fuzzed_and_has_a_corpus() {
     }
 }
 
-/// Runs a target over its corpus and over mutations of it.
-fn holds(target: &str) {
+/// Runs a target with its corpus and with mutations of it.
+fn assert_holds(target: &str) {
     let corpus = corpus(target);
     let others: Vec<_> = corpus.iter().map(|(_, bytes)| bytes.as_slice()).collect();
     for (file, bytes) in &corpus {
@@ -78,20 +81,21 @@ fn holds(target: &str) {
     }
 }
 
-fn run(target: &str, input: &[u8], named: &str) {
-    let (_, law) = TARGETS
+fn run(target: &str, input: &[u8], name: &str) {
+    let (_, property) = TARGETS
         .into_iter()
-        .find(|(name, _)| *name == target)
+        .find(|(other, _)| *other == target)
         .unwrap();
-    let result = catch_unwind(AssertUnwindSafe(|| law(input)));
+    let result = catch_unwind(AssertUnwindSafe(|| property(input)));
     assert!(
         result.is_ok(),
-        "{target} breaks its law on {named}: b\"{}\"",
+        "the property of {target} does not hold for {name}: b\"{}\"",
         input.escape_ascii()
     );
 }
 
-/// The committed files of a target's corpus, by name; those that a run left here have longer names.
+/// Returns the committed files of a target's corpus, with their names. Files that a fuzzing run has left
+/// have longer names.
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     const SHA_1_DIGITS: usize = 40;
     let files = fs::read_dir(folder().join("corpus").join(target)).unwrap();

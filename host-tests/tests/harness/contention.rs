@@ -1,36 +1,36 @@
-//! Many publishers at once, on stores that answer at once and on stores that take their time.
+//! Concurrent publishers, on fast and on slow stores.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use runnel_host::store::{Fault, Operation};
+use runnel_host::store::{Fault, FaultPlan, Operation};
+use runnel_testing::{
+    CHANNEL, Fixture, Subscriber, assert_no_trap, data_in_order, host, log, publish,
+};
 use tokio::time::sleep;
 
-use crate::site::{CHANNEL, Site, data_in_order, publish};
-use crate::subscriber::Subscriber;
-
-/// Each call takes between nothing and some milliseconds.
-fn take_time(site: &Site, seed: u64) {
+/// Delays each store call by 0 to 3 ms.
+fn delay_calls(fixture: &Fixture, seed: u64) {
     let mut random = seed;
-    site.befall(move |_| {
+    fixture.store.inject(FaultPlan::new(move |_| {
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        Fault::Hang(Duration::from_millis((random >> 33) % 4))
-    });
+        Fault::Delay(Duration::from_millis((random >> 33) % 4))
+    }));
 }
 
-/// Lets publishers publish events of their own, one after the other; all are acknowledged. Returns
+/// Lets `publishers` publish `each` events one after the other, which must all be acknowledged. Returns
 /// the data by id.
-async fn publish_all(site: &Site, publishers: u64, each: u64) -> BTreeMap<String, String> {
+async fn publish_all(fixture: &Fixture, publishers: u64, each: u64) -> BTreeMap<String, String> {
     let publishers: Vec<_> = (0..publishers)
         .map(|name| {
-            let host = site.host.clone();
+            let host = fixture.host.clone();
             tokio::spawn(async move {
                 let mut acknowledged = vec![];
                 for number in 0..each {
                     let data = format!("{name} {number}");
-                    acknowledged.push((publish(&host, CHANNEL, &data).await.id(), data));
+                    acknowledged.push((publish(&host, CHANNEL, &data).await.event_id(), data));
                 }
                 acknowledged
             })
@@ -39,14 +39,14 @@ async fn publish_all(site: &Site, publishers: u64, each: u64) -> BTreeMap<String
     let mut all = BTreeMap::new();
     for publisher in publishers {
         for (id, data) in publisher.await.unwrap() {
-            assert_eq!(all.insert(id, data), None, "an id was given twice");
+            assert_eq!(all.insert(id, data), None, "an id was assigned twice");
         }
     }
     all
 }
 
-async fn assert_holds_exactly(site: &Site, acknowledged: &BTreeMap<String, String>) {
-    let log = site.log().await;
+async fn assert_log_is(fixture: &Fixture, acknowledged: &BTreeMap<String, String>) {
+    let log = fixture.log().await;
     let by_id: BTreeMap<_, _> = log
         .iter()
         .map(|event| (event.id.clone(), event.data.clone()))
@@ -56,29 +56,31 @@ async fn assert_holds_exactly(site: &Site, acknowledged: &BTreeMap<String, Strin
 }
 
 #[tokio::test(start_paused = true)]
-async fn concurrent_first_publishes_are_all_kept_once() {
+async fn concurrent_first_publishes_are_each_stored_once() {
     for seed in 0..12 {
-        let site = Site::new();
+        let fixture = Fixture::new();
         if seed > 0 {
-            take_time(&site, seed);
+            delay_calls(&fixture, seed);
         }
-        let acknowledged = publish_all(&site, 8, 1).await;
+        let acknowledged = publish_all(&fixture, 8, 1).await;
         assert_eq!(acknowledged.len(), 8);
-        assert_holds_exactly(&site, &acknowledged).await;
+        assert_log_is(&fixture, &acknowledged).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn concurrent_first_publishes_on_disk_are_all_kept_once() {
+async fn concurrent_first_publishes_on_disk_are_each_stored_once() {
     use runnel_host::store::Sqlite;
     for _ in 0..3 {
         let folder = tempfile::tempdir().unwrap();
         let sqlite = std::sync::Arc::new(Sqlite::open(folder.path(), "default").unwrap());
-        let host = crate::site::host(sqlite, &[]);
+        let host = host(sqlite, &[]);
         let publishers: Vec<_> = (0..8)
             .map(|name: u64| {
                 let host = host.clone();
-                tokio::spawn(async move { publish(&host, CHANNEL, &name.to_string()).await.id() })
+                tokio::spawn(
+                    async move { publish(&host, CHANNEL, &name.to_string()).await.event_id() },
+                )
             })
             .collect();
         let mut ids = vec![];
@@ -86,7 +88,7 @@ async fn concurrent_first_publishes_on_disk_are_all_kept_once() {
             ids.push(publisher.await.unwrap());
         }
         ids.sort();
-        let log = crate::site::log(&host, CHANNEL).await;
+        let log = log(&host, CHANNEL).await;
         assert_eq!(
             log.iter().map(|event| event.id.clone()).collect::<Vec<_>>(),
             ids
@@ -94,31 +96,31 @@ async fn concurrent_first_publishes_on_disk_are_all_kept_once() {
         let mut data = data_in_order(log);
         data.sort();
         assert_eq!(data, ["0", "1", "2", "3", "4", "5", "6", "7"]);
-        crate::site::assert_sound(&host);
+        assert_no_trap(&host);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn concurrent_publishers_are_all_acknowledged_and_each_event_is_there_once() {
+async fn concurrent_publishes_are_all_acknowledged_and_each_stored_once() {
     for seed in 0..4 {
-        let site = Site::new();
-        site.publish("0").await.id();
+        let fixture = Fixture::new();
+        fixture.publish("0").await.event_id();
         sleep(Duration::from_millis(5)).await;
         if seed > 0 {
-            take_time(&site, seed);
+            delay_calls(&fixture, seed);
         }
-        let mut subscriber = Subscriber::open_live(&site.host, CHANNEL).await;
-        let mut acknowledged = publish_all(&site, 16, 12).await;
+        let mut subscriber = Subscriber::open_live(&fixture.host, CHANNEL).await;
+        let mut acknowledged = publish_all(&fixture, 16, 12).await;
         assert_eq!(acknowledged.len(), 192);
         let live = subscriber.events(192).await;
         assert_eq!(
             live.iter().map(|e| e.seq()).collect::<Vec<_>>(),
             (2..=193).collect::<Vec<_>>()
         );
-        site.heal();
-        acknowledged.insert(site.log().await[0].id.clone(), "0".to_owned());
-        assert_holds_exactly(&site, &acknowledged).await;
-        // Each publisher's own events are in the order in which it published them.
+        fixture.store.heal();
+        acknowledged.insert(fixture.log().await[0].id.clone(), "0".to_owned());
+        assert_log_is(&fixture, &acknowledged).await;
+        // The events of one publisher keep their order.
         for name in 0..16 {
             let prefix = format!("{name} ");
             let numbers = live.iter().filter_map(|e| e.data.strip_prefix(&prefix));
@@ -128,17 +130,17 @@ async fn concurrent_publishers_are_all_acknowledged_and_each_event_is_there_once
     }
 }
 
-/// An instance may swap 256 times in its life and takes 128 requests. On a store that takes long for a
-/// swap, most of them are lost to other instances.
+/// An instance can swap 256 times and serves 128 requests. On a store whose swaps are slow, most swaps
+/// lose the race with other instances.
 #[tokio::test(start_paused = true)]
-async fn instances_do_not_run_out_of_swaps_over_a_slow_store() {
-    let site = Site::new();
-    site.befall(|call| match call.operation {
-        Operation::Current | Operation::Swap => Fault::Hang(Duration::from_millis(5)),
-        _ => Fault::None,
-    });
-    let acknowledged = publish_all(&site, 16, 150).await;
+async fn instances_do_not_run_out_of_swaps_on_a_slow_store() {
+    let fixture = Fixture::new();
+    fixture.store.inject(FaultPlan::when(
+        |call| [Operation::Current, Operation::Swap].contains(&call.operation),
+        Fault::Delay(Duration::from_millis(5)),
+    ));
+    let acknowledged = publish_all(&fixture, 16, 150).await;
     assert_eq!(acknowledged.len(), 2_400);
-    site.heal();
-    assert_holds_exactly(&site, &acknowledged).await;
+    fixture.store.heal();
+    assert_log_is(&fixture, &acknowledged).await;
 }

@@ -1,18 +1,20 @@
-//! The process dies between any two store calls of a commit; another one takes over.
+//! The process dies between any two store calls of a commit, and another one takes over.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use runnel_host::store::{Fault, Memory};
+use runnel_host::store::{Fault, FaultPattern, Memory};
+use runnel_testing::{CHANNEL, Fixture, TestStore, publish};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use crate::answer::Said;
+use crate::outcome::Outcome;
 use crate::scenario::{ALL, Scenario};
-use crate::site::{CHANNEL, Site, publish};
-use crate::store::Store;
 
-/// One process: when it is dropped, all that runs in it ends where it stands.
+/// Longer than any test waits.
+const FOREVER: Duration = Duration::from_secs(1_000_000);
+
+/// Returns a runtime that simulates a process. Dropping it ends all tasks at once.
 fn process() -> Runtime {
     Builder::new_current_thread()
         .enable_all()
@@ -21,66 +23,56 @@ fn process() -> Runtime {
         .unwrap()
 }
 
-/// Does it in a process that dies before the `nth` store call; `None` if there are fewer.
+/// Sends the request of a scenario in a process that dies before the `nth` store call. Returns the
+/// content of the store, or `None` if the request makes fewer calls.
 fn crashed(scenario: Scenario, nth: u64) -> Option<Arc<Memory>> {
     let process = process();
-    let (memory, finished) = process.block_on(async {
-        let site = scenario.prepare().await;
-        let mut calls = 0;
-        site.befall(move |_| {
-            calls += 1;
-            if calls < nth {
-                Fault::None
-            } else {
-                Fault::Hang(Duration::from_secs(1_000_000))
-            }
-        });
-        let finished = timeout(Duration::from_secs(60), scenario.act(&site)).await;
-        (site.memory.clone(), finished.is_ok())
+    let (memory, is_finished) = process.block_on(async {
+        let fixture = scenario.prepare().await;
+        let pattern = FaultPattern::Always(Fault::Delay(FOREVER));
+        fixture.store.inject(pattern.from_call(nth));
+        let response = timeout(Duration::from_secs(60), scenario.send(&fixture)).await;
+        (fixture.store.memory.clone(), response.is_ok())
     });
-    (!finished).then_some(memory)
+    (!is_finished).then_some(memory)
 }
 
 #[test]
-fn a_commit_that_died_at_any_call_took_place_or_did_not_and_the_next_one_goes_through() {
+fn a_commit_that_crashed_at_any_store_call_is_complete_or_absent_and_the_next_one_succeeds() {
     for scenario in ALL {
-        let mut died = 0;
-        while let Some(memory) = crashed(scenario, died + 1) {
-            died += 1;
-            println!("{scenario:?}, died before call {died}");
+        let mut crashes = 0;
+        while let Some(memory) = crashed(scenario, crashes + 1) {
+            crashes += 1;
+            println!("{scenario:?}, crashed before call {crashes}");
             process().block_on(async {
-                let variables = match scenario {
-                    Scenario::Discards => &[("retention_events", "3")][..],
-                    _ => &[],
-                };
-                let site = Site::over(Store::over(memory), variables);
-                scenario.check(&site, Said::Unknown).await;
+                let fixture = Fixture::over(TestStore::with(memory), scenario.variables());
+                scenario.check(&fixture, Outcome::Unknown).await;
             });
         }
-        assert!(died > 0);
+        assert!(crashes > 0);
     }
 }
 
 #[test]
-fn a_creator_that_died_is_succeeded_by_one_of_those_who_wait() {
-    for after in [0, 1_100, 2_950] {
-        let mut died = 0;
-        while let Some(memory) = crashed(Scenario::Creates(after), died + 1) {
-            died += 1;
-            println!("died before call {died}");
+fn a_waiting_publisher_takes_over_the_creation_lease_of_one_that_crashed() {
+    for after in [0, 1_100, 2_950].map(Duration::from_millis) {
+        let mut crashes = 0;
+        while let Some(memory) = crashed(Scenario::FirstPublish(after), crashes + 1) {
+            crashes += 1;
+            println!("crashed before call {crashes}");
             process().block_on(async {
-                let site = Site::over(Store::over(memory), &[]);
+                let fixture = Fixture::over(TestStore::with(memory), &[]);
                 let publishers: Vec<_> = (0..5)
                     .map(|number| {
-                        let host = site.host.clone();
+                        let host = fixture.host.clone();
                         let data = format!("waits {number}");
-                        tokio::spawn(async move { publish(&host, CHANNEL, &data).await.id() })
+                        tokio::spawn(async move { publish(&host, CHANNEL, &data).await.event_id() })
                     })
                     .collect();
                 for publisher in publishers {
                     publisher.await.unwrap();
                 }
-                let mut log = site.log_data().await;
+                let mut log = fixture.log_data().await;
                 log.sort();
                 assert!(
                     log.len() == 5 || (log.len() == 6 && log[0] == "new"),
@@ -88,6 +80,6 @@ fn a_creator_that_died_is_succeeded_by_one_of_those_who_wait() {
                 );
             });
         }
-        assert!(died >= 5);
+        assert!(crashes >= 5);
     }
 }

@@ -1,71 +1,70 @@
-//! Clients that go away: what they held is given back.
+//! Clients that disconnect: their resources are released.
 
 use std::time::Duration;
 
+use runnel_host::store::{Fault, FaultPlan};
+use runnel_testing::{CHANNEL, Fixture, Subscriber, publish};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use crate::site::{CHANNEL, Site};
-use crate::subscriber::Subscriber;
-
-/// The heartbeat of these tests, and some time on top for what follows on it.
-const BEAT: Duration = Duration::from_secs(15);
-/// An instance is kept for a second after its last request.
+/// The heartbeat interval: a disconnect is noticed at the next write.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Longer than an instance is kept after its last request: 1 s.
 const IDLE: Duration = Duration::from_millis(1_100);
 
-/// All that the host can count.
-fn counts(site: &Site) -> (usize, usize, usize) {
+/// Counts instances, open stores and tasks.
+fn counts(fixture: &Fixture) -> (usize, usize, usize) {
     (
-        site.host.live_instances(),
-        site.host.live_stores(),
+        fixture.host.live_instances(),
+        fixture.host.live_stores(),
         Handle::current().metrics().num_alive_tasks(),
     )
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_body_frees_its_stream_by_the_next_heartbeat() {
-    let site = Site::new();
-    let start = counts(&site);
-    let subscriber = Subscriber::open_live(&site.host, CHANNEL).await;
+async fn a_disconnected_stream_is_released_by_the_next_heartbeat() {
+    let fixture = Fixture::new();
+    let start = counts(&fixture);
+    let subscriber = Subscriber::open_live(&fixture.host, CHANNEL).await;
     sleep(Duration::from_secs(40)).await;
-    assert_eq!(site.host.live_instances(), 1);
+    assert_eq!(fixture.host.live_instances(), 1);
     drop(subscriber);
-    sleep(BEAT + IDLE).await;
-    assert_eq!(counts(&site), start);
-    let reads = site.reads("");
+    sleep(HEARTBEAT + IDLE).await;
+    assert_eq!(counts(&fixture), start);
+    let reads = fixture.store.reads("");
     sleep(Duration::from_secs(60)).await;
     assert_eq!(
-        site.reads(""),
+        fixture.store.reads(""),
         reads,
-        "nobody polls for a client that is gone"
+        "a disconnected client causes no polling"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_stays_does_not_keep_those_that_went() {
-    let site = Site::new();
-    let mut stays = Subscriber::open_live(&site.host, "stays").await;
-    let mut went = vec![];
+async fn a_remaining_stream_does_not_keep_disconnected_ones_alive() {
+    let fixture = Fixture::new();
+    let mut remaining = Subscriber::open_live(&fixture.host, "remaining").await;
+    let mut leaving = vec![];
     for number in 0..10 {
-        went.push(Subscriber::open_live(&site.host, &format!("went:{number}")).await);
+        leaving.push(Subscriber::open_live(&fixture.host, &format!("leaving:{number}")).await);
     }
-    stays.read_for(Duration::from_secs(3)).await;
-    assert!(site.reads("head!went:") > 0);
-    drop(went);
-    stays.read_for(BEAT + IDLE).await;
-    let reads = site.reads("head!went:");
-    stays.read_for(Duration::from_secs(30)).await;
-    assert_eq!(site.reads("head!went:"), reads);
-    crate::site::publish(&site.host, "stays", "news").await.id();
-    assert_eq!(stays.event().await.unwrap().data, "news");
+    remaining.read_for(Duration::from_secs(3)).await;
+    assert!(fixture.store.reads("head!leaving:") > 0);
+    drop(leaving);
+    remaining.read_for(HEARTBEAT + IDLE).await;
+    let reads = fixture.store.reads("head!leaving:");
+    remaining.read_for(Duration::from_secs(30)).await;
+    assert_eq!(fixture.store.reads("head!leaving:"), reads);
+    publish(&fixture.host, "remaining", "news").await.event_id();
+    assert_eq!(remaining.event().await.unwrap().data, "news");
 }
 
 #[tokio::test(start_paused = true)]
-async fn hundreds_of_streams_that_come_and_go_leave_nothing_behind() {
-    let site = Site::new();
-    site.publish_run(1, 60, 4_000).await;
+async fn hundreds_of_short_streams_leave_no_resources_behind() {
+    let fixture = Fixture::new();
+    fixture.publish_numbered(1..=60, 4_000).await;
     sleep(IDLE).await;
-    let start = counts(&site);
+    let start = counts(&fixture);
     assert_eq!(start.0, 0);
     let mut held = vec![];
     for number in 0..200 {
@@ -75,8 +74,8 @@ async fn hundreds_of_streams_that_come_and_go_leave_nothing_behind() {
             2 => "?last_event_id=earliest",
             _ => "?last_event_id=000000-1",
         };
-        // Some leave before they have read a byte, some between chunks, some while live.
-        let mut subscriber = site.subscribe(query).await;
+        // Some disconnect before the first byte, some between chunks, some while live.
+        let mut subscriber = fixture.subscribe(query).await;
         match number % 5 {
             0 => {}
             1 => drop(subscriber.chunk().await),
@@ -94,29 +93,30 @@ async fn hundreds_of_streams_that_come_and_go_leave_nothing_behind() {
             held.remove(0);
         }
     }
-    assert!(site.host.live_instances() > 0);
+    assert!(fixture.host.live_instances() > 0);
     drop(held);
-    sleep(BEAT + IDLE).await;
-    assert_eq!(counts(&site), start);
-    assert_eq!(site.log().await.len(), 60, "and the host still serves");
+    sleep(HEARTBEAT + IDLE).await;
+    assert_eq!(counts(&fixture), start);
+    assert_eq!(fixture.log().await.len(), 60, "the host still serves");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publisher_that_hangs_up_leaves_nothing_behind() {
-    let site = Site::new();
-    site.publish("first").await.id();
+async fn a_publisher_that_disconnects_leaves_no_resources_behind() {
+    let fixture = Fixture::new();
+    fixture.publish("first").await.event_id();
     sleep(IDLE).await;
-    let start = counts(&site);
-    site.befall(|_| runnel_host::store::Fault::Hang(Duration::from_millis(500)));
+    let start = counts(&fixture);
+    let delay = Fault::Delay(Duration::from_millis(500));
+    fixture.store.inject(FaultPlan::always(delay));
     for _ in 0..50 {
-        let publishing = site.publish("hung up");
-        let answer = tokio::time::timeout(Duration::from_millis(200), publishing).await;
-        assert!(answer.is_err(), "{answer:?}");
+        let publishing = fixture.publish("disconnected");
+        let response = tokio::time::timeout(Duration::from_millis(200), publishing).await;
+        assert!(response.is_err(), "{response:?}");
     }
-    site.heal();
+    fixture.store.heal();
     sleep(Duration::from_secs(30)).await;
-    assert_eq!(counts(&site), start);
-    let log = site.log_data().await;
+    assert_eq!(counts(&fixture), start);
+    let log = fixture.log_data().await;
     assert_eq!(log[0], "first");
     assert!(log.len() <= 51);
 }

@@ -1,21 +1,20 @@
-//! The lines that an operator reads.
+//! The log of an operator.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use runnel_host::store::Fault;
+use runnel_host::store::{Fault, FaultPlan};
+use runnel_testing::{CHANNEL, Fixture, TOKEN, authorized, authorized_with, send};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::site::{CHANNEL, Site, TOKEN, authorized, authorized_with, send};
-
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// What was written, in order; each line is a JSON object with a time and a level.
-fn lines(site: &Site) -> Vec<Value> {
-    let output = site.host.output();
+/// Parses the log. Each line is a JSON object with a time and a level.
+fn log_lines(fixture: &Fixture) -> Vec<Value> {
+    let output = fixture.host.output();
     let lines = output.lines().map(|line| {
         let line: Value =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -29,15 +28,15 @@ fn lines(site: &Site) -> Vec<Value> {
     lines.collect()
 }
 
-/// Those of one event.
+/// Returns the lines of one event.
 fn of(lines: &[Value], event: &str) -> Vec<Value> {
     let lines = lines.iter().filter(|line| line["event"] == event);
     lines.cloned().collect()
 }
 
-/// Checks some members of a line.
+/// Asserts some members of a line.
 #[track_caller]
-fn assert_says(line: &Value, expected: &[(&str, Value)]) {
+fn assert_members(line: &Value, expected: &[(&str, Value)]) {
     for (name, value) in expected {
         assert_eq!(line[name], *value, "{name} of {line}");
     }
@@ -51,21 +50,21 @@ fn traced(method: &str, path: &str) -> http::request::Builder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_life_of_a_stream_and_of_a_publish_is_told_and_nothing_secret() {
-    let site = Site::with(&[("log_level", "debug"), ("max_stream_seconds", "30")]);
+async fn a_stream_and_a_publish_are_logged_without_secrets() {
+    let fixture = Fixture::with(&[("log_level", "debug"), ("max_stream_seconds", "30")]);
     let request = traced("POST", "/publish/c")
         .header("content-type", "text/plain")
         .header("authorization", format!("Bearer {TOKEN}"))
         .body(Full::<Bytes>::from("what nobody may read"));
-    let published = send(&site.host, request.unwrap()).await;
-    let id = published.id();
-    assert!(published.header("traceresponse").contains(TRACE));
+    let published = send(&fixture.host, request.unwrap()).await;
+    let id = published.event_id();
+    assert!(published.header("traceresponse").unwrap().contains(TRACE));
     sleep(Duration::from_secs(1)).await;
     let request = traced(
         "GET",
         "/events/c?last_event_id=earliest&access_token=sesame",
     );
-    let response = site
+    let response = fixture
         .host
         .request(request.body(Full::<Bytes>::default()).unwrap());
     let response = response.await;
@@ -75,11 +74,11 @@ async fn the_life_of_a_stream_and_of_a_publish_is_told_and_nothing_secret() {
         frame.unwrap();
     }
 
-    let lines = lines(&site);
+    let lines = log_lines(&fixture);
     let [published] = &of(&lines, "published")[..] else {
         panic!("{lines:?}")
     };
-    assert_says(
+    assert_members(
         published,
         &[
             ("level", "debug".into()),
@@ -99,17 +98,17 @@ async fn the_life_of_a_stream_and_of_a_publish_is_told_and_nothing_secret() {
     let events: Vec<_> = stream.iter().map(|line| &line["event"]).collect();
     assert_eq!(events, ["stream_opened", "stream_live", "stream_ended"]);
     for line in &stream {
-        assert_says(
+        assert_members(
             line,
             &[("channel", CHANNEL.into()), ("trace_id", TRACE.into())],
         );
     }
-    assert_says(stream[1], &[("replayed", 1.into())]);
+    assert_members(stream[1], &[("replayed", 1.into())]);
     assert!(
         stream[1]["duration_ms"].as_u64() < Some(1_000),
         "{stream:?}"
     );
-    assert_says(
+    assert_members(
         stream[2],
         &[
             ("level", "info".into()),
@@ -120,31 +119,33 @@ async fn the_life_of_a_stream_and_of_a_publish_is_told_and_nothing_secret() {
     );
     assert!(stream[2]["heartbeats"].as_u64() >= Some(1));
     assert!(stream[2]["duration_ms"].as_u64() >= Some(24_000));
-    let output = site.host.output();
+    let output = fixture.host.output();
     for secret in [TOKEN, "what nobody may read", "sesame"] {
         assert!(!output.contains(secret), "{secret}: {output}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_clients_lose_by_is_told_as_a_warning() {
+async fn losses_of_clients_are_logged_as_warnings() {
     let variables = [
         ("log_level", "warn"),
         ("max_streams", "1"),
         ("retention_events", "3"),
     ];
-    let site = Site::with(&variables);
-    let ids = site.publish_run(1, 60, 4_000).await;
-    let mut gap = site.subscribe(&format!("?last_event_id={}", ids[0])).await;
+    let fixture = Fixture::with(&variables);
+    let ids = fixture.publish_numbered(1..=60, 4_000).await;
+    let mut gap = fixture
+        .subscribe(&format!("?last_event_id={}", ids[0]))
+        .await;
     gap.event().await;
-    site.subscribe("").await.rest().await;
-    let lines = lines(&site);
-    let told: Vec<_> = lines
+    fixture.subscribe("").await.rest().await;
+    let lines = log_lines(&fixture);
+    let logged: Vec<_> = lines
         .iter()
         .map(|line| (&line["event"], &line["reason"]))
         .collect();
     assert_eq!(
-        told,
+        logged,
         [
             (&"stream_gap".into(), &"evicted".into()),
             (&"stream_refused".into(), &"too-many-streams".into()),
@@ -154,47 +155,47 @@ async fn what_clients_lose_by_is_told_as_a_warning() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_operator_has_to_see_to_is_an_error() {
-    let site = Site::with(&[("log_level", "error")]);
-    site.publish("fine").await.id();
-    assert_eq!(site.host.output(), "");
-    site.befall(|_| Fault::ErrorBefore);
-    assert_eq!(site.publish("lost").await.status, 503);
-    let lines = lines(&site);
+async fn failures_that_need_an_operator_are_logged_as_errors() {
+    let fixture = Fixture::with(&[("log_level", "error")]);
+    fixture.publish("fine").await.event_id();
+    assert_eq!(fixture.host.output(), "");
+    fixture.store.inject(FaultPlan::always(Fault::ErrorBefore));
+    assert_eq!(fixture.publish("lost").await.status, 503);
+    let lines = log_lines(&fixture);
     let failed = of(&lines, "commit_failed");
     assert_eq!((failed.len(), lines.len()), (1, 1), "{lines:?}");
-    assert_says(
+    assert_members(
         &failed[0],
         &[("channel", CHANNEL.into()), ("level", "error".into())],
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_and_changes_are_told_and_a_quiet_server_says_nothing() {
-    let site = Site::new();
+async fn rejections_and_channel_changes_are_logged_unless_the_log_is_off() {
+    let fixture = Fixture::new();
     let headers = [("content-type", "application/json")];
     let bad = authorized_with("POST", "/publish/c", &headers, "{");
-    assert_eq!(send(&site.host, bad).await.status, 400);
-    site.publish("one").await.id();
+    assert_eq!(send(&fixture.host, bad).await.status, 400);
+    fixture.publish("one").await.event_id();
     assert_eq!(
-        send(&site.host, authorized("POST", "/channels/c/close"))
+        send(&fixture.host, authorized("POST", "/channels/c/close"))
             .await
             .status,
         204
     );
     assert_eq!(
-        send(&site.host, authorized("DELETE", "/channels/c"))
+        send(&fixture.host, authorized("DELETE", "/channels/c"))
             .await
             .status,
         204
     );
-    let lines = lines(&site);
-    let told: Vec<_> = lines
+    let lines = log_lines(&fixture);
+    let logged: Vec<_> = lines
         .iter()
         .map(|line| line["event"].as_str().unwrap())
         .collect();
-    assert_eq!(told, ["rejected", "channel_closed", "channel_purged"]);
-    assert_says(
+    assert_eq!(logged, ["rejected", "channel_closed", "channel_purged"]);
+    assert_members(
         &lines[0],
         &[
             ("reason", "body".into()),
@@ -203,8 +204,8 @@ async fn refusals_and_changes_are_told_and_a_quiet_server_says_nothing() {
         ],
     );
 
-    let quiet = Site::with(&[("log_level", "off")]);
-    quiet.befall(|_| Fault::ErrorBefore);
+    let quiet = Fixture::with(&[("log_level", "off")]);
+    quiet.store.inject(FaultPlan::always(Fault::ErrorBefore));
     assert_eq!(quiet.publish("lost").await.status, 503);
     assert_eq!(quiet.host.output(), "");
 }

@@ -1,34 +1,30 @@
-//! The component as it is deployed, run in the embedded host under conditions that a test controls:
-//! its store, its clock, and clients that come, wait, read slowly and go.
+//! The deployed component in an embedded host, under conditions that a test controls: store faults,
+//! the clock, and clients that connect, wait, read slowly and disconnect.
 //!
-//! Most tests run under paused time, in which an hour passes at once and every wait is exact.
+//! Most tests run under paused time: an hour passes at once, and every wait is exact.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod answer;
-mod block;
+mod outcome;
+mod scenario;
+
 mod commit_faults;
 mod contention;
 mod crash;
 mod disconnect;
-mod economy;
-mod effort;
-mod life;
+mod instruction_count;
+mod layering;
+mod lifetime;
 mod log_lines;
 mod long_poll;
 mod metrics;
-mod misfortune;
+mod multi_channel;
 mod outage;
 mod overload;
 mod read_faults;
 mod replay;
 mod restart;
-mod scenario;
-mod several;
 mod sharing;
-mod site;
-mod store;
-mod subscriber;
+mod store_calls;
 mod trap;
 mod unreadable;
-mod walls;

@@ -1,12 +1,10 @@
-//! A store that does not work at all, for a while or for good.
+//! A store that fails completely, for a while or for good.
 
 use std::time::Duration;
 
-use runnel_host::store::Fault;
+use runnel_host::store::{Fault, FaultPlan};
+use runnel_testing::{CHANNEL, Fixture, Subscriber, authorized, publish, send};
 use tokio::time::{Instant, sleep};
-
-use crate::site::{CHANNEL, Site, authorized, send};
-use crate::subscriber::Subscriber;
 
 const PATIENT: [(&str, &str); 3] = [
     ("heartbeat_seconds", "4"),
@@ -14,27 +12,28 @@ const PATIENT: [(&str, &str); 3] = [
     ("retry_ms", "1000"),
 ];
 
-/// The ways in which a store does not work.
+/// The ways in which a store fails completely.
 const OUTAGES: [Fault; 2] = [
     Fault::ErrorBefore,
-    Fault::Hang(Duration::from_secs(1_000_000)),
+    Fault::Delay(Duration::from_secs(1_000_000)),
 ];
 
-/// The stream lives for as long as the store is waited for, and ends with a longer pause.
-async fn assert_patient_end(subscriber: &mut Subscriber, outage: Instant) {
-    let blocks = subscriber.rest_timed(outage).await;
-    let (end, last) = blocks.last().unwrap();
+/// Asserts that the stream stays open for `store_patience_seconds`, and ends with a longer reconnection
+/// time.
+async fn assert_ends_after_patience(subscriber: &mut Subscriber, outage: Instant) {
+    let frames = subscriber.rest_timed(outage).await;
+    let (end, last) = frames.last().unwrap();
     assert!((30..=36).contains(&end.as_secs()), "{end:?}");
     assert!(last.comments[0].contains("store"), "{last:?}");
-    let retry = blocks.iter().find_map(|(_, block)| block.retry).unwrap();
+    let retry = frames.iter().find_map(|(_, frame)| frame.retry).unwrap();
     assert!((8_000..=16_000).contains(&retry), "{retry}");
-    let beats = blocks.iter().filter(|(_, block)| block.is_heartbeat());
-    assert!((6..=8).contains(&beats.count()), "{blocks:?}");
-    assert!(blocks.iter().all(|(_, block)| block.data.is_none()));
+    let heartbeats = frames.iter().filter(|(_, frame)| frame.is_heartbeat());
+    assert!((6..=8).contains(&heartbeats.count()), "{frames:?}");
+    assert!(frames.iter().all(|(_, frame)| frame.data.is_none()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_over_a_store_that_never_answers_beats_until_patience_ends() {
+async fn a_stream_over_a_dead_store_sends_heartbeats_until_patience_ends() {
     for fault in OUTAGES {
         for query in [
             "",
@@ -43,14 +42,14 @@ async fn a_stream_over_a_store_that_never_answers_beats_until_patience_ends() {
             "?last_event_id=000000-7",
         ] {
             println!("{fault:?} {query}");
-            let site = Site::with(&PATIENT);
-            site.befall(move |_| fault);
+            let fixture = Fixture::with(&PATIENT);
+            fixture.store.inject(FaultPlan::always(fault));
             let start = Instant::now();
-            let mut subscriber = site.subscribe(query).await;
+            let mut subscriber = fixture.subscribe(query).await;
             assert_eq!(subscriber.status, 200);
             let retry = subscriber.read_opening().await;
             assert!((1_000..=2_000).contains(&retry), "{retry}");
-            assert_patient_end(&mut subscriber, start).await;
+            assert_ends_after_patience(&mut subscriber, start).await;
         }
     }
 }
@@ -58,16 +57,16 @@ async fn a_stream_over_a_store_that_never_answers_beats_until_patience_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_live_stream_survives_a_short_outage_and_ends_in_a_long_one() {
     for fault in OUTAGES {
-        let site = Site::with(&PATIENT);
-        let mut subscriber = Subscriber::open_live(&site.host, CHANNEL).await;
-        site.publish("before").await.id();
+        let fixture = Fixture::with(&PATIENT);
+        let mut subscriber = Subscriber::open_live(&fixture.host, CHANNEL).await;
+        fixture.publish("before").await.event_id();
         assert_eq!(subscriber.event().await.unwrap().data, "before");
 
         if fault == Fault::ErrorBefore {
-            site.befall(move |_| fault);
-            subscriber.silent_for(Duration::from_secs(20)).await;
-            site.heal();
-            site.publish("between").await.id();
+            fixture.store.inject(FaultPlan::always(fault));
+            subscriber.assert_idle_for(Duration::from_secs(20)).await;
+            fixture.store.heal();
+            fixture.publish("between").await.event_id();
             let healed = Instant::now();
             assert_eq!(subscriber.event().await.unwrap().data, "between");
             assert!(
@@ -76,18 +75,18 @@ async fn a_live_stream_survives_a_short_outage_and_ends_in_a_long_one() {
                 healed.elapsed()
             );
         }
-        site.befall(move |_| fault);
-        assert_patient_end(&mut subscriber, Instant::now()).await;
-        site.heal();
-        assert_eq!(site.log().await[0].data, "before");
+        fixture.store.inject(FaultPlan::always(fault));
+        assert_ends_after_patience(&mut subscriber, Instant::now()).await;
+        fixture.store.heal();
+        assert_eq!(fixture.log().await[0].data, "before");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publisher_is_told_that_the_store_does_not_work_and_when_to_come_back() {
-    let site = Site::new();
-    site.publish("before").await.id();
-    site.befall(|_| Fault::ErrorBefore);
+async fn a_publisher_gets_a_503_with_retry_after_while_the_store_fails() {
+    let fixture = Fixture::new();
+    fixture.publish("before").await.event_id();
+    fixture.store.inject(FaultPlan::always(Fault::ErrorBefore));
     for (method, path) in [
         ("POST", "/channels/c/close"),
         ("DELETE", "/channels/c"),
@@ -95,25 +94,26 @@ async fn a_publisher_is_told_that_the_store_does_not_work_and_when_to_come_back(
         ("GET", "/health"),
     ] {
         let start = Instant::now();
-        let answer = send(&site.host, authorized(method, path)).await;
-        let shown = format!("{method} {path}: {answer:?}");
-        assert_eq!(answer.status, 503, "{shown}");
-        assert_eq!(answer.problem(), "urn:runnel:problem:store", "{shown}");
-        assert!(
-            answer.header("retry-after").parse::<u64>().unwrap() > 0,
-            "{shown}"
+        let response = send(&fixture.host, authorized(method, path)).await;
+        let context = format!("{method} {path}: {response:?}");
+        assert_eq!(response.status, 503, "{context}");
+        assert_eq!(
+            response.problem_type(),
+            "urn:runnel:problem:store",
+            "{context}"
         );
-        assert!(start.elapsed() < Duration::from_secs(7), "{shown}");
+        assert!(response.retry_after() > 0, "{context}");
+        assert!(start.elapsed() < Duration::from_secs(7), "{context}");
     }
     for channel in [CHANNEL, "new"] {
-        let answer = crate::site::publish(&site.host, channel, "lost").await;
-        assert_eq!(answer.status, 503);
-        assert_eq!(answer.problem(), "urn:runnel:problem:store");
-        assert!(answer.header("retry-after").parse::<u64>().unwrap() > 0);
+        let response = publish(&fixture.host, channel, "lost").await;
+        assert_eq!(response.status, 503);
+        assert_eq!(response.problem_type(), "urn:runnel:problem:store");
+        assert!(response.retry_after() > 0);
     }
-    site.heal();
+    fixture.store.heal();
     sleep(Duration::from_secs(10)).await;
-    site.publish("after").await.id();
-    assert_eq!(site.log_data().await, ["before", "after"]);
-    assert!(!site.is_closed().await);
+    fixture.publish("after").await.event_id();
+    assert_eq!(fixture.log_data().await, ["before", "after"]);
+    assert!(!fixture.is_closed().await);
 }

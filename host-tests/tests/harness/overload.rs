@@ -1,4 +1,4 @@
-//! Too many, too often, too slow: what it costs, and that nothing of it stays.
+//! Too many clients, too frequent or too slow: their cost is bounded, and nothing remains of it.
 
 use std::time::Duration;
 
@@ -7,248 +7,249 @@ use futures::future::join_all;
 use http::Request;
 use http_body_util::channel::Channel;
 use runnel_host::Host;
-use runnel_host::store::Fault;
+use runnel_host::store::{Fault, FaultPlan};
+use runnel_testing::{CHANNEL, Fixture, Response, Subscriber, publish};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use crate::answer::Answer;
-use crate::site::{CHANNEL, Site, publish};
-use crate::subscriber::Subscriber;
-
-/// An instance is kept for a second after its last request.
+/// Longer than an instance is kept after its last request: 1 s.
 const IDLE: Duration = Duration::from_millis(1_100);
 
-/// All that the host can count: instances, stores, tasks.
+/// Counts instances, open stores and tasks.
 fn counts(host: &Host) -> [usize; 3] {
     let tasks = Handle::current().metrics().num_alive_tasks();
     [host.live_instances(), host.live_stores(), tasks]
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_streams_over_a_store_that_is_down_for_minutes_ask_it_seldom() {
+async fn a_hundred_streams_rarely_call_a_store_that_is_down_for_minutes() {
     for fault in [
         Fault::ErrorBefore,
-        Fault::Hang(Duration::from_secs(1_000_000)),
+        Fault::Delay(Duration::from_secs(1_000_000)),
     ] {
         let variables = [
             ("store_patience_seconds", "3600"),
             ("max_stream_seconds", "3600"),
         ];
-        let site = Site::with(&variables);
-        site.publish("kept").await.id();
+        let fixture = Fixture::with(&variables);
+        fixture.publish("kept").await.event_id();
         sleep(IDLE).await;
         let mut streams = vec![];
         for _ in 0..100 {
-            streams.push(Subscriber::open_live(&site.host, CHANNEL).await);
+            streams.push(Subscriber::open_live(&fixture.host, CHANNEL).await);
         }
-        site.befall(move |_| fault);
-        site.take_asked();
+        fixture.store.inject(FaultPlan::always(fault));
+        fixture.store.take_calls();
         let mut minutes = vec![];
         for _ in 0..5 {
             let minute = Duration::from_secs(60);
             join_all(streams.iter_mut().map(|s| s.read_for(minute))).await;
-            minutes.push(site.take_asked().len());
+            minutes.push(fixture.store.take_calls().len());
         }
-        println!("{fault:?}: 100 streams ask {minutes:?} times in each of 5 minutes");
+        println!("{fault:?}: calls by 100 streams in each of 5 minutes: {minutes:?}");
         match fault {
-            // Each by itself every 2.5 to 5 s, after a first minute that begins more often.
+            // Each stream on its own every 2.5 to 5 s, and more often in the first minute.
             Fault::ErrorBefore => {
                 assert!(minutes[0] <= 100 * 30, "{minutes:?}");
                 assert!(minutes[1..].iter().all(|calls| *calls <= 100 * 24));
             }
-            // No stream asks again before it was answered.
+            // No stream calls again before its last call has returned.
             _ => assert!(minutes.iter().sum::<usize>() <= 100, "{minutes:?}"),
         }
-        assert!(site.host.live_instances() <= 2);
+        assert!(fixture.host.live_instances() <= 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_publishers_is_left_alone_and_found_again() {
-    let site = Site::new();
-    site.publish("before").await.id();
-    site.befall(|_| Fault::ErrorBefore);
-    site.take_asked();
+async fn the_circuit_opens_for_a_failing_store_and_closes_when_it_recovers() {
+    let fixture = Fixture::new();
+    fixture.publish("before").await.event_id();
+    fixture.store.inject(FaultPlan::always(Fault::ErrorBefore));
+    fixture.store.take_calls();
     let (mut slow, mut longest) = (0, 0);
     for _ in 0..100 {
         let start = Instant::now();
-        let answer = site.publish("lost").await;
-        assert_eq!(answer.status, 503);
-        assert_eq!(answer.problem(), "urn:runnel:problem:store");
-        let seconds: u64 = answer.header("retry-after").parse().unwrap();
+        let response = fixture.publish("lost").await;
+        assert_eq!(response.status, 503);
+        assert_eq!(response.problem_type(), "urn:runnel:problem:store");
+        let seconds: u64 = response.retry_after();
         assert!(seconds > 0);
         longest = longest.max(seconds);
         slow += usize::from(start.elapsed() > Duration::from_millis(10));
         sleep(Duration::from_millis(200)).await;
     }
-    let asked = site.take_asked().len();
-    println!("100 publishes: {slow} waited for the store, which was asked {asked} times");
-    // The five that open the circuit, and a probe now and then.
+    let calls = fixture.store.take_calls().len();
+    println!("100 publishes: {slow} waited for the store, which got {calls} calls");
+    // The five that open the circuit, and occasional probes.
     assert!(slow <= 12, "{slow}");
     assert!(longest <= 24, "{longest}");
-    assert!(asked <= 12 * 30, "{asked}");
-    site.heal();
+    assert!(calls <= 12 * 30, "{calls}");
+    fixture.store.heal();
     let healed = Instant::now();
-    while site.publish("after").await.status != 201 {
+    while fixture.publish("after").await.status != 201 {
         sleep(Duration::from_millis(200)).await;
     }
     assert!(healed.elapsed() <= Duration::from_secs(25));
-    assert_eq!(site.log_data().await, ["before", "after"]);
+    assert_eq!(fixture.log_data().await, ["before", "after"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limiter_whose_store_fails_lets_everybody_through() {
-    let site = Site::with(&[("publish_rate", "5"), ("stream_rate", "5")]);
-    site.befall(|call| match call.key.starts_with("rate!") {
-        true => Fault::ErrorBefore,
-        false => Fault::None,
-    });
+async fn a_rate_limiter_whose_store_fails_admits_every_request() {
+    let fixture = Fixture::with(&[("publish_rate", "5"), ("stream_rate", "5")]);
+    fixture.store.inject(FaultPlan::when(
+        |call| call.key.starts_with("rate!"),
+        Fault::ErrorBefore,
+    ));
     for number in 0..30 {
-        publish(&site.host, CHANNEL, &number.to_string()).await.id();
-        let mut subscriber = site.subscribe("").await;
+        publish(&fixture.host, CHANNEL, &number.to_string())
+            .await
+            .event_id();
+        let mut subscriber = fixture.subscribe("").await;
         subscriber.read_opening().await;
     }
-    assert!(site.keys("rate!").is_empty());
+    assert!(fixture.store.keys("rate!").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_channels_from_one_client_fit_the_limiter() {
+async fn ten_thousand_channels_of_one_client_do_not_grow_the_rate_limiter() {
     let variables = [
         ("publish_rate", "100000"),
         ("channel_rate", "1"),
         ("stream_rate", "100000"),
     ];
-    let site = Site::with(&variables);
+    let fixture = Fixture::with(&variables);
     for number in 0..10_000 {
         let query = "?live=false";
-        let subscriber = Subscriber::open(&site.host, &format!("c:{number}"), query).await;
+        let subscriber = Subscriber::open(&fixture.host, &format!("c:{number}"), query).await;
         drop(subscriber);
     }
-    let mut refused = 0;
+    let mut rejected = 0;
     for number in 0..6_000 {
-        let answer = publish(&site.host, &format!("c:{number}"), "x").await;
-        refused += usize::from(answer.status == 429);
+        let response = publish(&fixture.host, &format!("c:{number}"), "x").await;
+        rejected += usize::from(response.status == 429);
     }
-    let slots = site.memory.snapshot();
-    let slots: Vec<_> = slots
+    let stored = fixture.store.memory.snapshot();
+    let limits: Vec<_> = stored
         .iter()
         .filter(|(key, _)| key.starts_with("rate!"))
         .collect();
-    let bytes: usize = slots.iter().map(|(_, value)| value.len()).sum();
+    let bytes: usize = limits.iter().map(|(_, value)| value.len()).sum();
     println!(
-        "{} slots of {bytes} bytes; {refused} of 6000 newcomers had to wait",
-        slots.len()
+        "{} keys of {bytes} bytes; {rejected} of 6000 first publishes were rejected",
+        limits.len()
     );
-    assert!(slots.len() <= 64 + 2);
-    assert!(slots.iter().all(|(_, value)| value.len() <= 1 + 64 * 16));
+    assert!(limits.len() <= 64 + 2);
+    assert!(limits.iter().all(|(_, value)| value.len() <= 1 + 64 * 16));
     sleep(Duration::from_secs(2)).await;
-    publish(&site.host, "c:5999", "x").await.id();
+    publish(&fixture.host, "c:5999", "x").await.event_id();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_is_off_costs_nothing_and_one_that_is_on_little() {
-    let site = Site::new();
-    site.publish("off").await.id();
-    site.subscribe("").await.read_opening().await;
+async fn a_rate_limit_makes_few_store_calls_and_none_if_it_is_off() {
+    let fixture = Fixture::new();
+    fixture.publish("off").await.event_id();
+    fixture.subscribe("").await.read_opening().await;
     assert!(
-        site.take_asked()
+        fixture
+            .store
+            .take_calls()
             .iter()
             .all(|(_, key)| !key.starts_with("rate!"))
     );
-    let site = Site::with(&[("publish_rate", "1000"), ("channel_rate", "1000")]);
+    let fixture = Fixture::with(&[("publish_rate", "1000"), ("channel_rate", "1000")]);
     for number in 0..1_000 {
-        site.publish(&number.to_string()).await.id();
+        fixture.publish(&number.to_string()).await.event_id();
         sleep(Duration::from_millis(5)).await;
     }
-    let asked = site.take_asked();
-    let limiting = asked.iter().filter(|(_, key)| key.starts_with("rate!"));
+    let all = fixture.store.take_calls();
+    let limiting = all.iter().filter(|(_, key)| key.starts_with("rate!"));
     let calls = limiting.count();
-    println!("1000 publishes: {calls} calls of the store for two limits");
+    println!("1000 publishes: {calls} store calls for two limits");
     assert!(calls <= 600, "{calls}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_does_not_run_out_of_swaps_over_its_limits() {
-    // So low that every request takes a lease of each.
-    let site = Site::with(&[("publish_rate", "15"), ("channel_rate", "15")]);
+async fn rate_limits_do_not_exhaust_the_swaps_of_an_instance() {
+    // So low that every request needs a lease for each.
+    let fixture = Fixture::with(&[("publish_rate", "15"), ("channel_rate", "15")]);
     for number in 0..300 {
-        site.publish(&number.to_string()).await.id();
+        fixture.publish(&number.to_string()).await.event_id();
         sleep(Duration::from_millis(100)).await;
     }
-    assert!(site.host.started_instances() <= 4);
-    assert_eq!(site.log().await.len(), 300);
+    assert!(fixture.host.started_instances() <= 4);
+    assert_eq!(fixture.log().await.len(), 300);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_nothing_is_let_go_and_a_slow_one_is_not() {
-    let site = Site::with(&[("write_timeout_seconds", "10")]);
-    site.publish_run(1, 600, 2_000).await;
+async fn a_client_that_reads_nothing_is_disconnected_and_a_slow_one_is_not() {
+    let fixture = Fixture::with(&[("write_timeout_seconds", "10")]);
+    fixture.publish_numbered(1..=600, 2_000).await;
     sleep(IDLE).await;
-    let start = counts(&site.host);
-    let mut stalled = site.subscribe("?last_event_id=earliest").await;
+    let start = counts(&fixture.host);
+    let mut stalled = fixture.subscribe("?last_event_id=earliest").await;
     stalled.read_opening().await;
     sleep(Duration::from_secs(9)).await;
-    assert_eq!(site.host.live_instances(), 1);
+    assert_eq!(fixture.host.live_instances(), 1);
     sleep(Duration::from_secs(1) + 2 * IDLE).await;
-    assert_eq!(site.host.live_instances(), 0);
+    assert_eq!(fixture.host.live_instances(), 0);
     drop(stalled);
     sleep(IDLE).await;
-    assert_eq!(counts(&site.host), start);
+    assert_eq!(counts(&fixture.host), start);
 
-    let mut slow = site.subscribe("?last_event_id=earliest").await;
+    let mut slow = fixture.subscribe("?last_event_id=earliest").await;
     slow.read_opening().await;
     let mut events = 0;
     while events < 600 {
         sleep(Duration::from_secs(9)).await;
         let chunk = slow.chunk().await.unwrap();
-        events += chunk.iter().filter(|block| block.data.is_some()).count();
+        events += chunk.iter().filter(|frame| frame.data.is_some()).count();
     }
-    // It is live now, and waits for news for longer than a write may take.
+    // It is live now, and may be idle for longer than a write may take.
     slow.read_for(Duration::from_secs(60)).await;
-    site.publish("news").await.id();
+    fixture.publish("news").await.event_id();
     assert_eq!(slow.event().await.unwrap().data, "news");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_stalls_is_answered_and_leaves_nothing_behind() {
-    let site = Site::with(&[("body_timeout_seconds", "5")]);
-    let start = counts(&site.host);
+async fn a_stalled_request_body_gets_a_408_and_leaves_no_resources_behind() {
+    let fixture = Fixture::with(&[("body_timeout_seconds", "5")]);
+    let start = counts(&fixture.host);
     let (mut sender, body) = Channel::<Bytes>::new(1);
     let request = Request::post("/publish/c")
         .header("authorization", "Bearer harness-token")
         .header("content-type", "text/plain")
         .body(body)
         .unwrap();
-    let begun = Instant::now();
-    let answering = async { Answer::of(site.host.request(request).await).await };
+    let start_of_body = Instant::now();
+    let responding = async { Response::collect(fixture.host.request(request).await).await };
     let trickling = async {
-        while begun.elapsed() < Duration::from_secs(60) {
+        while start_of_body.elapsed() < Duration::from_secs(60) {
             if sender.send_data(Bytes::from_static(b"x")).await.is_err() {
                 break;
             }
             sleep(Duration::from_millis(500)).await;
         }
     };
-    let (answer, ()) = tokio::join!(answering, trickling);
-    assert_eq!(answer.status, 408);
-    assert_eq!(answer.problem(), "urn:runnel:problem:body-timeout");
-    assert!(begun.elapsed() < Duration::from_secs(8));
+    let (response, ()) = tokio::join!(responding, trickling);
+    assert_eq!(response.status, 408);
+    assert_eq!(response.problem_type(), "urn:runnel:problem:body-timeout");
+    assert!(start_of_body.elapsed() < Duration::from_secs(8));
     drop(sender);
     sleep(IDLE).await;
-    assert_eq!(counts(&site.host), start);
-    assert!(site.keys("").is_empty());
+    assert_eq!(counts(&fixture.host), start);
+    assert!(fixture.store.keys("").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_streams_that_come_and_go_leave_nothing_behind() {
-    let site = Site::new();
-    site.publish_run(1, 5, 4_000).await;
+async fn ten_thousand_short_streams_leave_no_resources_behind() {
+    let fixture = Fixture::new();
+    fixture.publish_numbered(1..=5, 4_000).await;
     sleep(IDLE).await;
-    let (start, keys) = (counts(&site.host), site.memory.snapshot());
+    let (start, keys) = (counts(&fixture.host), fixture.store.memory.snapshot());
     let (mut held, mut most) = (std::collections::VecDeque::new(), 0);
     for number in 0..10_000 {
         let query = ["", "?last=2", "?last_event_id=earliest"][number % 3];
-        let mut subscriber = site.subscribe(query).await;
+        let mut subscriber = fixture.subscribe(query).await;
         if number % 2 == 0 {
             subscriber.read_opening().await;
         }
@@ -257,17 +258,17 @@ async fn ten_thousand_streams_that_come_and_go_leave_nothing_behind() {
             held.pop_front();
         }
         if number % 50 == 0 {
-            // Heartbeats find out who has gone.
+            // Heartbeats notice the disconnects.
             sleep(Duration::from_secs(8)).await;
-            most = most.max(site.host.live_instances());
+            most = most.max(fixture.host.live_instances());
         }
     }
     drop(held);
     sleep(Duration::from_secs(15) + IDLE).await;
     println!("10000 streams: at most {most} instances at a time, none at the end");
     assert!(most <= 8, "{most}");
-    assert_eq!(counts(&site.host), start);
-    assert_eq!(site.memory.snapshot(), keys);
-    let last = site.subscribe("?live=false&last=1").await;
+    assert_eq!(counts(&fixture.host), start);
+    assert_eq!(fixture.store.memory.snapshot(), keys);
+    let last = fixture.subscribe("?live=false&last=1").await;
     assert_eq!(last.rest().await.len(), 1);
 }

@@ -1,27 +1,25 @@
-//! Restarts: the log is in the store, and nothing of it is in the host.
+//! Restarts: the log is in the store, not in the host.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use runnel_host::Host;
 use runnel_host::store::Sqlite;
+use runnel_testing::{CHANNEL, Fixture, Subscriber, assert_no_trap, host, numbered_text, publish};
 use tokio::time::sleep;
 
-use crate::site::{CHANNEL, Site, assert_sound, host, publish, text};
-use crate::subscriber::Subscriber;
-
 #[tokio::test(start_paused = true)]
-async fn another_host_on_the_same_store_resumes_exactly() {
-    let first = Site::new();
-    let ids = first.publish_run(1, 90, 700).await;
+async fn a_stream_resumes_exactly_on_another_host_with_the_same_store() {
+    let first = Fixture::new();
+    let ids = first.publish_numbered(1..=90, 700).await;
     let mut subscriber = Subscriber::open(&first.host, CHANNEL, "?last_event_id=earliest").await;
     let seen = subscriber.events(33).await;
     drop(subscriber);
     let store = first.store.clone();
     drop(first);
 
-    let second = Site::over(store, &[]);
-    second.publish_run(91, 120, 700).await;
+    let second = Fixture::over(store, &[]);
+    second.publish_numbered(91..=120, 700).await;
     let query = format!("?last_event_id={}", seen[32].id);
     let mut subscriber = second.subscribe(&query).await;
     let resumed = subscriber.events(87).await;
@@ -31,15 +29,15 @@ async fn another_host_on_the_same_store_resumes_exactly() {
         .chain(&resumed)
         .map(|event| &event.data)
         .collect();
-    let expected: Vec<_> = (1..=120).map(|number| text(number, 700)).collect();
+    let expected: Vec<_> = (1..=120).map(|number| numbered_text(number, 700)).collect();
     assert_eq!(data, expected.iter().collect::<Vec<_>>());
     assert_eq!(subscriber.signals, []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_hosts_on_one_store_serve_one_log() {
-    let one = Site::new();
-    let other = Site::over(one.store.clone(), &[]);
+    let one = Fixture::new();
+    let other = Fixture::over(one.store.clone(), &[]);
     let mut subscribers = [
         Subscriber::open_live(&one.host, CHANNEL).await,
         Subscriber::open_live(&other.host, CHANNEL).await,
@@ -48,7 +46,7 @@ async fn two_hosts_on_one_store_serve_one_log() {
         for number in 0..40 {
             publish(&host, CHANNEL, &format!("{name} {number}"))
                 .await
-                .id();
+                .event_id();
             sleep(Duration::from_millis(9)).await;
         }
     };
@@ -69,7 +67,7 @@ async fn two_hosts_on_one_store_serve_one_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_on_disk_outlives_the_process_that_wrote_it() {
+async fn a_log_on_disk_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let open = || {
         host(
@@ -80,23 +78,27 @@ async fn a_log_on_disk_outlives_the_process_that_wrote_it() {
     let first = open();
     let mut ids = vec![];
     for number in 1..=60 {
-        ids.push(publish(&first, CHANNEL, &text(number, 900)).await.id());
+        ids.push(
+            publish(&first, CHANNEL, &numbered_text(number, 900))
+                .await
+                .event_id(),
+        );
     }
-    assert_sound(&first);
+    assert_no_trap(&first);
     drop(first);
 
     let second = open();
     let query = format!("?last_event_id={}", ids[19]);
     let mut subscriber = Subscriber::open(&second, CHANNEL, &query).await;
     let replayed = subscriber.events(40).await;
-    let id = publish(&second, CHANNEL, "live").await.id();
+    let id = publish(&second, CHANNEL, "live").await.event_id();
     let live = subscriber.event().await.unwrap();
     assert_eq!(
         (&live.id, live.data.as_str(), live.seq()),
         (&id, "live", 61)
     );
-    let got: Vec<_> = replayed.iter().map(|event| &event.id).collect();
-    assert_eq!(got, ids[20..].iter().collect::<Vec<_>>());
+    let replayed_ids: Vec<_> = replayed.iter().map(|event| &event.id).collect();
+    assert_eq!(replayed_ids, ids[20..].iter().collect::<Vec<_>>());
     assert_eq!(subscriber.signals, []);
-    assert_sound(&second);
+    assert_no_trap(&second);
 }

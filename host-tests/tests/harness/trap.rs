@@ -1,18 +1,16 @@
-//! A trap ends an instance and every stream in it; nothing of this is lost.
+//! A trap ends an instance with all its streams, and no event is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use runnel_host::store::Memory;
+use runnel_testing::{CHANNEL, Subscriber, host, publish};
 use tokio::time::sleep;
 
-use crate::site::{CHANNEL, host, publish};
-use crate::subscriber::Subscriber;
-
 #[tokio::test(start_paused = true)]
-async fn the_streams_of_an_instance_that_traps_resume_without_loss_and_others_go_on() {
+async fn streams_of_a_trapped_instance_resume_without_loss_and_others_continue() {
     let host = host(Arc::new(Memory::default()), &[]);
-    // An instance takes 128 streams at most.
+    // An instance serves at most 128 streams.
     let mut streams = vec![];
     for _ in 0..140 {
         streams.push(Subscriber::open(&host, CHANNEL, "?last_event_id=earliest").await);
@@ -24,13 +22,13 @@ async fn the_streams_of_an_instance_that_traps_resume_without_loss_and_others_go
     assert!(started >= 2, "{started}");
     let text = |number: u64| format!("event {number}");
     for number in 0..20 {
-        publish(&host, CHANNEL, &text(number)).await.id();
+        publish(&host, CHANNEL, &text(number)).await.event_id();
         sleep(Duration::from_millis(100)).await;
     }
     host.trap_next_read();
     sleep(Duration::from_secs(1)).await;
     for number in 20..40 {
-        publish(&host, CHANNEL, &text(number)).await.id();
+        publish(&host, CHANNEL, &text(number)).await.event_id();
     }
     let (mut broken, mut whole) = (0, 0);
     let expected: Vec<_> = (0..40).map(text).collect();

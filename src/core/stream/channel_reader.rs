@@ -323,7 +323,8 @@ impl ChannelReader {
             (Phase::Starting, _) => true,
             (Phase::Following(last), Some(state)) => {
                 let next = self.buffer.next().unwrap_or(last.seq.plus(1));
-                state.epoch == last.epoch && page.start == next
+                let is_lost = matches!(self.missing, Missing::Lost { .. });
+                state.epoch == last.epoch && page.start == next && !is_lost
             }
             (Phase::Following(_) | Phase::Ended(_), _) => false,
         };

@@ -102,7 +102,7 @@ pub struct EventStream {
     /// Encodes whole batches, for other streams to send as well.
     shares: bool,
     pub(super) random: fastrand::Rng,
-    ends: Instant,
+    pub(super) ends: Instant,
     expires: Option<Instant>,
     pub(super) last_sent: Instant,
     pub(super) phase: Phase,

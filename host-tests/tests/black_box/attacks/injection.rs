@@ -1,11 +1,9 @@
 //! Line endings and NUL in all fields that reach the event stream, a header or the log.
 
+use runnel_testing::{Channel, Response, shared_server};
 use serde_json::Value;
 
 use super::Target;
-use crate::channel::Channel;
-use crate::client::Response;
-use crate::server::server;
 
 /// Publishes one byte with additional raw header lines.
 async fn publish_raw(target: &Target, header_lines: &str) -> Response {
@@ -14,7 +12,7 @@ async fn publish_raw(target: &Target, header_lines: &str) -> Response {
          content-type: text/plain\r\nconnection: close\r\n\r\nx",
         target.channel.name, target.channel.server.token
     );
-    server().send_raw(request.as_bytes()).await
+    shared_server().send_raw(request.as_bytes()).await
 }
 
 fn assert_not_injected(response: &Response) {
@@ -42,7 +40,12 @@ async fn line_endings_and_nul_cannot_be_injected_into_headers_or_fields() {
             format!("/events/{}?wait={injection}", target.channel.name),
             format!("/channels/a{injection}"),
         ] {
-            let response = server().get(&path).authorized().accept_json().send().await;
+            let response = shared_server()
+                .get(&path)
+                .authorized()
+                .accept_json()
+                .send()
+                .await;
             assert_eq!(response.status, 400, "{path}: {response:?}");
             assert_not_injected(&response);
         }

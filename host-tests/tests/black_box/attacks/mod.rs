@@ -9,10 +9,7 @@ mod injection;
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
-
-use crate::channel::Channel;
-use crate::server::server;
-use crate::stream::Stream;
+use runnel_testing::{Channel, Stream, shared_server};
 
 /// Upper bound for the time of one request, generous enough for a slow machine.
 const MAX_RESPONSE_TIME: Duration = Duration::from_secs(10);
@@ -172,7 +169,7 @@ async fn an_oversized_cursor_is_reported_as_a_reset_gap() {
 #[tokio::test]
 async fn forged_host_and_proxy_headers_have_no_effect() {
     let (target, other) = (Target::new().await, Target::new().await);
-    let with_forged_headers = |request: crate::client::Request| {
+    let with_forged_headers = |request: runnel_testing::Request| {
         let other_channel = format!("/{}", other.channel.name);
         let url = format!("http://evil.example/events{other_channel}");
         request
@@ -207,7 +204,9 @@ async fn forged_host_and_proxy_headers_have_no_effect() {
     assert!(!text.contains("evil"), "{text}");
     // Without a token, publishing stays unauthorized.
     let path = format!("/publish/{}", target.channel.name);
-    let request = server().request("POST", &path).body("text/plain", "x");
+    let request = shared_server()
+        .request("POST", &path)
+        .body("text/plain", "x");
     with_forged_headers(request)
         .send()
         .await
@@ -231,7 +230,9 @@ async fn a_cookie_neither_authorizes_publishing_nor_appears_in_the_response() {
         format!("authorization=Bearer {token}; token={token}"),
         format!("x={}", "y".repeat(50_000)),
     ] {
-        let request = server().request("POST", &path).body("text/plain", "x");
+        let request = shared_server()
+            .request("POST", &path)
+            .body("text/plain", "x");
         let response = request.header("cookie", &cookie).send().await;
         response.assert_problem(401, "unauthorized", "");
         assert!(!response.headers.contains_key("set-cookie"));
@@ -271,7 +272,7 @@ async fn path_tricks_do_not_reach_another_channel() {
         let request = format!(
             "GET {path}?last=1&live=false HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
         );
-        let response = server().send_raw(request.as_bytes()).await;
+        let response = shared_server().send_raw(request.as_bytes()).await;
         let excerpt = &path[..path.len().min(80)];
         assert!(
             [400, 404, 414, 431].contains(&response.status.as_u16()),
@@ -291,7 +292,7 @@ async fn path_tricks_do_not_reach_another_channel() {
         let mut request = b"GET ".to_vec();
         request.extend(path);
         request.extend(b" HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
-        let response = server().send_raw(&request).await;
+        let response = shared_server().send_raw(&request).await;
         let is_rejected = [400, 404].contains(&response.status.as_u16());
         assert!(is_rejected, "{path:?}: {response:?}");
     }
@@ -300,7 +301,10 @@ async fn path_tricks_do_not_reach_another_channel() {
         "GET http://evil.example/events/{name}?last=1&live=false HTTP/1.1\r\n\
          host: evil.example\r\nconnection: close\r\n\r\n"
     );
-    let response = server().send_raw(text.as_bytes()).await.expect_status(200);
+    let response = shared_server()
+        .send_raw(text.as_bytes())
+        .await
+        .expect_status(200);
     let text = format!("{:?}", response.headers);
     assert!(!text.contains("evil"), "{text}");
     target.assert_unchanged().await;
@@ -311,7 +315,7 @@ async fn requests_for_unknown_channels_create_nothing() {
     let channel = Channel::new();
     for number in 0..1_000 {
         let path = format!("/events/{}/{number}", channel.name);
-        let response = server().get(&path).open().await;
+        let response = shared_server().get(&path).open().await;
         assert_eq!(response.status, 200);
         if number % 10 == 0 {
             let mut body = response.body;
@@ -320,7 +324,7 @@ async fn requests_for_unknown_channels_create_nothing() {
     }
     for number in [0, 500, 999] {
         let path = format!("/channels/{}/{number}", channel.name);
-        let response = server().get(&path).authorized().send().await;
+        let response = shared_server().get(&path).authorized().send().await;
         response.assert_problem(404, "unknown-channel", &channel.name);
     }
 }

@@ -1,9 +1,8 @@
 //! The server enforces exactly the bounds in the description.
 
+use runnel_testing::{Channel, Request, shared_server};
+
 use super::description::Description;
-use crate::channel::Channel;
-use crate::client::Request;
-use crate::server::server;
 
 /// Looks up a number in the description.
 fn bound(pointer: &str) -> u64 {
@@ -46,7 +45,7 @@ async fn lists_are_accepted_up_to_their_lengths() {
     let maximum = bound("/components/parameters/channels/schema/maxItems");
     for (count, status) in [(0, 400), (1, 200), (maximum, 200), (maximum + 1, 400)] {
         let query = format!("/events?{}", named("channel", count));
-        assert_status(server().get(&query), status, &query).await;
+        assert_status(shared_server().get(&query), status, &query).await;
     }
     let maximum = bound("/components/parameters/event/schema/maxItems");
     for (count, status) in [(maximum, 200), (maximum + 1, 400)] {
@@ -62,7 +61,7 @@ async fn strings_are_accepted_up_to_their_lengths() {
     let maximum = bound("/components/schemas/ChannelName/maxLength");
     for (length, status) in [(0, 400), (1, 200), (maximum, 200), (maximum + 1, 400)] {
         let path = format!("/events/{}", text(length));
-        assert_status(server().get(&path), status, &path).await;
+        assert_status(shared_server().get(&path), status, &path).await;
     }
     let maximum = bound("/components/schemas/PublishedType/maxLength");
     for (length, status) in [(0, 400), (1, 201), (maximum, 201), (maximum + 1, 400)] {

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-
-use crate::client::Response;
-use crate::server::Server;
+use runnel_testing::{Response, Server};
 
 /// Request headers that OpenAPI does not describe as parameters.
 const IGNORED_HEADERS: [&str; 2] = ["accept", "authorization"];

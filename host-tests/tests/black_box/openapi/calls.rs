@@ -1,8 +1,8 @@
 //! Valid and invalid calls of every operation.
 
+use runnel_testing::{Channel, Response};
+
 use super::call::{Call, call};
-use crate::channel::{Channel, event_id};
-use crate::client::Response;
 
 const STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json";
@@ -33,7 +33,12 @@ impl SampleChannels {
         let known = open
             .publish("?event=number")
             .header("idempotency-key", "known");
-        let last = event_id(&known.body(JSON, "3").send().await.expect_status(201));
+        let last = known
+            .body(JSON, "3")
+            .send()
+            .await
+            .expect_status(201)
+            .event_id();
         closed.publish_numbers(1..=1).await;
         closed
             .manage("POST", "/close")

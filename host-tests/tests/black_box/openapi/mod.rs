@@ -8,16 +8,13 @@ mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use runnel_testing::{Channel, HostProcess, Response, Stream, can_start_hosts, shared_server};
 use serde_json::{Value, json};
 
 use self::call::call;
 use self::calls::SampleChannels;
 use self::description::{Description, FILE, check_openapi, member};
 use self::outcome::{Outcome, PROBLEM, describe_response, outcomes, problem_types};
-use crate::channel::Channel;
-use crate::client::Response;
-use crate::server::{Host, can_start_hosts, server};
-use crate::stream::Stream;
 use crate::tokens::fixture::{Fixture, SECRET, token_for};
 
 /// Described statuses that no request to a healthy server causes, and why. Other tests cover them with
@@ -34,7 +31,7 @@ const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 #[tokio::test]
 async fn the_description_is_served_verbatim() {
-    let response = server()
+    let response = shared_server()
         .get("/openapi.json")
         .send()
         .await
@@ -154,7 +151,7 @@ async fn every_response_is_described_and_every_described_response_occurs() {
     let mut parameters: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
     for call in SampleChannels::new().await.calls() {
         let needs_token = description.needs_token(call.method, call.template);
-        let response = call.send(&server(), needs_token).await;
+        let response = call.send(&shared_server(), needs_token).await;
         let outcome = describe_response(&mut description, &call, &response)
             .unwrap_or_else(|error| panic!("{}: {error:#}: {response:?}", call.operation()));
         let (_, status, body_kind) = &outcome;
@@ -197,7 +194,7 @@ async fn an_invalid_setting_is_answered_as_described() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let host = Host::start(directory.path(), &["log_level=nonsense"]);
+    let host = HostProcess::start(directory.path(), &["log_level=nonsense"]);
     let mut description = Description::new();
     for (method, path) in description.operations() {
         let body_kind = if method == "HEAD" {
@@ -302,7 +299,7 @@ async fn the_description_lists_the_paths_and_methods_of_the_server() {
     assert_eq!(routes, paths.iter().map(String::as_str).collect());
     for path in &paths {
         let concrete = path.replace("{channel}", "a/b");
-        let options = server()
+        let options = shared_server()
             .request("OPTIONS", &concrete)
             .send()
             .await
@@ -318,7 +315,7 @@ async fn the_description_lists_the_paths_and_methods_of_the_server() {
         assert_eq!(described, allowed, "{path}");
         for method in METHODS {
             if !allowed.contains(method) {
-                let response = server()
+                let response = shared_server()
                     .request(method, &concrete)
                     .send()
                     .await
@@ -328,7 +325,11 @@ async fn the_description_lists_the_paths_and_methods_of_the_server() {
             }
         }
     }
-    let response = server().get("/nothing").send().await.expect_status(404);
+    let response = shared_server()
+        .get("/nothing")
+        .send()
+        .await
+        .expect_status(404);
     assert_problem_schema(&mut description, "GET", &response, "not-found");
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use http::HeaderMap;
+use runnel_testing::Response;
 use serde_json::{Value, json};
 
 use super::call::{Call, TRACEPARENT};
 use super::description::{Description, member};
-use crate::client::Response;
 
 pub(super) const PROBLEM: &str = "application/problem+json";
 

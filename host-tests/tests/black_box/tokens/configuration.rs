@@ -1,7 +1,8 @@
 //! Invalid settings for authentication.
 
+use runnel_testing::can_start_hosts;
+
 use super::fixture::Fixture;
-use crate::server::can_start_hosts;
 
 const SHORT: &str = "hunter2-hunter2-hunter2";
 const LONG: &str = "0123456789abcdef0123456789abcdef";

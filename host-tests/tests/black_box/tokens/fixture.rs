@@ -3,13 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, Mac as _};
+use runnel_testing::{Channel, HostProcess, Request};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::time::SystemTime;
-
-use crate::channel::Channel;
-use crate::client::Request;
-use crate::server::Host;
 
 /// A secret used only in these tests.
 pub(crate) const SECRET: &str = "A-secret-of-tests,-of-32-bytes!!";
@@ -67,7 +64,7 @@ pub(crate) fn unix_now() -> u64 {
 /// A channel on its own host.
 pub(crate) struct Fixture {
     pub(crate) channel: Channel,
-    pub(crate) host: Host,
+    pub(crate) host: HostProcess,
     _directory: tempfile::TempDir,
 }
 
@@ -75,7 +72,7 @@ impl Fixture {
     /// Starts a host with these variables.
     pub(crate) fn with(variables: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let host = Host::start(directory.path(), variables);
+        let host = HostProcess::start(directory.path(), variables);
         Self {
             channel: Channel::on(host.server.clone()),
             host,
@@ -118,15 +115,5 @@ impl Fixture {
 
     pub(crate) fn request(&self, method: &str, path: &str) -> Request {
         self.channel.server.request(method, path)
-    }
-}
-
-impl Request {
-    pub(crate) fn bearer(self, token: &str) -> Self {
-        self.header("authorization", format!("Bearer {token}"))
-    }
-
-    pub(crate) fn cookie(self, token: &str) -> Self {
-        self.header("cookie", format!("runnel_token={token}"))
     }
 }

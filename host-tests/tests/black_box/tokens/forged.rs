@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use runnel_testing::{Request, can_start_hosts};
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, HS256, SECRET, claims_with, jwt, sign_jwt, token_for, unix_now};
-use crate::client::Request;
-use crate::server::can_start_hosts;
 
 /// A public key used only in tests, and a token signed with its private key. The README.md next to the
 /// files describes them.

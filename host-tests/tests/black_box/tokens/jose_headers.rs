@@ -2,11 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use runnel_testing::can_start_hosts;
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, SECRET, claims_with, sign_jwt};
 use super::forged::{assert_rejected, jwt_with_header};
-use crate::server::can_start_hosts;
 
 #[tokio::test]
 async fn a_token_with_a_manipulated_jose_header_is_rejected() {

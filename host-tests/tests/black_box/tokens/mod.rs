@@ -8,11 +8,10 @@ mod token_location;
 
 use std::time::{Duration, Instant};
 
+use runnel_testing::{Stream, can_start_hosts, data, ids};
 use serde_json::json;
 
 use self::fixture::{Fixture, LISTED, SUBSCRIBE_TOKEN, claims_with, jwt, token_for, unix_now};
-use crate::server::can_start_hosts;
-use crate::stream::{Stream, data, ids};
 
 #[tokio::test]
 async fn a_token_grants_access_only_to_the_channels_it_lists() {
@@ -24,13 +23,9 @@ async fn a_token_grants_access_only_to_the_channels_it_lists() {
     fixture.channel.publish_numbers(1..=2).await;
     let patterns = |matching: bool| {
         if matching {
-            ["*".to_owned(), "black-box/*".to_owned(), name.clone()]
+            ["*".to_owned(), "test/*".to_owned(), name.clone()]
         } else {
-            [
-                "nobody".to_owned(),
-                "black-box".to_owned(),
-                format!("{name}/*"),
-            ]
+            ["nobody".to_owned(), "test".to_owned(), format!("{name}/*")]
         }
     };
     for (publish, subscribe) in [(true, true), (true, false), (false, true), (false, false)] {

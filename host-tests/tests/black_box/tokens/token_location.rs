@@ -1,9 +1,9 @@
 //! The locations that can carry a token, several tokens in one request, and requests forged by other
 //! pages (CSRF).
 
+use runnel_testing::{Response, can_start_hosts};
+
 use super::fixture::{Fixture, LISTED, SECRET, SUBSCRIBE_TOKEN, token_for};
-use crate::client::Response;
-use crate::server::can_start_hosts;
 
 #[tokio::test]
 async fn a_cookie_authorizes_changes_only_for_the_same_and_listed_origins() {

@@ -1,33 +1,33 @@
-// From the first click to events of all kinds.
+// Publishing with the page, from the first click to all kinds of events.
 
 scenarios.first_event = async () => {
   const name = channel("first");
-  const page = await visit([name]);
+  const page = await openPage([name]);
   await page.click("#first");
-  await says(page, "#token-error", /Paste the publish token/);
+  await hasText(page, "#token-error", /Paste the publish token/);
   assert.equal(await page.evaluate(() => document.activeElement.id), "token");
   await page.keyboard.type(token);
   await page.click("#first");
-  await has(page, 1);
+  await hasEvents(page, 1);
   const row = page.locator("tr.event");
   assert.equal(await row.locator(".type").textContent(), "greeting");
   assert.equal(await row.locator(".data").textContent(), '{"hello": "world"}');
   assert.equal(await row.locator(".size").textContent(), "18 B");
-  await says(page, "tr.event .lag", /^[\d.]+ m?s$/);
-  await says(page, "#lag", /^[\d.]+ m?s$/);
+  await hasText(page, "tr.event .lag", /^[\d.]+ m?s$/);
+  await hasText(page, "#lag", /^[\d.]+ m?s$/);
   const [id] = await ids(page);
-  await says(page, "#outcome", new RegExp(`^Stored in ${name} as ${id} in `));
-  await says(page, "#states li", new RegExp(`Events1Size\\d+ BOldest${id}Newest${id}`));
-  await timelineHas(page, "Connected");
-  await timelineHas(page, "eartbeat");
+  await hasText(page, "#outcome", new RegExp(`^Stored in ${name} as ${id} in `));
+  await hasText(page, "#states li", new RegExp(`Events1Size\\d+ BOldest${id}Newest${id}`));
+  await timelineShows(page, "Connected");
+  await timelineShows(page, "eartbeat");
   assert.ok((await page.locator("#chart-lag").getAttribute("aria-label")).includes("median"));
   assert.ok(!page.url().includes(token));
-  // What screen readers are told.
-  await says(page, "#spoken", /\b1 event arrived\.$/);
+  // The announcement to screen readers.
+  await hasText(page, "#spoken", /\b1 event arrived\.$/);
 };
 
 scenarios.templates = async () => {
-  const page = await visitAsPublisher([channel("templates")]);
+  const page = await openPageWithToken([channel("templates")]);
   const templates = await page.locator(".chip").allTextContents();
   assert.ok(templates.length >= 5);
   let events = 0;
@@ -35,25 +35,25 @@ scenarios.templates = async () => {
     await page.getByRole("button", { name: template, exact: true }).click();
     await page.getByRole("button", { name: "Publish", exact: true }).click();
     events += template === "Batch" ? 3 : 1;
-    await has(page, events);
+    await hasEvents(page, events);
     const data = await page.inputValue("#data");
     if (template !== "Batch") assert.equal(await page.locator("tr.event .data").first().textContent(), data);
   }
   assert.equal(await page.locator("tr.event", { hasText: "step" }).count(), 3);
   await page.getByRole("button", { name: "Greeting" }).click();
   await page.click("#ten");
-  await has(page, events + 10);
+  await hasEvents(page, events + 10);
   await page.click("#repeat");
-  await has(page, events + 12);
+  await hasEvents(page, events + 12);
   await page.click("#repeat");
   await page.fill("#data", "{");
   await page.getByRole("button", { name: "Publish", exact: true }).click();
-  await says(page, "#data-error", /^Not JSON/);
+  await hasText(page, "#data-error", /^Not JSON/);
 };
 
 scenarios.markup = async () => {
   const name = channel("markup");
-  const page = await visit([name]);
+  const page = await openPage([name]);
   const texts = [
     '<img src=x onerror="window.ran = true">',
     "</script><script>window.ran = true</script>",
@@ -62,7 +62,7 @@ scenarios.markup = async () => {
     "two\nlines\u2028\u202e",
   ];
   await publish(name, texts.map((data) => ({ data, event: data.slice(0, 20).replace("\n", " ") })));
-  await has(page, texts.length);
+  await hasEvents(page, texts.length);
   const data = await page.locator("tr.event .data").allTextContents();
   assert.deepEqual(data.reverse(), texts);
   const first = page.locator("tr.event .data button").last();
@@ -74,30 +74,30 @@ scenarios.markup = async () => {
 };
 
 scenarios.wrong_token = async () => {
-  const page = await visit([channel("wrong")], { expected: [/\b401\b/] });
+  const page = await openPage([channel("wrong")], { expected: [/\b401\b/] });
   await page.fill("#token", "wrong");
   await page.getByRole("button", { name: "Publish", exact: true }).click();
-  await says(page, "#outcome", /^401 /);
-  await says(page, "#token-error", /rejected this token/);
+  await hasText(page, "#outcome", /^401 /);
+  await hasText(page, "#token-error", /rejected this token/);
   assert.equal(await page.getAttribute("#token", "aria-invalid"), "true");
   await page.fill("#token", token);
   await page.getByRole("button", { name: "Publish", exact: true }).click();
-  await has(page, 1);
-  await says(page, "#token-error", "");
+  await hasEvents(page, 1);
+  await hasText(page, "#token-error", "");
 };
 
 scenarios.subscriber_token = async () => {
   const name = channel("private");
-  const page = await visit([name], { connected: false, expected: [/\b401\b/] });
-  await state(page, "Refused");
-  await says(page, "#reason", /^401 /);
-  await timelineHas(page, "Refused: 401");
+  const page = await openPage([name], { connected: false, expected: [/\b401\b/] });
+  await hasState(page, "Refused");
+  await hasText(page, "#reason", /^401 /);
+  await timelineShows(page, "Refused: 401");
   await page.fill("#subscriber-token", subscriberToken);
   await page.getByRole("button", { name: "Watch", exact: true }).click();
-  await state(page, "Connected");
+  await hasState(page, "Connected");
   await publish(name, [{ data: "secret" }]);
-  await has(page, 1);
-  await says(page, "#snippet-curl", /\$RUNNEL_TOKEN/);
+  await hasEvents(page, 1);
+  await hasText(page, "#snippet-curl", /\$RUNNEL_TOKEN/);
   const text = await page.content();
   assert.ok(!text.includes(subscriberToken) && !page.url().includes(subscriberToken));
 };

@@ -1,12 +1,12 @@
-//! What the proxy answers itself.
+//! The responses of the proxy itself.
 
 use std::path::Path;
 
 /// The path of an empty page.
 pub(crate) const PAGE: &str = "/page";
 
-/// A whole response: the page, or a module of npm from below `/modules/`.
-pub(super) fn answer(path: &str, modules: Option<&Path>) -> Vec<u8> {
+/// Returns the response to a request for the page, or for a module of npm below `/modules/`.
+pub(super) fn response(path: &str, modules: Option<&Path>) -> Vec<u8> {
     let found = if path == PAGE {
         Some((
             "text/html",
@@ -30,10 +30,10 @@ pub(super) fn answer(path: &str, modules: Option<&Path>) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
-/// A module, which may be imported without the end of its name, as bundlers allow.
+/// Reads a module. Like a bundler, accepts a name without `.js`.
 fn read(file: &Path) -> Option<Vec<u8>> {
-    let whole = std::fs::read(file);
-    whole
+    let module = std::fs::read(file);
+    module
         .or_else(|_| std::fs::read(file.with_extension("js")))
         .ok()
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::core::time::{Timestamp, millis};
 
 /// The length of a period: 3 s of wall-clock time.
-const PERIOD: Duration = Duration::from_secs(3);
+const PERIOD_MILLIS: u64 = millis(Duration::from_secs(3));
 
 /// A creation that was begun in one period may take effect this far into the next: 1 s.
-const OVERRUN: Duration = Duration::from_secs(1);
+const OVERRUN_MILLIS: u64 = millis(Duration::from_secs(1));
 
 /// A lease on the creation of a missing head.
 ///
@@ -38,7 +38,7 @@ pub(super) enum LeaseAction {
 }
 
 const fn period(now: Timestamp) -> u64 {
-    now.0 / millis(PERIOD)
+    now.0 / PERIOD_MILLIS
 }
 
 impl CreationLease {
@@ -59,7 +59,7 @@ impl CreationLease {
         if !self.is_current(now) {
             *self = Self::new(now);
         }
-        let is_past_overrun = now.0 % millis(PERIOD) >= millis(OVERRUN);
+        let is_past_overrun = now.0 % PERIOD_MILLIS >= OVERRUN_MILLIS;
         match (self.count, self.previous_count) {
             (None, _) => LeaseAction::Increment(self.period),
             (Some(1), None) => LeaseAction::Increment(self.period.saturating_sub(1)),

@@ -2,32 +2,31 @@
 
 use super::*;
 
-/// What the stream says when the token has expired, the client standing at `id`.
+/// Returns the last block of a stream whose token has expired, for a client at `id`.
 fn expired(id: &str) -> String {
     format!("event: runnel.expired\ndata: {{\"reason\":\"token\"}}\n{id}\n")
 }
 
-fn open(world: &World, start: StartFrom, millis: u64) -> EventStream {
-    let subscription = Subscription {
+fn open(world: &World, resume: ResumePoint, millis: u64) -> Client<EventStream> {
+    world.subscribe(Subscription {
         expires: Some(Instant(world.now + millis)),
-        ..subscription(start, true)
-    };
-    EventStream::new(subscription, CONFIG, 42, Instant(world.now))
+        ..subscription(resume, true)
+    })
 }
 
 #[test]
-fn a_stream_says_that_its_token_has_expired_and_where_the_client_stands_and_ends() {
+fn the_last_event_of_a_stream_whose_token_expires_carries_the_clients_position() {
     let mut world = World::with_events(3, 10);
     let mut stream = open(&world, after("000007-1"), 60_000);
     let before = world.sent(&mut stream, 59_999);
     assert_eq!(seqs(&before), [2, 3]);
     assert!(!before.contains("runnel.expired"));
     assert_eq!(world.sent(&mut stream, 1), expired("id: 000007-3\n"));
-    assert_eq!(stream.next(world.now()), Step::End);
+    assert_eq!(stream.next(world.now()), Action::End);
 }
 
 #[test]
-fn what_is_published_after_the_token_has_expired_is_not_delivered() {
+fn events_published_after_the_token_expired_are_not_delivered() {
     let mut world = World::with_events(3, 10);
     let mut stream = open(&world, after("000007-3"), 60_000);
     world.sent(&mut stream, 59_990);
@@ -39,9 +38,9 @@ fn what_is_published_after_the_token_has_expired_is_not_delivered() {
 }
 
 #[test]
-fn a_replay_is_cut_where_it_is_when_the_token_expires() {
+fn a_replay_ends_between_two_chunks_when_the_token_expires() {
     let mut world = World::with_events(2_000, 200);
-    let mut stream = open(&world, StartFrom::Earliest, 1_000);
+    let mut stream = open(&world, ResumePoint::Earliest, 1_000);
     let first = world.chunk(&mut stream, 0).unwrap() + &world.chunk(&mut stream, 0).unwrap();
     let had = *seqs(&first).last().unwrap();
     assert!(had < 2_000);
@@ -51,10 +50,10 @@ fn a_replay_is_cut_where_it_is_when_the_token_expires() {
 }
 
 #[test]
-fn a_stream_that_stands_nowhere_says_so_without_an_id() {
+fn the_last_event_has_no_id_if_the_client_has_no_position() {
     let mut world = World::new();
     world.failing = true;
-    let mut stream = open(&world, StartFrom::Earliest, 1_000);
+    let mut stream = open(&world, ResumePoint::Earliest, 1_000);
     world.chunk(&mut stream, 0).unwrap();
     assert_eq!(world.sent(&mut stream, 1_000), expired(""));
 }
@@ -62,15 +61,15 @@ fn a_stream_that_stands_nowhere_says_so_without_an_id() {
 #[test]
 fn a_token_that_outlives_the_stream_changes_nothing() {
     let mut world = World::new();
-    let mut stream = open(&world, StartFrom::Earliest, 300_001);
+    let mut stream = open(&world, ResumePoint::Earliest, 300_001);
     let sent = world.sent(&mut stream, 300_000);
     assert!(sent.ends_with(": this stream has reached its age; reconnect to resume\n\n"));
 }
 
 #[test]
-fn a_token_that_has_expired_already_gets_the_signal_and_nothing_else() {
+fn a_token_that_has_already_expired_gets_the_last_event_and_nothing_else() {
     let mut world = World::with_events(3, 10);
-    let mut stream = open(&world, StartFrom::Earliest, 0);
+    let mut stream = open(&world, ResumePoint::Earliest, 0);
     world.chunk(&mut stream, 0).unwrap();
     assert_eq!(world.sent(&mut stream, 1_000), expired(""));
     assert_eq!(world.head_reads, 0);

@@ -1,9 +1,10 @@
-//! What cannot be followed, and what is not there any more.
+//! Positions that cannot be followed, and records that are gone.
 
 use super::*;
+use crate::core::log::kv::purge;
 
 #[test]
-fn a_cursor_of_another_log_is_told_of_the_gap_and_resumes() {
+fn a_cursor_of_another_log_is_reported_as_a_reset_gap() {
     let mut world = World::with_events(2, 10);
     for cursor in ["000009-4", "x".repeat(500).as_str(), "000007-1~000007-2"] {
         let mut stream = world.open(after(cursor));
@@ -18,7 +19,7 @@ fn a_cursor_of_another_log_is_told_of_the_gap_and_resumes() {
 }
 
 #[test]
-fn a_cursor_ahead_of_the_log_is_first_given_the_benefit_of_the_doubt() {
+fn a_cursor_ahead_of_the_log_is_reported_as_a_gap_only_after_a_second() {
     let mut world = World::with_events(2, 10);
     let mut stream = world.open(after("000007-3"));
     assert!(seqs(&world.sent(&mut stream, 500)).is_empty());
@@ -41,9 +42,9 @@ fn a_cursor_ahead_of_the_log_is_first_given_the_benefit_of_the_doubt() {
 }
 
 #[test]
-fn a_slow_client_that_retention_overtook_is_told_and_goes_on() {
+fn a_slow_client_that_retention_overtook_gets_a_gap_and_the_events_kept() {
     let mut world = World::with_events(300, 200);
-    let mut stream = world.open(StartFrom::Earliest);
+    let mut stream = world.open(ResumePoint::Earliest);
     world.chunk(&mut stream, 0);
     let first = world.chunk(&mut stream, u64::MAX).unwrap();
     let last = *seqs(&first).last().unwrap();
@@ -64,14 +65,14 @@ fn a_slow_client_that_retention_overtook_is_told_and_goes_on() {
 }
 
 #[test]
-fn a_segment_that_is_lost_for_good_is_skipped_with_a_gap() {
+fn a_lost_segment_is_skipped_with_a_gap() {
     let mut world = World::with_events(300, 200);
     let lost = world.head.as_ref().unwrap().segments[1];
     world.segments.remove(&SegmentId {
         epoch: Epoch::from_random(7),
         first: lost.first,
     });
-    let mut stream = world.open(StartFrom::Earliest);
+    let mut stream = world.open(ResumePoint::Earliest);
     let sent = world.sent(&mut stream, 5_000);
     let expected: Vec<_> = (1..lost.first.0).chain(lost.next().0..=300).collect();
     assert_eq!(seqs(&sent), expected);
@@ -87,22 +88,18 @@ fn a_segment_that_is_lost_for_good_is_skipped_with_a_gap() {
 fn a_corrupt_segment_is_reported_and_skipped_with_a_gap() {
     let mut world = World::with_events(300, 200);
     let broken = world.head.as_ref().unwrap().segments[0];
-    let name = SegmentId {
+    let id = SegmentId {
         epoch: Epoch::from_random(7),
         first: broken.first,
     };
-    world.segments.insert(name, Bytes::from_static(b"nonsense"));
-    let mut stream = world.open(StartFrom::Earliest);
+    world.segments.insert(id, Bytes::from_static(b"nonsense"));
+    let mut stream = world.open(ResumePoint::Earliest);
     let sent = world.sent(&mut stream, 5_000);
     assert_eq!(seqs(&sent), (broken.next().0..=300).collect::<Vec<_>>());
-    assert!(
-        stream
-            .feeds()
-            .take_error()
-            .unwrap()
-            .to_string()
-            .contains("seg!demo!000007!1 is corrupt")
-    );
+    let (channel, error) = stream.reader().take_error().unwrap();
+    assert_eq!(channel, world.channel);
+    let error = error.to_string();
+    assert!(error.contains("seg!demo!000007!1 is corrupt"), "{error}");
 }
 
 #[test]
@@ -112,7 +109,7 @@ fn corrupt_records_in_the_head_are_skipped_with_a_gap() {
     let mut records = head.inline.records.to_vec();
     records[40..].fill(0xff);
     head.inline.records = records.into();
-    let mut stream = world.open(StartFrom::Earliest);
+    let mut stream = world.open(ResumePoint::Earliest);
     let sent = world.sent(&mut stream, 3_000);
     let delivered = seqs(&sent);
     assert!(
@@ -126,17 +123,17 @@ fn corrupt_records_in_the_head_are_skipped_with_a_gap() {
         1,
         "{sent}"
     );
-    assert!(stream.feeds().take_error().is_some());
+    assert!(stream.reader().take_error().is_some());
 }
 
 #[test]
-fn a_purge_in_mid_stream_is_a_gap_and_the_new_log_follows() {
+fn a_purge_in_mid_stream_is_a_gap_before_the_new_log() {
     let mut world = World::with_events(2, 10);
-    let mut stream = world.open(StartFrom::Earliest);
+    let mut stream = world.open(ResumePoint::Earliest);
     world.sent(&mut stream, 50);
-    let mut purged = Head::new(Epoch::from_random(8));
-    purged.commits = 3;
-    world.head = Some(purged);
+    let head = world.head.take().unwrap();
+    let (epoch, now) = (Epoch::from_random(8), Timestamp(world.now));
+    world.head = Some(purge(&head, epoch, 99, now).unwrap());
     let sent = world.sent(&mut stream, 1_000);
     assert!(
         sent.contains(
@@ -153,21 +150,21 @@ fn a_purge_in_mid_stream_is_a_gap_and_the_new_log_follows() {
 }
 
 #[test]
-fn a_log_that_is_lost_in_mid_stream_is_waited_for() {
+fn a_stream_whose_log_is_lost_waits_for_it() {
     let mut world = World::with_events(2, 10);
-    let mut stream = world.open(StartFrom::Earliest);
+    let mut stream = world.open(ResumePoint::Earliest);
     world.sent(&mut stream, 50);
     world.head = None;
     assert_eq!(world.sent(&mut stream, 20_000), ":\n\n");
-    assert!(matches!(stream.next(world.now()), Step::Wait(_)));
+    assert!(matches!(stream.next(world.now()), Action::Wait(_)));
 }
 
 #[test]
-fn an_older_answer_of_the_store_is_no_news() {
+fn a_stale_head_is_ignored() {
     let mut world = World::with_events(3, 10);
     let old = world.head.clone();
     world.publish("4");
-    let mut stream = world.open(StartFrom::Earliest);
+    let mut stream = world.open(ResumePoint::Earliest);
     assert_eq!(seqs(&world.sent(&mut stream, 50)), [1, 2, 3, 4]);
     let new = std::mem::replace(&mut world.head, old);
     assert_eq!(world.sent(&mut stream, 500), "");

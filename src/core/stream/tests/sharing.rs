@@ -1,53 +1,54 @@
-//! Streams that send what others have encoded.
+//! Streams that send the frames that others have encoded.
 
 use super::*;
-use crate::core::sse::{EventId, Seq};
+use crate::core::sse::EventId;
 
-fn sharing(world: &World, frames: &SharedFrames, start: StartFrom) -> EventStream {
-    world.open(start).sharing(frames.clone())
+fn sharing(world: &World, frames: &SharedFrames, resume: ResumePoint) -> Client<EventStream> {
+    let stream = world.stream(subscription(resume, true), CONFIG, 42);
+    world.client(stream.sharing(frames.clone()))
 }
 
-/// What a stream sends, but for its first block, which has a random reconnection time.
+/// Returns what a stream sends after its first block, which has a random reconnection time.
 fn events(sent: &str) -> &str {
     sent.split_once("\n\n").map_or("", |(_, rest)| rest)
 }
 
 #[test]
-fn a_second_stream_is_served_without_a_segment_being_read() {
+fn a_second_stream_reads_no_segment() {
     let mut world = World::with_events(300, 1_000);
     let frames = SharedFrames::new(1 << 20);
-    let first = world.open(StartFrom::Earliest);
-    let alone = world.sent(&mut { first }, 100);
-    let mut first = sharing(&world, &frames, StartFrom::Earliest);
+    let mut first = world.open(ResumePoint::Earliest);
+    let alone = world.sent(&mut first, 100);
+    let mut first = sharing(&world, &frames, ResumePoint::Earliest);
     let shared = world.sent(&mut first, 100);
     assert_eq!(seqs(&shared), (1..=300).collect::<Vec<_>>());
     assert_eq!(events(&shared), events(&alone));
-    // The log is all there is to read; its segments are gone, and nobody needs them.
+    // The segments are gone, and the second stream does not need them.
     world.segments.clear();
-    let mut second = sharing(&world, &frames, StartFrom::Earliest);
+    let mut second = sharing(&world, &frames, ResumePoint::Earliest);
     assert_eq!(events(&world.sent(&mut second, 100)), events(&alone));
     let filtered = Subscription {
-        types: EventFilter::Only(vec!["message".to_owned()]),
-        ..subscription(StartFrom::Earliest, true)
+        filter: EventFilter::Types(vec!["message".to_owned()]),
+        ..subscription(ResumePoint::Earliest, true)
     };
-    let mut filtered =
-        EventStream::new(filtered, CONFIG, 1, Instant(world.now)).sharing(frames.clone());
+    let filtered = world.stream(filtered, CONFIG, 1);
+    let mut filtered = world.client(filtered.sharing(frames));
     let sent = world.sent(&mut filtered, 100);
     assert!(
         seqs(&sent).is_empty(),
-        "one that leaves something out reads for itself"
+        "a stream with a filter reads the log itself"
     );
 }
 
 #[test]
-fn what_was_purged_or_dropped_is_not_sent_although_it_is_still_shared() {
+fn shared_frames_of_purged_or_dropped_events_are_not_sent() {
     let mut world = World::with_events(100, 1_000);
     let frames = SharedFrames::new(1 << 20);
-    let mut first = sharing(&world, &frames, StartFrom::Earliest);
+    let mut first = sharing(&world, &frames, ResumePoint::Earliest);
     assert_eq!(seqs(&world.sent(&mut first, 100)).len(), 100);
     world.retention.events = 20;
     world.publish("one more");
-    let mut late = sharing(&world, &frames, StartFrom::Earliest);
+    let mut late = sharing(&world, &frames, ResumePoint::Earliest);
     let sent = seqs(&world.sent(&mut late, 100));
     assert_eq!(sent.last(), Some(&101));
     assert!(sent.len() < 50, "{}", sent.len());
@@ -59,13 +60,13 @@ fn what_was_purged_or_dropped_is_not_sent_although_it_is_still_shared() {
 }
 
 #[test]
-fn live_streams_send_what_the_first_to_look_has_encoded() {
+fn live_streams_send_the_frames_of_the_first_that_encoded_them() {
     let mut world = World::new();
     world.publish("first");
     world.now += 10;
     let frames = SharedFrames::new(1 << 20);
     let mut streams: Vec<_> = (0..3)
-        .map(|_| sharing(&world, &frames, StartFrom::Last(1)))
+        .map(|_| sharing(&world, &frames, ResumePoint::Last(1)))
         .collect();
     for stream in &mut streams {
         world.sent(stream, 0);
@@ -109,9 +110,9 @@ proptest! {
             let mut shared = sharing(&world, &frames, start);
             let sent = world.sent(&mut shared, 5);
             prop_assert_eq!(events(&sent), events(&sent_alone));
-            let tally = shared.take_tally();
-            prop_assert_eq!(tally.events, seqs(&sent).len() as u64);
-            prop_assert_eq!(tally, alone.take_tally());
+            let stats = shared.take_stats();
+            prop_assert_eq!(stats.events, seqs(&sent).len() as u64);
+            prop_assert_eq!(stats, alone.take_stats());
         }
     }
 }

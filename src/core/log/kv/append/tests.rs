@@ -28,7 +28,7 @@ fn empty() -> Head {
     Head::new(Epoch::from_random(1))
 }
 
-/// Appends one batch and returns the next head; what was sealed is dropped.
+/// Appends one batch and returns the next head.
 fn appended(head: &Head, batch: Batch, now: u64, retention: &Retention) -> Head {
     let plan = append(head, &[batch], now, Timestamp(now), retention).unwrap();
     assert!(
@@ -50,20 +50,20 @@ fn data(head: &Head) -> Vec<(u64, String)> {
 fn each_batch_of_a_group_gets_its_own_ids_in_order() {
     let group = [batch(&["a"]), batch(&["b", "c"]), batch(&["d"])];
     let plan = append(&empty(), &group, 7, Timestamp(5), &KEEP_ALL).unwrap();
-    let answers: Vec<_> = plan
+    let outcomes: Vec<_> = plan
         .outcomes
         .iter()
-        .map(|answer| answer.clone().unwrap())
+        .map(|outcome| outcome.clone().unwrap())
         .collect();
     assert_eq!(
-        answers
+        outcomes
             .iter()
-            .map(|a| (a.first.0, a.count))
+            .map(|appended| (appended.first.0, appended.count))
             .collect::<Vec<_>>(),
         [(1, 1), (2, 2), (4, 1)]
     );
-    assert_eq!(answers[1].first_id().to_string(), "000001-2");
-    assert_eq!(answers[1].last_id().to_string(), "000001-3");
+    assert_eq!(outcomes[1].first_id().to_string(), "000001-2");
+    assert_eq!(outcomes[1].last_id().to_string(), "000001-3");
     let head = plan.change.unwrap().head;
     assert_eq!(
         data(&head),
@@ -79,7 +79,7 @@ fn each_batch_of_a_group_gets_its_own_ids_in_order() {
 }
 
 #[test]
-fn closing_is_one_step_with_the_last_events_and_nothing_follows() {
+fn the_last_events_and_the_close_are_one_commit_and_nothing_follows() {
     let last = Batch {
         close: true,
         ..batch(&["last"])
@@ -122,23 +122,26 @@ fn a_channel_can_be_closed_without_an_event() {
         ..Batch::default()
     };
     let plan = append(&head, &[again], 7, Timestamp(6), &KEEP_ALL).unwrap();
-    assert!(plan.outcomes[0].is_ok_and(|answer| answer.repeated) && plan.change.is_none());
+    assert!(plan.outcomes[0].as_ref().unwrap().repeated && plan.change.is_none());
 }
 
 #[test]
-fn a_repeat_is_answered_as_the_first_was_and_appends_nothing() {
-    let repeat = Some(IdempotencyKey {
+fn a_repeated_publish_gets_the_first_outcome_and_appends_nothing() {
+    let idempotency_key = Some(IdempotencyKey {
         key: [1; 16],
         content: [2; 16],
     });
     let keyed = || Batch {
-        repeat,
+        idempotency_key,
         close: true,
         ..batch(&["a", "b"])
     };
     let group = [keyed(), keyed()];
     let plan = append(&empty(), &group, 7, Timestamp(5), &KEEP_ALL).unwrap();
-    let (first, second) = (plan.outcomes[0].unwrap(), plan.outcomes[1].unwrap());
+    let (first, second) = (
+        plan.outcomes[0].clone().unwrap(),
+        plan.outcomes[1].clone().unwrap(),
+    );
     assert_eq!(
         second,
         Appended {
@@ -150,7 +153,7 @@ fn a_repeat_is_answered_as_the_first_was_and_appends_nothing() {
     assert_eq!(head.next(), Seq(3));
 
     let again = append(&head, &[keyed()], 8, Timestamp(6), &KEEP_ALL).unwrap();
-    assert_eq!((again.answers, again.change), (vec![Ok(second)], None));
+    assert_eq!((again.outcomes, again.change), (vec![Ok(second)], None));
 
     let other = Batch {
         idempotency_key: Some(IdempotencyKey {
@@ -167,7 +170,7 @@ fn a_repeat_is_answered_as_the_first_was_and_appends_nothing() {
 }
 
 #[test]
-fn idempotency_keys_are_forgotten_by_age_and_by_number() {
+fn idempotency_keys_expire_by_age_and_by_number() {
     let keyed = |key: u8| Batch {
         idempotency_key: Some(IdempotencyKey {
             key: [key; 16],
@@ -204,7 +207,7 @@ fn idempotency_keys_are_forgotten_by_age_and_by_number() {
 }
 
 #[test]
-fn what_is_sealed_was_committed_before() {
+fn only_committed_records_are_sealed() {
     let small = "x".repeat(7_000);
     let mut head = empty();
     for now in 1..=3 {
@@ -220,10 +223,10 @@ fn what_is_sealed_was_committed_before() {
         .unwrap()
         .change
         .unwrap();
-    let (name, bytes) = &plan.seal[0];
-    let run = segment::decode("seg", *name, bytes).unwrap();
-    assert_eq!((run.first, run.count), (Seq(1), 2));
-    let bytes = run.records.len() as u64;
+    let (id, bytes) = &plan.seal[0];
+    let batch = segment::decode("seg", *id, bytes).unwrap();
+    assert_eq!((batch.first, batch.count), (Seq(1), 2));
+    let bytes = batch.records.len() as u64;
     let sealed = SegmentMeta {
         first: Seq(1),
         count: 2,
@@ -251,7 +254,7 @@ fn large_batches_share_the_write_that_seals_them() {
 }
 
 #[test]
-fn retention_drops_whole_segments_and_keeps_at_least_what_was_asked_for() {
+fn retention_drops_whole_segments_and_keeps_at_least_its_limit() {
     let large = "x".repeat(9_000);
     let retention = Retention {
         events: 3,
@@ -278,7 +281,7 @@ fn retention_drops_whole_segments_and_keeps_at_least_what_was_asked_for() {
 fn retention_by_age_drops_segments_whose_newest_record_is_too_old() {
     let large = "x".repeat(9_000);
     let retention = Retention {
-        seconds: 10,
+        max_age: Some(Duration::from_secs(10)),
         ..KEEP_ALL
     };
     let mut head = empty();
@@ -305,16 +308,16 @@ fn dropped_segments_are_deleted_together_half_a_minute_later() {
             .unwrap()
             .change
             .unwrap();
-        for name in &change.discard {
-            let trashed = head
+        for id in &change.discard {
+            let pending = head
                 .pending_deletes
                 .iter()
-                .find(|trashed| trashed.segment == *name)
+                .find(|pending| pending.segment == *id)
                 .unwrap();
-            assert!(now.0 - trashed.since.0 >= millis(DELETE_DELAY));
+            assert!(now.0 - pending.since.0 >= millis(DELETE_DELAY));
         }
         assert!(change.discard.is_empty() || change.discard.len() >= DELETE_BATCH);
-        deleted.extend(change.discard.iter().map(|name| name.first.0));
+        deleted.extend(change.discard.iter().map(|id| id.first.0));
         head = change.head;
     }
     assert_eq!(deleted, (1..=deleted.len() as u64).collect::<Vec<_>>());
@@ -326,23 +329,23 @@ fn dropped_segments_are_deleted_together_half_a_minute_later() {
 }
 
 #[test]
-fn little_trash_is_deleted_after_a_minute_and_much_of_it_at_once() {
-    let trashed = |since| PendingDelete {
+fn few_dropped_segments_are_deleted_after_a_minute_and_many_at_once() {
+    let pending = |since| PendingDelete {
         segment: SegmentId {
             epoch: Epoch::from_random(1),
             first: Seq(since),
         },
         since: Timestamp(since),
     };
-    let few: Vec<_> = (0..3).map(trashed).collect();
+    let few: Vec<_> = (0..3).map(pending).collect();
     assert_eq!(due(&few, Timestamp(2 * millis(DELETE_DELAY) - 1)), 0);
     assert_eq!(due(&few, Timestamp(2 * millis(DELETE_DELAY))), 3);
-    let many: Vec<_> = (0..300).map(trashed).collect();
+    let many: Vec<_> = (0..300).map(pending).collect();
     assert_eq!(due(&many, Timestamp(300)), 300 - MAX_PENDING_DELETES);
 }
 
 #[test]
-fn a_purge_begins_a_new_log_and_trashes_the_old() {
+fn a_purge_begins_a_new_log_and_drops_the_segments_of_the_old_one() {
     let large = "x".repeat(17_000);
     let mut head = empty();
     for now in 1..=3 {
@@ -353,24 +356,24 @@ fn a_purge_begins_a_new_log_and_trashes_the_old() {
         (purged.first(), purged.next(), purged.closed),
         (Seq(1), Seq(1), false)
     );
-    let trash = purged.pending_deletes.iter().map(|trashed| {
+    let dropped = purged.pending_deletes.iter().map(|pending| {
         (
-            trashed.segment.epoch,
-            trashed.segment.first.0,
-            trashed.since.0,
+            pending.segment.epoch,
+            pending.segment.first.0,
+            pending.since.0,
         )
     });
     let epoch = head.epoch;
     assert_eq!(
-        trash.collect::<Vec<_>>(),
+        dropped.collect::<Vec<_>>(),
         [(epoch, 1, 9), (epoch, 2, 9), (epoch, 3, 9)],
-        "the third may be being sealed"
+        "another writer may be sealing the third"
     );
     assert!(purged.recent_commit(99).is_some());
     assert_eq!(purged.commits, 4);
 }
 
-/// Design: values stay under 100 KB with the default limits.
+/// Values stay under 100 KB with the default limits.
 #[test]
 fn the_largest_head_stays_under_100_kilobytes() {
     let retention = Retention {
@@ -390,8 +393,14 @@ fn the_largest_head_stays_under_100_kilobytes() {
         }
     };
     let now = |step: u64| 1_800_000_000_000 + step * 1_000;
+    let earlier = CommitRecord {
+        nonce: u64::MAX,
+        epoch: empty().epoch,
+        first: Seq(1),
+    };
     let mut head = Head {
         commits: u64::from(u32::MAX),
+        recent_commits: vec![earlier; RECENT_COMMITS as usize].into(),
         ..empty()
     };
     // Just more than half a segment each: as many segments as there can be.

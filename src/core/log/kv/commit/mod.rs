@@ -61,6 +61,7 @@
 mod action;
 mod retry;
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -226,14 +227,15 @@ impl Commit {
     fn next(&mut self, completion: Completion, now: ClockReading) -> Action {
         match (std::mem::replace(&mut self.state, State::Ended), completion) {
             (State::Reading, Completion::Read(Ok(Some(bytes)))) => match self.settle(&bytes) {
-                Ok(action) => action,
-                Err(head) => self.plan_on(&head, now),
+                ControlFlow::Break(action) => action,
+                ControlFlow::Continue(head) => self.plan_on(&head, now),
             },
             (State::Reading, Completion::Read(Ok(None))) => self.head_missing(now),
             (State::Reading, Completion::Read(Err(error))) => self.retry_after(error, now),
-            (State::Settling, Completion::Read(Ok(Some(bytes)))) => {
-                self.settle(&bytes).unwrap_or_else(|_| self.sleep())
-            }
+            (State::Settling, Completion::Read(Ok(Some(bytes)))) => match self.settle(&bytes) {
+                ControlFlow::Break(action) => action,
+                ControlFlow::Continue(_) => self.sleep(),
+            },
             (State::Settling, Completion::Read(_)) => self.sleep(),
             (State::Leasing, Completion::Incremented(Ok(count))) => {
                 self.lease
@@ -291,16 +293,16 @@ impl Commit {
         Action::Sleep(duration)
     }
 
-    /// Settles the last swap by what the head says. Returns the action that follows from that, or the
-    /// head to go on with.
-    fn settle(&mut self, bytes: &Bytes) -> Result<Action, Head> {
+    /// Settles the last swap by what the head says. Breaks with the action that follows from that, or
+    /// continues with the head.
+    fn settle(&mut self, bytes: &Bytes) -> ControlFlow<Action, Head> {
         let head = match Head::decode(&head_key(&self.channel), bytes) {
             Ok(head) => head,
-            Err(error) => return Ok(Action::Failed(error.into())),
+            Err(error) => return ControlFlow::Break(Action::Failed(error.into())),
         };
         if let Some(plan) = self.unsettled.take() {
             if head.recent_commit(self.nonce).is_some() && !is_active(Mutant::ForgetsItsNonce) {
-                return Ok(self.committed(plan));
+                return ControlFlow::Break(self.committed(plan));
             }
             match head.commits.saturating_sub(plan.base.commits()) {
                 // The same head as before: the swap may still take effect.
@@ -312,15 +314,16 @@ impl Commit {
                 }
                 _ => {
                     let detail = "too many commits have taken place since to tell".to_owned();
-                    return Ok(Action::Failed(CommitError::OutcomeUnknown(detail)));
+                    let error = CommitError::OutcomeUnknown(detail);
+                    return ControlFlow::Break(Action::Failed(error));
                 }
             }
         }
         if let Some(orphans) = self.take_orphans(&head) {
             self.state = State::DeletingOrphans;
-            return Ok(Action::Delete(orphans));
+            return ControlFlow::Break(Action::Delete(orphans));
         }
-        Err(head)
+        ControlFlow::Continue(head)
     }
 
     /// Remembers segments that `plan` has stored, or may have, and that may belong to nothing now.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::log::kv::CommitRecord;
 use crate::core::log::{Batch, NewEvent};
 use crate::core::time::Timestamp;
 
@@ -13,7 +14,7 @@ const RETENTION: Retention = Retention {
     max_age: None,
 };
 
-/// An append of one event.
+/// Begins an append of one event.
 fn commit() -> Commit {
     let event = NewEvent {
         event_type: None,
@@ -45,17 +46,17 @@ fn read(head: &Head) -> Completion {
     Completion::Read(Ok(Some(head.encode().unwrap().into())))
 }
 
-/// An append to a channel that has `head`, up to its swap; with the value it would put in place.
+/// Drives an append to a channel that has `head` up to its swap; returns the value to swap in, too.
 fn swapping(head: &Head) -> (Commit, Bytes) {
     let mut commit = commit();
     match commit.step(read(head), NOW) {
         Action::Swap(value) => (commit, value.into()),
-        task => panic!("{task:?}"),
+        action => panic!("{action:?}"),
     }
 }
 
 #[test]
-fn a_swap_that_took_effect_is_committed_whatever_the_store_says() {
+fn a_swap_that_took_effect_is_committed_although_the_store_reports_a_loss() {
     let (mut commit, value) = swapping(&Head::new(Epoch::from_random(1)));
     let lost = commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
     assert!(matches!(lost, Action::Sleep(_)), "{lost:?}");
@@ -65,6 +66,23 @@ fn a_swap_that_took_effect_is_committed_whatever_the_store_says() {
     assert_eq!(commit.contention().lost_swaps, 0);
 }
 
+/// Commits `count` changes of other writers.
+fn commit_others(head: &mut Head, count: u64) {
+    for _ in 0..count {
+        head.commits += 1;
+        head.recent_commits.push_back(CommitRecord {
+            nonce: head.commits,
+            epoch: head.epoch,
+            first: head.next(),
+        });
+    }
+    let surplus = head
+        .recent_commits
+        .len()
+        .saturating_sub(RECENT_COMMITS as usize);
+    head.recent_commits.drain(..surplus);
+}
+
 /// Loses the swap under way to `commits` of others, after `millis`. Returns the wait in milliseconds,
 /// whether the head is read before it, and the action after it.
 fn lose(commit: &mut Commit, head: &mut Head, commits: u64, millis: u64) -> (u64, bool, Action) {
@@ -72,44 +90,44 @@ fn lose(commit: &mut Commit, head: &mut Head, commits: u64, millis: u64) -> (u64
         monotonic: NOW.monotonic.saturating_add(Duration::from_millis(millis)),
         ..NOW
     };
-    let mut task = commit.step(Completion::Swapped(Err(SwapError::Lost)), now);
-    let looks = task == Action::Read;
-    head.commits += commits;
-    if looks {
-        task = commit.step(read(head), now);
-        head.commits += 1_000;
+    let mut action = commit.step(Completion::Swapped(Err(SwapError::Lost)), now);
+    let reads = action == Action::Read;
+    commit_others(head, commits);
+    if reads {
+        action = commit.step(read(head), now);
+        commit_others(head, 1_000);
     }
-    let Action::Sleep(waits) = task else {
-        panic!("{task:?}")
+    let Action::Sleep(waits) = action else {
+        panic!("{action:?}")
     };
     assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
     let waits = u64::try_from(waits.as_millis()).unwrap();
-    (waits, looks, commit.step(read(head), NOW))
+    (waits, reads, commit.step(read(head), NOW))
 }
 
 #[test]
 fn a_swap_that_was_lost_to_another_writer_is_planned_again() {
     let mut head = Head::new(Epoch::from_random(1));
     let (mut commit, _) = swapping(&head);
-    let (waits, looks, again) = lose(&mut commit, &mut head, 1, 1);
-    assert_eq!((waits, looks), (1, false));
+    let (waits, reads, again) = lose(&mut commit, &mut head, 1, 1);
+    assert_eq!((waits, reads), (1, false));
     assert!(matches!(again, Action::Swap(_)), "{again:?}");
     assert_eq!(commit.contention().lost_swaps, 1);
 }
 
 #[test]
-fn the_outcome_of_a_swap_is_settled_before_a_wait_in_which_the_head_may_forget_it() {
+fn a_swap_is_settled_before_a_wait_during_which_the_head_may_forget_its_commit() {
     let mut head = Head::new(Epoch::from_random(1));
     let (mut commit, _) = swapping(&head);
-    let mut looked = vec![];
+    let mut read_first = vec![];
     for lost in 1..40 {
-        let (waits, looks, again) = lose(&mut commit, &mut head, RECENT_COMMITS, 2);
-        assert_eq!(looks, waits > 16, "{waits}");
+        let (waits, reads, again) = lose(&mut commit, &mut head, RECENT_COMMITS, 2);
+        assert_eq!(reads, waits > 16, "{waits}");
         assert!(matches!(again, Action::Swap(_)), "{again:?}");
         assert_eq!(commit.contention().lost_swaps, lost);
-        looked.push(looks);
+        read_first.push(reads);
     }
-    assert!(looked.contains(&true) && looked.contains(&false));
+    assert!(read_first.contains(&true) && read_first.contains(&false));
 }
 
 #[test]
@@ -125,7 +143,7 @@ fn a_failed_read_while_settling_changes_nothing() {
     let waits = commit.step(Completion::Read(Err(down())), NOW);
     assert_eq!(waits, Action::Sleep(Duration::from_secs(1)));
     assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
-    head.commits += 1;
+    commit_others(&mut head, 1);
     let again = commit.step(read(&head), NOW);
     assert!(matches!(again, Action::Swap(_)), "{again:?}");
 }
@@ -143,7 +161,7 @@ fn an_instance_with_few_swaps_left_waits_longer() {
 }
 
 #[test]
-fn a_swap_that_was_lost_to_nobody_is_tried_again() {
+fn a_swap_that_was_lost_to_no_other_writer_is_tried_again() {
     let mut head = Head::new(Epoch::from_random(1));
     let (mut commit, value) = swapping(&head);
     let (_, _, again) = lose(&mut commit, &mut head, 0, 1);
@@ -193,12 +211,13 @@ fn a_segment_stored_for_a_swap_that_was_lost_to_a_purge_is_deleted() {
     let mut commit = commit();
     let stored = match commit.step(read(&head), NOW) {
         Action::Write(values) => values.into_iter().map(|(key, _)| key).collect::<Vec<_>>(),
-        task => panic!("{task:?}"),
+        action => panic!("{action:?}"),
     };
     assert_eq!(stored.len(), 1);
     let swap = commit.step(Completion::Written(Ok(())), NOW);
     assert!(matches!(swap, Action::Swap(_)), "{swap:?}");
-    commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
+    let lost = commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
+    assert!(matches!(lost, Action::Sleep(_)), "{lost:?}");
     assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
     let purged = purge(&head, Epoch::from_random(2), 9, NOW.wall).unwrap();
     assert_eq!(commit.step(read(&purged), NOW), Action::Delete(stored));

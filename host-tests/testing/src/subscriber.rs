@@ -1,0 +1,158 @@
+//! A client of a host in this process, which reads an event stream at its own pace.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use runnel_host::{Body, Host};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::frame::{Event, Frame};
+
+/// No stream is silent for longer. Under paused time this passes at once.
+const SILENCE_LIMIT: Duration = Duration::from_secs(600);
+
+/// An open stream. Dropping it disconnects.
+pub struct Subscriber {
+    /// The status, 200 or 204.
+    pub status: u16,
+    body: Body,
+    frames: VecDeque<Frame>,
+    /// The signals of Runnel that [`Subscriber::event`] has skipped.
+    pub signals: Vec<Event>,
+}
+
+impl Subscriber {
+    /// Opens a stream of a channel, without reading from it.
+    pub async fn open(host: &Host, channel: &str, query: &str) -> Self {
+        Self::get(host, &format!("/events/{channel}{query}")).await
+    }
+
+    /// Opens the stream at a path with a query, without reading from it.
+    pub async fn get(host: &Host, path: &str) -> Self {
+        let request = Request::get(path);
+        let response = host.request(request.body(Full::<Bytes>::default()).unwrap());
+        let response = timeout(SILENCE_LIMIT, response).await;
+        let response = response.expect("no response head");
+        let status = response.status().as_u16();
+        assert!(status == 200 || status == 204, "{response:?}");
+        Self {
+            status,
+            body: response.into_body(),
+            frames: VecDeque::new(),
+            signals: vec![],
+        }
+    }
+
+    /// Opens a live stream, and reads its opening and its position.
+    pub async fn open_live(host: &Host, channel: &str) -> Self {
+        let mut subscriber = Self::open(host, channel, "").await;
+        subscriber.read_live_opening().await;
+        subscriber
+    }
+
+    /// Reads the opening and the position of a live stream.
+    pub async fn read_live_opening(&mut self) {
+        self.read_opening().await;
+        let position = self.frame().await.unwrap();
+        assert!(position.is_position(), "{position:?}");
+    }
+
+    /// Reads the frames that every stream begins with. Returns the reconnection time in milliseconds.
+    pub async fn read_opening(&mut self) -> u64 {
+        let first = self.frame().await.unwrap();
+        let second = self.frame().await.unwrap();
+        assert_eq!(second.comments, ["runnel"]);
+        first.retry.unwrap()
+    }
+
+    /// Returns the frames of the next chunk that the guest wrote, or `None` at the end.
+    pub async fn chunk(&mut self) -> Option<Vec<Frame>> {
+        let chunk = timeout(SILENCE_LIMIT, self.body.frame()).await;
+        let chunk = chunk.expect("the stream hangs")?;
+        let bytes = chunk.expect("the stream broke off").into_data().unwrap();
+        Some(Frame::parse_all(std::str::from_utf8(&bytes).unwrap()))
+    }
+
+    /// Returns the next frame, or `None` at the end.
+    pub async fn frame(&mut self) -> Option<Frame> {
+        while self.frames.is_empty() {
+            let chunk = self.chunk().await?;
+            self.frames.extend(chunk);
+        }
+        self.frames.pop_front()
+    }
+
+    /// Returns the next published event, or `None` at the end.
+    pub async fn event(&mut self) -> Option<Event> {
+        while let Some(frame) = self.frame().await {
+            match frame.event() {
+                Some(signal) if signal.is_signal() => self.signals.push(signal),
+                Some(event) => return Some(event),
+                None => {}
+            }
+        }
+        None
+    }
+
+    /// Returns the next `count` published events.
+    pub async fn events(&mut self, count: usize) -> Vec<Event> {
+        let mut events = vec![];
+        while events.len() < count {
+            events.push(self.event().await.expect("the stream ended early"));
+        }
+        events
+    }
+
+    /// Returns the published events that arrive within `time`, or before the stream breaks off.
+    pub async fn events_before_break(&mut self, time: Duration) -> Vec<Event> {
+        let end = Instant::now() + time;
+        while let Ok(Some(Ok(chunk))) = timeout_at(end, self.body.frame()).await {
+            let bytes = chunk.into_data().unwrap();
+            let text = std::str::from_utf8(&bytes).unwrap();
+            self.frames.extend(Frame::parse_all(text));
+        }
+        let events = self.frames.drain(..).filter_map(Frame::event);
+        events.filter(|event| !event.is_signal()).collect()
+    }
+
+    /// Returns all events up to the end of a stream without gaps.
+    pub async fn rest(mut self) -> Vec<Event> {
+        let mut events = vec![];
+        while let Some(event) = self.event().await {
+            events.push(event);
+        }
+        for signal in &self.signals {
+            assert_eq!(signal.name.as_deref(), Some("runnel.end"));
+        }
+        events
+    }
+
+    /// Reads for `time`, and asserts that nothing but heartbeats arrives.
+    pub async fn assert_idle_for(&mut self, time: Duration) {
+        for frame in self.read_for(time).await {
+            assert!(frame.is_heartbeat(), "{frame:?}");
+        }
+    }
+
+    /// Returns the frames that arrive within `time`.
+    pub async fn read_for(&mut self, time: Duration) -> Vec<Frame> {
+        let end = Instant::now() + time;
+        let mut frames = vec![];
+        while let Ok(frame) = timeout_at(end, self.frame()).await {
+            frames.push(frame.expect("the stream ended early"));
+        }
+        frames
+    }
+
+    /// Returns the frames up to the end, each with the time of its arrival since `start`.
+    pub async fn rest_timed(&mut self, start: Instant) -> Vec<(Duration, Frame)> {
+        let mut frames = vec![];
+        while let Some(frame) = self.frame().await {
+            frames.push((start.elapsed(), frame));
+        }
+        frames
+    }
+}
