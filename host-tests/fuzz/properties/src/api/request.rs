@@ -62,7 +62,7 @@ fn check_path(path: &str) {
             assert_eq!(format!("{closes}/close"), named.as_str());
             ("/channels/", named)
         }
-        Route::Description => return assert_eq!(path, "/openapi.json"),
+        Route::OpenApi => return assert_eq!(path, "/openapi.json"),
         Route::Health => return assert_eq!(path, "/health"),
         Route::Live => return assert_eq!(path, "/health/live"),
         Route::Metrics => return assert_eq!(path, "/metrics"),
