@@ -170,7 +170,11 @@ impl World {
     }
 
     fn client<M>(&self, machine: M) -> Client<M> {
-        Client::new(machine, std::slice::from_ref(&self.channel), self.now().monotonic)
+        Client::new(
+            machine,
+            std::slice::from_ref(&self.channel),
+            self.now().monotonic,
+        )
     }
 
     fn subscribe(&self, subscription: Subscription) -> Client<EventStream> {
