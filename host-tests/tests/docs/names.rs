@@ -111,7 +111,12 @@ fn every_name_in_the_architecture_page_exists_in_the_code() {
 #[test]
 fn a_name_that_does_not_exist_is_found_out() {
     let sources = sources();
-    for name in ["NoSuchType", "Commit::no_such_method", "no_such_function", "NoSuchType::step"] {
+    for name in [
+        "NoSuchType",
+        "Commit::no_such_method",
+        "no_such_function",
+        "NoSuchType::step",
+    ] {
         assert!(!exists(name, &sources), "{name}");
     }
 }

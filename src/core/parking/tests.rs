@@ -264,13 +264,22 @@ fn a_stream_waits_until_the_earliest_of_its_waits() {
     });
     instance.pass(0);
     assert!(second.has_ended(), "it is parked");
-    instance.pass(999);
+    instance.pass(1_000);
     assert_eq!(instance.polls("second"), [40]);
-    assert_eq!(
-        instance.host.0.timers_set.get(),
-        100,
-        "the ended stream leaves no wait behind"
-    );
+}
+
+#[test]
+fn a_parked_stream_that_ends_leaves_no_wait_behind() {
+    let mut instance = Instance::new();
+    let _first = instance.run_idle("first", 10, 1_000);
+    let parking = instance.parking.clone();
+    instance.run(async move {
+        let short = pin!(parking.sleep(Instant(40), false));
+        let long = pin!(parking.sleep(Instant(500), false));
+        select(long, short).await;
+    });
+    instance.pass(999);
+    assert_eq!(instance.host.0.timers_set.get(), 100, "one every 10 ms");
 }
 
 #[test]

@@ -323,6 +323,7 @@ impl ChannelReader {
             (Phase::Starting, _) => true,
             (Phase::Following(last), Some(state)) => {
                 let next = self.buffer.next().unwrap_or(last.seq.plus(1));
+                // Records that were given up are skipped, not tried again.
                 let is_lost = matches!(self.missing, Missing::Lost { .. });
                 state.epoch == last.epoch && page.start == next && !is_lost
             }

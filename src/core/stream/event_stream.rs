@@ -63,7 +63,7 @@
 //!         Action::End => break,
 //!     }
 //! }
-//! let (_, events) = sent.split_once("\n\n").ok_or("no block")?;
+//! let (_, events) = sent.split_once(": runnel\n\n").ok_or("no first comment")?;
 //! assert_eq!(
 //!     events,
 //!     "data: hello\nid: 000001-1\n\nevent: runnel.end\ndata: {\"reason\":\"closed\"}\nid: 000001-1\n\n"

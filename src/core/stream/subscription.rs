@@ -126,3 +126,62 @@ impl EventFilter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::sse::Position;
+
+    #[test]
+    fn a_cursor_over_exactly_these_channels_is_resumed_from() {
+        for text in ["0", "000007-3"] {
+            let resume = ResumePoint::parse(text, 1);
+            let cursor: Cursor = text.parse().unwrap();
+            assert_eq!(resume, ResumePoint::After(cursor.clone()));
+            assert_eq!((resume.resumes(), resume.cursor()), (true, Some(&cursor)));
+        }
+        let a = Position::After("000007-3".parse().unwrap());
+        let cursor = Cursor::new(vec![a, Position::Beginning]).unwrap();
+        let resume = ResumePoint::parse(&cursor.to_string(), 2);
+        assert_eq!(resume, ResumePoint::After(cursor));
+        assert_eq!(resume.start_from(0), StartFrom::After(a));
+        assert_eq!(resume.start_from(1), StartFrom::After(Position::Beginning));
+    }
+
+    #[test]
+    fn a_cursor_over_another_number_of_channels_is_unreadable() {
+        let resume = ResumePoint::parse("000007-3", 2);
+        assert_eq!(resume, ResumePoint::Unreadable("000007-3".to_owned()));
+        assert_eq!((resume.resumes(), resume.cursor()), (true, None));
+        let unreadable = StartFrom::Unreadable("000007-3".to_owned());
+        assert_eq!(resume.start_from(0), unreadable);
+        assert_eq!(resume.start_from(1), unreadable);
+    }
+
+    #[test]
+    fn earliest_asks_for_everything_and_is_no_resumption() {
+        let resume = ResumePoint::parse("earliest", 3);
+        assert_eq!(resume, ResumePoint::Earliest);
+        assert!(!resume.resumes());
+        assert_eq!(resume.start_from(2), StartFrom::Earliest);
+        for other in ["Earliest", "earliest ", ""] {
+            let unreadable = ResumePoint::Unreadable(other.to_owned());
+            assert_eq!(ResumePoint::parse(other, 1), unreadable);
+        }
+    }
+
+    #[test]
+    fn an_unreadable_id_is_cut_off_between_characters_within_128_bytes() {
+        let kept = |text: &str| match ResumePoint::parse(text, 1) {
+            ResumePoint::Unreadable(kept) => kept,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(kept(&"x".repeat(128)), "x".repeat(128));
+        assert_eq!(kept(&"x".repeat(500)), "x".repeat(128));
+        assert_eq!(kept(&"\u{1f600}".repeat(50)), "\u{1f600}".repeat(32));
+        assert_eq!(
+            kept(&format!("x{}", "ü".repeat(100))),
+            format!("x{}", "ü".repeat(63))
+        );
+    }
+}

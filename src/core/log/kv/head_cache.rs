@@ -147,3 +147,140 @@ impl Drop for InFlightGuard<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::sse::Epoch;
+    use crate::core::store::StoreError;
+
+    fn channel() -> Channel {
+        "demo".parse().unwrap()
+    }
+
+    fn read_at(as_of: u64, epoch: u64) -> CachedHead {
+        let head = Head::new(Epoch::from_random(epoch));
+        CachedHead {
+            as_of: Instant(as_of),
+            value: Some(head.encode().unwrap().into()),
+            head: Some(Rc::new(head)),
+        }
+    }
+
+    fn error() -> ReadError {
+        ReadError::Store(StoreError {
+            call: "get head!demo".to_owned(),
+            message: "down".to_owned(),
+        })
+    }
+
+    fn lookup(cache: &HeadCache, newer_than: u64, asked: u64) -> Lookup {
+        cache.lookup(&channel(), Instant(newer_than), Instant(asked))
+    }
+
+    /// Looks up a head that is in the cache; returns the time at which it was read.
+    fn hit(cache: &HeadCache, newer_than: u64) -> u64 {
+        match lookup(cache, newer_than, 0) {
+            Lookup::Hit(Ok(read)) => read.as_of.0,
+            Lookup::Hit(Err(error)) => panic!("{error}"),
+            Lookup::InFlight | Lookup::Miss => panic!("not in the cache"),
+        }
+    }
+
+    #[test]
+    fn one_read_serves_all_readers_that_ask_meanwhile() {
+        let cache = HeadCache::default();
+        assert!(matches!(lookup(&cache, 5, 10), Lookup::Miss));
+        let read = cache.begin(&channel(), Instant(10));
+        assert!(matches!(lookup(&cache, 5, 11), Lookup::InFlight));
+        let other = "other".parse().unwrap();
+        let of_other = cache.lookup(&other, Instant(5), Instant(11));
+        assert!(matches!(of_other, Lookup::Miss));
+        read.complete(&Ok(read_at(10, 7)), Instant(12));
+        drop(read);
+        assert_eq!(hit(&cache, 5), 10);
+    }
+
+    #[test]
+    fn a_reader_that_needs_a_newer_head_reads_it_itself() {
+        let cache = HeadCache::default();
+        let read = cache.begin(&channel(), Instant(10));
+        assert!(matches!(lookup(&cache, 10, 11), Lookup::Miss));
+        read.complete(&Ok(read_at(10, 7)), Instant(12));
+        drop(read);
+        assert!(matches!(lookup(&cache, 10, 13), Lookup::Miss));
+    }
+
+    #[test]
+    fn a_read_that_is_dropped_is_left_to_others() {
+        let cache = HeadCache::default();
+        drop(cache.begin(&channel(), Instant(10)));
+        assert!(matches!(lookup(&cache, 5, 11), Lookup::Miss));
+        let first = cache.begin(&channel(), Instant(10));
+        let second = cache.begin(&channel(), Instant(20));
+        drop(first);
+        assert!(matches!(lookup(&cache, 15, 21), Lookup::InFlight));
+        drop(second);
+        assert!(matches!(lookup(&cache, 15, 22), Lookup::Miss));
+    }
+
+    #[test]
+    fn a_failed_read_counts_for_those_who_asked_before_it_ended() {
+        let cache = HeadCache::default();
+        let read = cache.begin(&channel(), Instant(10));
+        read.complete(&Err(error()), Instant(20));
+        drop(read);
+        let failed = |newer_than, asked| match lookup(&cache, newer_than, asked) {
+            Lookup::Hit(Err(failed)) => failed == error(),
+            Lookup::Hit(Ok(_)) | Lookup::InFlight | Lookup::Miss => false,
+        };
+        assert!(failed(5, 15) && failed(5, 20));
+        assert!(!failed(5, 21), "asked after the failure");
+        assert!(!failed(10, 15), "needs a later read");
+        let read = cache.begin(&channel(), Instant(30));
+        read.complete(&Ok(read_at(30, 7)), Instant(31));
+        assert_eq!(hit(&cache, 5), 30);
+    }
+
+    #[test]
+    fn a_slow_read_does_not_replace_a_newer_head() {
+        let cache = HeadCache::default();
+        let slow = cache.begin(&channel(), Instant(10));
+        let fast = cache.begin(&channel(), Instant(20));
+        fast.complete(&Ok(read_at(20, 7)), Instant(21));
+        slow.complete(&Ok(read_at(10, 8)), Instant(22));
+        assert_eq!(hit(&cache, 0), 20);
+    }
+
+    #[test]
+    fn an_unchanged_value_is_recognised() {
+        let cache = HeadCache::default();
+        let read = read_at(10, 7);
+        let value = read.value.clone().unwrap();
+        assert_eq!(cache.unchanged(&channel(), &value), None);
+        let guard = cache.begin(&channel(), Instant(10));
+        guard.complete(&Ok(read.clone()), Instant(10));
+        assert_eq!(cache.unchanged(&channel(), &value), read.head);
+        let other = read_at(10, 8).value.unwrap();
+        assert_eq!(cache.unchanged(&channel(), &other), None);
+    }
+
+    #[test]
+    fn with_many_channels_only_recently_read_heads_are_kept() {
+        let cache = HeadCache::default();
+        let name = |number: usize| -> Channel { format!("c{number}").parse().unwrap() };
+        for number in 0..MANY_CHANNELS {
+            let now = if number < 100 { 1_000 } else { 1_001 };
+            let read = cache.begin(&name(number), Instant(now));
+            read.complete(&Ok(read_at(now, 7)), Instant(now));
+        }
+        let is_cached = |number| {
+            let found = cache.lookup(&name(number), Instant(0), Instant(0));
+            matches!(found, Lookup::Hit(_))
+        };
+        assert!(is_cached(0) && is_cached(255));
+        drop(cache.begin(&channel(), Instant(61_000)));
+        assert!(!is_cached(0) && !is_cached(99));
+        assert!(is_cached(100) && is_cached(255));
+    }
+}

@@ -79,3 +79,52 @@ impl Drop for InFlightGuard<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(keys: &[&str]) -> Vec<String> {
+        keys.iter().map(|key| (*key).to_owned()).collect()
+    }
+
+    #[test]
+    fn one_read_serves_all_readers_that_ask_meanwhile() {
+        let cache = SegmentCache::default();
+        let both = keys(&["a", "b"]);
+        assert_eq!(cache.lookup(&both), Lookup::Miss);
+        let read = cache.begin(&both);
+        assert_eq!(cache.lookup(&both), Lookup::InFlight);
+        assert_eq!(cache.lookup(&keys(&["b"])), Lookup::InFlight);
+        assert_eq!(cache.lookup(&keys(&["c", "a"])), Lookup::Miss);
+        cache.insert("a", &Bytes::from_static(b"1"));
+        assert_eq!(cache.lookup(&keys(&["a"])), Lookup::Hit);
+        assert_eq!(cache.lookup(&both), Lookup::InFlight);
+        cache.insert("b", &Bytes::from_static(b"2"));
+        drop(read);
+        assert_eq!(cache.lookup(&both), Lookup::Hit);
+        assert_eq!(cache.get("b"), Some(Bytes::from_static(b"2")));
+    }
+
+    #[test]
+    fn a_read_that_is_dropped_is_left_to_others() {
+        let cache = SegmentCache::default();
+        let both = keys(&["a", "b"]);
+        let read = cache.begin(&both);
+        cache.insert("a", &Bytes::from_static(b"1"));
+        drop(read);
+        assert_eq!(cache.lookup(&both), Lookup::Miss);
+        assert_eq!(cache.get("b"), None);
+    }
+
+    #[test]
+    fn the_oldest_segments_are_dropped_when_memory_is_full() {
+        let cache = SegmentCache::default();
+        let quarter = Bytes::from(vec![0; CAPACITY_BYTES / 4]);
+        for key in ["a", "b", "c", "d", "e"] {
+            cache.insert(key, &quarter);
+        }
+        assert_eq!(cache.get("a"), None);
+        assert_eq!(cache.lookup(&keys(&["b", "c", "d", "e"])), Lookup::Hit);
+    }
+}

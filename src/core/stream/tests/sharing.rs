@@ -89,8 +89,8 @@ fn live_streams_send_the_frames_of_the_first_that_encoded_them() {
 }
 
 proptest! {
-    /// Law: whoever came before and whatever was forgotten, a stream that shares sends the events that
-    /// it would have sent alone, and counts them the same.
+    /// Property: whatever others have encoded and the cache has dropped, a stream that shares frames
+    /// sends the events that it would have sent alone, and counts them the same.
     #[test]
     fn sharing_changes_nothing(
         sizes in prop::collection::vec(1_usize..6_000, 1..60),
