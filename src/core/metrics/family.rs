@@ -87,7 +87,7 @@ const fn histogram(name: &'static str, help: &'static str, bounds: &'static [u64
 }
 
 /// All families. New ones are added at the end and none is removed, because indices are stored.
-pub static FAMILIES: &[Family] = &[
+pub const FAMILIES: &[Family] = &[
     counter("runnel_streams_opened", "Event streams that were opened"),
     Family {
         labels: &[("reason", EndReason::VALUES)],
@@ -119,7 +119,10 @@ pub static FAMILIES: &[Family] = &[
     counter("runnel_heartbeats", "Heartbeats that were sent"),
     Family {
         labels: &[("reason", GapReason::VALUES)],
-        ..counter("runnel_gaps", "Gaps that subscribers were told of, and why")
+        ..counter(
+            "runnel_gaps",
+            "Gaps that were reported to subscribers, and why",
+        )
     },
     histogram(
         "runnel_delivery_lag",

@@ -1,4 +1,4 @@
-//! The store as an instance uses it.
+//! The handle of an instance to its store.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,8 +11,8 @@ use crate::core::environment::Environment;
 use crate::core::limit::Circuit;
 use crate::core::metrics::{Call, CallOutcome, Metrics};
 
-/// The swaps that an instance tries in its life: 250. Spin never frees the slot of a swap that was
-/// carried out, and has 256; a swap that is lost needs another for a moment.
+/// The number of swaps that an instance tries in its life. Spin has 256 handles for swaps in an instance
+/// and never frees that of a successful one; a lost one needs another for a moment.
 const SWAP_BUDGET: u32 = 250;
 
 /// A handle to the store of an instance. Clones share everything.
@@ -35,7 +35,7 @@ impl<E, S> Clone for StoreClient<E, S> {
 }
 
 impl<E: Environment, S: KeyValueStore> StoreClient<E, S> {
-    /// Wraps `store`, counting its calls in `metrics`.
+    /// Creates the handle to `store`. Calls are counted in `metrics`.
     pub fn new(env: E, store: S, metrics: Metrics) -> Self {
         Self(Rc::new(Shared {
             env,
@@ -68,7 +68,7 @@ impl<E: Environment, S: KeyValueStore> StoreClient<E, S> {
         self.timed(Call::Get, self.0.store.get(key)).await
     }
 
-    /// Reads several values: [`KeyValueStore::get_many`]. It is not counted: only `/metrics` uses it.
+    /// Reads several values: [`KeyValueStore::get_many`]. The call is not counted, because only `/metrics` makes it.
     ///
     /// # Errors
     /// The store's error.

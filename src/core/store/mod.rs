@@ -1,8 +1,8 @@
 //! The key-value store beneath the log, the rate limits and the metrics.
 //!
-//! [`KeyValueStore`] is what Spin's stores offer. [`StoreClient`] is how the rest of an instance uses
-//! one: it counts and times each call, keeps account of the swaps that the host still grants, and holds
-//! the circuit breaker.
+//! [`KeyValueStore`] is the interface of Spin's stores. [`StoreClient`] is the handle that the rest of an
+//! instance uses: it counts and times each call, enforces the budget of swaps, and holds the circuit
+//! breaker.
 
 mod client;
 
@@ -13,8 +13,8 @@ use thiserror::Error;
 
 /// A store whose values are replaced by compare-and-swap.
 ///
-/// What may be expected of it (measured on Spin 4.1): a failed call may have taken effect, or may take
-/// effect later; [`swap`](Self::swap) may report a loss for a swap that took place (Redis); a swap on a
+/// Its guarantees are weak (measured on Spin 4.1): a failed call may have taken effect, or may take effect
+/// later; [`swap`](Self::swap) may report a loss for a swap that took place (Redis); a swap on a
 /// missing key may let several callers succeed (SQLite); [`get`](Self::get) may be stale (DynamoDB);
 /// [`increment`](Self::increment) is sound.
 pub trait KeyValueStore: 'static {
