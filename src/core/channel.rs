@@ -1,6 +1,7 @@
 //! Channel names.
 
 use std::fmt;
+use std::rc::Rc;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -9,7 +10,7 @@ use thiserror::Error;
 pub const MAX_CHANNEL_BYTES: usize = 160;
 
 /// The name of a channel: 1 to 160 bytes, in segments separated by `/`. A segment is one or more of
-/// `A-Z a-z 0-9 . _ ~ : -`, but not `.` or `..`.
+/// `A-Z a-z 0-9 . _ ~ : -`, but not `.` or `..`. Clones share the name.
 ///
 /// ```
 /// # use runnel::core::channel::Channel;
@@ -18,7 +19,7 @@ pub const MAX_CHANNEL_BYTES: usize = 160;
 /// assert!("orders//eu".parse::<Channel>().is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Channel(String);
+pub struct Channel(Rc<str>);
 
 impl Channel {
     /// Returns the name.
@@ -77,7 +78,7 @@ impl FromStr for Channel {
                 _ => {}
             }
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::key_error::{KeyError, MIN_MODULUS_BITS, MIN_SECRET_BYTES};
 
-static PROVIDER: CryptoProvider = CryptoProvider {
+const PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
     verifier_factory: |algorithm, key| match VerifyingKey::new(*algorithm, key) {
         Ok(key) => Ok(Box::new(key)),

@@ -301,10 +301,11 @@ impl ChannelReader {
             return false;
         };
         let has_news = !page.batches.is_empty() || page.state != known.state;
-        if has_news || self.position.is_none() || self.pending != Pending::News {
+        if has_news || self.position.is_none() || self.backoff.failing_since().is_some() {
             return false;
         }
         known.as_of = page.as_of;
+        self.pending = Pending::News;
         true
     }
 

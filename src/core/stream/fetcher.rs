@@ -35,12 +35,23 @@ enum SlotState<R> {
     Idle,
     /// Waits for news before it reads.
     Waiting(ReadRequest),
-    /// Reads without having asked for news.
+    /// Reads when it is polled next.
     Ready(ReadRequest),
     Reading(LocalBoxFuture<'static, Finished<R>>),
 }
 
-type Finished<R> = (Box<R>, Result<Page, ReadError>);
+type Finished<R> = (Box<R>, ReadRequest, Result<Page, ReadError>);
+
+/// What polling the reads has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Nothing.
+    Pending,
+    /// A read for news found none, and waits again.
+    NoNews,
+    /// A page has arrived.
+    Arrived,
+}
 
 impl<E, L: Log> fmt::Debug for Fetcher<E, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,7 +116,11 @@ impl<E: Environment, L: Log> Fetcher<E, L> {
     /// Hands pages that have arrived to `merged`, without waiting. Most pages are there at once.
     pub async fn deliver(&mut self, merged: &mut MergedReader) {
         if !self.is_idle() {
-            poll_fn(|context| Poll::Ready(self.poll(context, merged))).await;
+            poll_fn(|context| {
+                self.poll(context, merged);
+                Poll::Ready(())
+            })
+            .await;
         }
     }
 
@@ -117,12 +132,10 @@ impl<E: Environment, L: Log> Fetcher<E, L> {
             let wake_at = self.next_news(now).min(until);
             let parking = self.parking.clone();
             let mut sleep = pin!(parking.sleep(wake_at, false));
-            let has_arrived = poll_fn(|context| {
-                if self.poll(context, merged) {
-                    Poll::Ready(true)
-                } else {
-                    sleep.as_mut().poll(context).map(|()| false)
-                }
+            let has_arrived = poll_fn(|context| match self.poll(context, merged) {
+                Progress::Arrived => Poll::Ready(true),
+                Progress::NoNews => Poll::Ready(false),
+                Progress::Pending => sleep.as_mut().poll(context).map(|()| false),
             })
             .await;
             if has_arrived || self.env.now() >= until {
@@ -151,68 +164,89 @@ impl<E: Environment, L: Log> Fetcher<E, L> {
         std::mem::take(&mut self.errors)
     }
 
-    /// Polls all reads; returns whether a page has arrived.
-    fn poll(&mut self, context: &mut Context<'_>, merged: &mut MergedReader) -> bool {
+    /// Polls all reads, and hands pages that have arrived to `merged`.
+    fn poll(&mut self, context: &mut Context<'_>, merged: &mut MergedReader) -> Progress {
         let now = self.env.now();
-        let mut any = false;
+        let mut progress = Progress::Pending;
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            let Some(result) = slot.poll(context, index, merged, now) else {
-                continue;
+            let result = match slot.poll(context, index, merged, now) {
+                SlotProgress::Pending => continue,
+                SlotProgress::NoNews => {
+                    if progress == Progress::Pending {
+                        progress = Progress::NoNews;
+                    }
+                    continue;
+                }
+                SlotProgress::Arrived(result) => result,
             };
             if let (Err(error), Some(channel)) = (&result, merged.channel(index)) {
                 self.errors.push((channel.clone(), error.clone()));
             }
-            any = true;
+            progress = Progress::Arrived;
             merged.page_read(index, result, self.env.now());
         }
-        any
+        progress
     }
 }
 
+/// [`Progress`] of one slot.
+enum SlotProgress {
+    Pending,
+    NoNews,
+    Arrived(Result<Page, ReadError>),
+}
+
 impl<R: LogReader> Slot<R> {
-    /// Polls the read; returns its result once it has one that the subscriber does not know yet.
     fn poll(
         &mut self,
         context: &mut Context<'_>,
         index: usize,
         merged: &mut MergedReader,
         now: Instant,
-    ) -> Option<Result<Page, ReadError>> {
-        if let SlotState::Waiting(request) = &self.state {
-            let reader = self.reader.as_mut()?;
-            if reader.news(now) != News::Ready {
-                return None;
+    ) -> SlotProgress {
+        if let Some(reader) = &mut self.reader {
+            let is_waiting = matches!(self.state, SlotState::Waiting(_));
+            if is_waiting && reader.news(now) != News::Ready {
+                return SlotProgress::Pending;
             }
-            match reader.try_read(&request.from, request.max_bytes) {
-                // Nothing new: it goes on waiting.
-                Some(Ok(page)) if merged.is_unchanged(index, &page) => return None,
-                Some(result) => {
-                    self.state = SlotState::Idle;
-                    return Some(result);
+            if let SlotState::Waiting(request) | SlotState::Ready(request) = &self.state {
+                if let Some(result) = reader.try_read(&request.from, request.max_bytes) {
+                    return self.finish(index, merged, result);
                 }
-                None => {
+                if is_waiting {
                     merged.read_started(index, now);
-                    self.start();
                 }
+                self.start();
             }
-        }
-        if let SlotState::Ready(request) = &self.state {
-            let reader = self.reader.as_mut()?;
-            if let Some(result) = reader.try_read(&request.from, request.max_bytes) {
-                self.state = SlotState::Idle;
-                return Some(result);
-            }
-            self.start();
         }
         let SlotState::Reading(read) = &mut self.state else {
-            return None;
+            return SlotProgress::Pending;
         };
-        let Poll::Ready((reader, result)) = read.as_mut().poll(context) else {
-            return None;
+        let Poll::Ready((reader, request, result)) = read.as_mut().poll(context) else {
+            return SlotProgress::Pending;
         };
         self.reader = Some(reader);
-        self.state = SlotState::Idle;
-        Some(result)
+        self.state = SlotState::Ready(request);
+        self.finish(index, merged, result)
+    }
+
+    /// Ends a read; one that looked for news and found none waits again.
+    fn finish(
+        &mut self,
+        index: usize,
+        merged: &mut MergedReader,
+        result: Result<Page, ReadError>,
+    ) -> SlotProgress {
+        let state = std::mem::replace(&mut self.state, SlotState::Idle);
+        if let SlotState::Waiting(request) | SlotState::Ready(request) = state
+            && request.when == ReadWhen::OnNews
+            && let Ok(page) = &result
+            && merged.is_unchanged(index, page)
+        {
+            self.state = SlotState::Waiting(request);
+            return SlotProgress::NoNews;
+        }
+        SlotProgress::Arrived(result)
     }
 
     /// Begins the read that is requested, with the reader.
@@ -224,7 +258,7 @@ impl<R: LogReader> Slot<R> {
         if let Some(mut reader) = self.reader.take() {
             let read = async move {
                 let result = reader.read(&request.from, request.max_bytes).await;
-                (reader, result)
+                (reader, request, result)
             };
             self.state = SlotState::Reading(read.boxed_local());
         }

@@ -22,8 +22,11 @@ use crate::core::time::{ClockReading, Instant};
 
 /// The host of one client: the worlds that it is lent while it runs, one for each channel. To sleep
 /// is to move their clocks.
-#[derive(Clone, Debug, Default)]
-struct Host(Rc<RefCell<Vec<World>>>);
+#[derive(Clone, Default)]
+struct Host(Rc<RefCell<Vec<World>>>, Rc<RefCell<Option<OnSleep>>>);
+
+/// Changes a world whenever time has passed.
+type OnSleep = Box<dyn FnMut(&mut World)>;
 
 impl Environment for Host {
     fn clock(&self) -> ClockReading {
@@ -43,6 +46,9 @@ impl Environment for Host {
         async move {
             for world in host.0.borrow_mut().iter_mut() {
                 world.now = world.now.max(until.0);
+                if let Some(on_sleep) = &mut *host.1.borrow_mut() {
+                    on_sleep(world);
+                }
             }
         }
     }
@@ -95,7 +101,6 @@ impl KeyValueStore for Host {
 }
 
 /// A stream or a long-poll in an instance of its own: it shares no cache with other clients.
-#[derive(Debug)]
 pub(super) struct Client<M> {
     machine: M,
     host: Host,
@@ -202,8 +207,9 @@ impl Client<EventStream> {
 }
 
 impl Client<LongPoll> {
-    /// Drives the request to its answer. `on_wait` is called whenever time has passed.
-    pub(super) fn run(&mut self, mut on_wait: impl FnMut(&mut World)) {
+    /// Drives the request to its answer. `on_sleep` is called whenever time has passed.
+    pub(super) fn run(&mut self, on_sleep: impl FnMut(&mut World) + 'static) {
+        *self.host.1.borrow_mut() = Some(Box::new(on_sleep));
         let Self {
             machine,
             host,
@@ -216,7 +222,6 @@ impl Client<LongPoll> {
                 PollAction::Wait(at) => {
                     assert!(at > host.now(), "a wait makes time pass");
                     wait(fetcher, host, at, machine.reader());
-                    host.0.borrow_mut().iter_mut().for_each(&mut on_wait);
                 }
                 PollAction::Done => return,
             }

@@ -6,13 +6,13 @@ fn answer(world: &mut World, poll: Client<LongPoll>) -> Option<LongPollPage> {
     answer_while(world, poll, |_| {})
 }
 
-/// Drives a request to its answer. `on_wait` is called whenever time has passed.
+/// Drives a request to its answer. `on_sleep` is called whenever time has passed.
 fn answer_while(
     world: &mut World,
     mut poll: Client<LongPoll>,
-    on_wait: impl FnMut(&mut World),
+    on_sleep: impl FnMut(&mut World) + 'static,
 ) -> Option<LongPollPage> {
-    world.lend(&mut poll, |poll| poll.run(on_wait));
+    world.lend(&mut poll, |poll| poll.run(on_sleep));
     poll.into_page()
 }
 
@@ -117,7 +117,7 @@ fn a_request_waits_for_news_and_no_longer_than_its_limit() {
     );
     assert_eq!(world.now, opened + 10_000);
     let request = poll(&world, after("000007-1"), 100, None, 10_000);
-    let page = answer_while(&mut world, request, |world| {
+    let page = answer_while(&mut world, request, move |world| {
         if world.now >= opened + 14_000 && world.head.as_ref().unwrap().commits == 1 {
             world.publish("news");
         }
@@ -195,7 +195,7 @@ fn there_is_no_answer_if_the_store_fails_for_five_seconds() {
     );
     let request = poll(&world, ResumePoint::Earliest, 100, None, 0);
     let back = world.now + 2_000;
-    let page = answer_while(&mut world, request, |world| {
+    let page = answer_while(&mut world, request, move |world| {
         world.failing = world.now < back;
     });
     assert_eq!(ids(&page.unwrap()), ["000007-1"]);
