@@ -14,7 +14,7 @@ use crate::core::channel::{Channel, ChannelError};
 use crate::core::log::{AppendError, CommitError};
 use crate::core::problem::ProblemKind;
 use crate::core::sse::EventTypeError;
-use crate::core::time::whole_millis;
+use crate::core::time::millis;
 
 /// The wait that is recommended to clients while the store is unavailable.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -246,5 +246,5 @@ impl Problem {
 
 /// Returns the value of `retry-after`: whole seconds, rounded up, at least 1.
 fn retry_after_seconds(wait: Duration) -> u64 {
-    whole_millis(wait).div_ceil(1_000).max(1)
+    millis(wait).div_ceil(1_000).max(1)
 }

@@ -4,12 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Returns a length of time in whole milliseconds, at most `u64::MAX`.
-#[must_use]
-pub fn whole_millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// Wall-clock time: milliseconds since 1970-01-01T00:00:00Z. Stored in the log.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -34,12 +28,6 @@ impl Timestamp {
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
-
-    /// This time less `seconds`, not before 1970.
-    #[must_use]
-    pub const fn minus_seconds(self, seconds: u64) -> Self {
-        Self(self.0.saturating_sub(seconds.saturating_mul(1000)))
-    }
 }
 
 /// Monotonic time: milliseconds since an arbitrary start. Never stored.
@@ -60,18 +48,6 @@ impl Instant {
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
-    }
-
-    /// The moment `millis` milliseconds after this one.
-    #[must_use]
-    pub const fn after(self, millis: u64) -> Self {
-        Self(self.0.saturating_add(millis))
-    }
-
-    /// Milliseconds from `earlier` to this moment; 0 if `earlier` is later.
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
     }
 }
 

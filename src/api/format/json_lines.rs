@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use super::{DataTooLarge, NotAnObject, Publication, check_object, check_size};
 use crate::api::problem::Problem;
+use crate::core::log::MAX_BATCH_BYTES;
 use crate::core::log::NewEvent;
-use crate::core::log::kv::MAX_GROUP_BYTES;
 use crate::core::sse::{EventType, EventTypeError};
 
 #[derive(Deserialize)]
@@ -32,12 +32,12 @@ enum LineError {
     #[error(transparent)]
     TooLarge(#[from] DataTooLarge),
     #[error(
-        "with this line the batch exceeds {MAX_GROUP_BYTES} bytes, the most that one batch can have"
+        "with this line the batch exceeds {MAX_BATCH_BYTES} bytes, the most that one batch can have"
     )]
     BatchTooLarge,
 }
 
-/// Parses a batch of at most [`MAX_GROUP_BYTES`].
+/// Parses a batch of at most [`MAX_BATCH_BYTES`].
 pub(super) fn parse(text: &str, max_event_bytes: usize) -> Result<Publication, Problem> {
     let mut events = vec![];
     let mut bytes = 0;
@@ -48,7 +48,7 @@ pub(super) fn parse(text: &str, max_event_bytes: usize) -> Result<Publication, P
         }
         let event = parse_line(line, max_event_bytes).map_err(|error| problem(number, &error))?;
         bytes = event.bytes().saturating_add(bytes);
-        if bytes > MAX_GROUP_BYTES {
+        if bytes > MAX_BATCH_BYTES {
             return Err(problem(number, &LineError::BatchTooLarge));
         }
         events.push(event);

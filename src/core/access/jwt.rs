@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::token_cache::TokenCache;
 use super::{AuthError, Keys, Permissions, Principal, verifier};
-use crate::core::time::{Timestamp, whole_millis};
+use crate::core::time::Timestamp;
 
 /// The longest JWT, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 8_192;
@@ -107,12 +107,12 @@ impl Issuer {
 
     fn verify(&self, token: &[u8], now: Timestamp) -> Result<Principal, AuthError> {
         let claims = self.verified_claims(token)?;
-        let expires = plus_leeway(numeric_date(claims.exp)?);
+        let expires = numeric_date(claims.exp)?.saturating_add(LEEWAY);
         let not_before = claims.nbf.map(numeric_date).transpose()?;
         if now >= expires {
             return Err(AuthError::Expired);
         }
-        if not_before.is_some_and(|not_before| not_before > plus_leeway(now)) {
+        if not_before.is_some_and(|not_before| not_before > now.saturating_add(LEEWAY)) {
             return Err(AuthError::NotYet);
         }
         Ok(Principal::with_jwt(
@@ -178,8 +178,4 @@ fn numeric_date(seconds: f64) -> Result<Timestamp, AuthError> {
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     Ok(Timestamp((seconds * 1_000.0) as u64))
-}
-
-fn plus_leeway(time: Timestamp) -> Timestamp {
-    Timestamp(time.0.saturating_add(whole_millis(LEEWAY)))
 }

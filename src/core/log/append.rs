@@ -9,6 +9,9 @@ use super::{FormatError, TRACE};
 use crate::core::sse::{Epoch, EventId, Seq};
 use crate::core::store::StoreError;
 
+/// The largest batch, in bytes of events as [`Batch::bytes`] counts them: 64 KiB.
+pub const MAX_BATCH_BYTES: usize = 64 * 1024;
+
 /// An event to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {

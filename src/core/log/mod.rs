@@ -21,7 +21,9 @@ mod record;
 mod retention;
 mod start;
 
-pub use append::{AppendError, Appended, Batch, CommitError, IdempotencyKey, NewEvent};
+pub use append::{
+    AppendError, Appended, Batch, CommitError, IdempotencyKey, MAX_BATCH_BYTES, NewEvent,
+};
 pub use kv::PollInterval;
 pub use kv::format::FormatError;
 pub use page::{LogState, News, Page, PageBatch, ReadError};

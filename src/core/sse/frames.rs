@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use super::{Cursor, EventType};
-use crate::core::time::whole_millis;
+use crate::core::time::millis;
 
 /// A buffer of complete blocks of an event stream.
 ///
@@ -101,7 +101,7 @@ impl Frames {
     /// Adds a block that sets the client's reconnection time (9.2.6: ASCII digits, milliseconds)
     /// and, with a `cursor`, its last event ID.
     pub fn retry(&mut self, reconnection_time: Duration, cursor: Option<&Cursor>) {
-        let millis = whole_millis(reconnection_time);
+        let millis = millis(reconnection_time);
         self.line(b"retry: ", itoa::Buffer::new().format(millis).as_bytes());
         if let Some(cursor) = cursor {
             self.id(cursor);

@@ -1,9 +1,8 @@
 //! The reconnection time of a stream (WHATWG HTML 9.2.6, field `retry`).
 
-use std::num::NonZeroU64;
 use std::time::Duration;
 
-use crate::core::time::whole_millis;
+use crate::core::backoff::{Backoff, Jitter};
 
 /// The longest reconnection time, before jitter is added, unless the configured base is longer.
 pub const MAX_RECONNECTION_TIME: Duration = Duration::from_secs(60);
@@ -25,12 +24,8 @@ pub const MAX_RECONNECTION_TIME: Duration = Duration::from_secs(60);
 /// ```
 #[must_use]
 pub fn reconnection_time(base: Duration, pressure: u32, random: u64) -> Duration {
-    let factor = 1_u32.checked_shl(pressure).unwrap_or(u32::MAX);
-    let floor = base
-        .saturating_mul(factor)
-        .min(MAX_RECONNECTION_TIME.max(base));
-    let jitter = random % NonZeroU64::MIN.saturating_add(whole_millis(floor));
-    floor.saturating_add(Duration::from_millis(jitter))
+    let max = MAX_RECONNECTION_TIME.max(base);
+    Backoff::new(base, max, Jitter::Upward { percent: 100 }).delay(pressure, random)
 }
 
 #[cfg(test)]
@@ -57,8 +52,9 @@ mod tests {
             reconnection_time(Duration::ZERO, 0, u64::MAX),
             Duration::ZERO
         );
-        for longest in [Duration::from_millis(u64::MAX), Duration::MAX] {
-            assert_eq!(reconnection_time(longest, 200, u64::MAX), longest);
+        let longest = Duration::from_millis(u64::MAX);
+        for base in [longest, Duration::MAX] {
+            assert_eq!(reconnection_time(base, 200, u64::MAX), longest);
         }
     }
 

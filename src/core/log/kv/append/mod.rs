@@ -8,14 +8,15 @@ use super::head::{CommitRecord, Head, IDEMPOTENCY_KEYS, IdempotencyEntry, RECENT
 use super::retention::retain;
 use super::segment::{self, PendingDelete, SegmentId, SegmentMeta};
 use crate::core::log::{
-    AppendError, Appended, Batch, IdempotencyKey, Record, RecordBatch, Retention, TRACE,
+    AppendError, Appended, Batch, IdempotencyKey, MAX_BATCH_BYTES, Record, RecordBatch, Retention,
+    TRACE,
 };
 use crate::core::sse::{Epoch, EventType, Seq};
 use crate::core::time::Timestamp;
 
-/// The events of one commit, in bytes, so that a head stays below 100 KB: 64 KiB. A single event or
-/// batch may be larger; then it is committed alone.
-pub const MAX_GROUP_BYTES: usize = 64 * 1024;
+/// The bytes of events in one commit, so that a head stays below 100 KB. A single event or batch that is
+/// larger is committed alone.
+pub const MAX_GROUP_BYTES: usize = MAX_BATCH_BYTES;
 
 /// The longest time for which an idempotency key is remembered: 24 hours.
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
