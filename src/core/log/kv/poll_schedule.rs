@@ -40,9 +40,10 @@ impl PollSchedule {
         }
     }
 
-    /// Notes that something new was read.
-    pub(super) const fn activity(&mut self, now: Instant) {
+    /// Notes that records were read: the next read is not far.
+    pub(super) fn activity(&mut self, now: Instant) {
         self.active = now;
+        self.due = self.due.min(tick_after(now, self.min));
     }
 
     /// Notes that the head was read, and schedules the next read.

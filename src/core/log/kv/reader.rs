@@ -17,7 +17,7 @@ use crate::core::log::{
     FormatError, GapReason, LogReader, LogState, News, Page, PageBatch, ReadError, ReaderOptions,
     StartFrom,
 };
-use crate::core::sse::{Position, Seq};
+use crate::core::sse::Seq;
 use crate::core::store::KeyValueStore;
 use crate::core::time::Instant;
 
@@ -62,7 +62,7 @@ impl<E: Environment, S: KeyValueStore> LogReader for KvReader<E, S> {
         }
         if self.refresh {
             let read = self.log.head(&self.channel, self.newer_than).await?;
-            self.accept(read, from);
+            self.accept(read);
         }
         match self.local_page(from, max_bytes) {
             LocalPage::Complete(page) => Ok(page),
@@ -81,7 +81,7 @@ impl<E: Environment, S: KeyValueStore> LogReader for KvReader<E, S> {
     fn try_read(&mut self, from: &StartFrom, max_bytes: u64) -> Option<Result<Page, ReadError>> {
         if self.refresh {
             match self.log.cached_head(&self.channel, self.newer_than)? {
-                Ok(read) => self.accept(read, from),
+                Ok(read) => self.accept(read),
                 Err(error) => return Some(Err(error)),
             }
         }
@@ -178,18 +178,12 @@ impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
     }
 
     /// Takes a head that was read, and schedules the next read.
-    fn accept(&mut self, read: CachedHead, from: &StartFrom) {
+    fn accept(&mut self, read: CachedHead) {
         let now = self.log.env().now();
         self.refresh = false;
         self.as_of = read.as_of;
         if !self.is_stale(read.head.as_deref(), now) {
             self.learn(read.head);
-        }
-        if let Some(Known { state, .. }) = &self.known
-            && let StartFrom::After(Position::After(last)) = from
-            && (last.epoch != state.epoch || last.seq.plus(1) < state.next)
-        {
-            self.schedule.activity(now);
         }
         self.schedule.polled(now);
     }
