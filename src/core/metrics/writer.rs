@@ -211,8 +211,11 @@ impl<E: Environment, S: KeyValueStore> MetricsWriter<E, S> {
     /// Writes the slot that this instance owns; returns false if it has to be claimed again.
     async fn renew(&self, slot: u32, release: bool) -> Result<bool, MetricsError> {
         let key = slot_key(slot);
-        let stored = decode(self.0.store.get(&key).await?)?;
-        if stored.is_free(self.0.env.clock().wall) {
+        let value = self.0.store.get(&key).await?;
+        // No other instance creates a slot whose creation counter this one has won.
+        let is_created = value.is_some();
+        let stored = decode(value)?;
+        if is_created && stored.is_free(self.0.env.clock().wall) {
             // A write that released it was reported failed, or it has expired: others may claim it.
             return Ok(false);
         }
