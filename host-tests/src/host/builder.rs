@@ -21,7 +21,7 @@ pub struct HostBuilder {
     stores: BTreeMap<String, Arc<dyn KeyValue>>,
     variables: BTreeMap<String, String>,
     seed: Option<u64>,
-    start_time: SystemTime,
+    start_time: Option<SystemTime>,
     captures_output: bool,
 }
 
@@ -54,7 +54,7 @@ impl HostBuilder {
             stores: BTreeMap::new(),
             variables: BTreeMap::new(),
             seed: None,
-            start_time: SystemTime::now(),
+            start_time: None,
             captures_output: false,
         }
         .store(Arc::new(Memory::default()))
@@ -88,11 +88,11 @@ impl HostBuilder {
         self
     }
 
-    /// Sets the time that the guests' wall clock shows when the host is built. The default is the
-    /// real time. From then on both clocks of a guest run as tokio's does.
+    /// Sets the time that the guests' wall clock shows when the host is built; from then on it follows
+    /// tokio's clock. By default it is the clock of the system.
     #[must_use]
     pub fn start_time(mut self, time: SystemTime) -> Self {
-        self.start_time = time;
+        self.start_time = Some(time);
         self
     }
 

@@ -12,6 +12,8 @@ use crate::route_table::RouteMatch;
 /// A request that no component receives.
 #[derive(Debug, Error)]
 pub(super) enum InvalidRequest {
+    #[error("the request has more than one host header")]
+    RepeatedHostHeader,
     #[error("the host header names no host: {0}")]
     HostHeader(InvalidUri),
     #[error("the host header and the request's URI name different hosts")]
@@ -58,6 +60,10 @@ pub(super) fn prepare<B>(
 
 fn absolute_uri(uri: &Uri, headers: &HeaderMap) -> Result<Uri, InvalidRequest> {
     let mut parts = uri.clone().into_parts();
+    // RFC 9112, 3.2.
+    if headers.get_all(HOST).iter().count() > 1 {
+        return Err(InvalidRequest::RepeatedHostHeader);
+    }
     let host = headers
         .get(HOST)
         .map(|host| Authority::try_from(host.as_bytes()))

@@ -35,11 +35,11 @@ pub(crate) struct HostContext {
 impl HostContext {
     pub(crate) fn new(
         seed: Option<u64>,
-        start_time: SystemTime,
+        start_time: Option<SystemTime>,
         captured_output: Option<MemoryOutputPipe>,
     ) -> Self {
         Self {
-            clock: GuestClock::starting_at(start_time),
+            clock: GuestClock::start(start_time),
             seed,
             captured_output,
             live_instances: Gauge::default(),

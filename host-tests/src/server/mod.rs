@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
@@ -16,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,9 +35,12 @@ pub struct ServerOptions {
     /// Sends small packets at once (`TCP_NODELAY`). Spin does not, which costs a client that delays
     /// its acknowledgements 40 ms.
     pub nodelay: bool,
-    /// The time that a client may take for the head of a request, and that a connection may stay
-    /// without one.
+    /// The time that a client may take for the head of a request, and from the accepted connection to the
+    /// first request whatever it sends meanwhile.
     pub head_timeout: Duration,
+    /// The largest number of open connections. Others wait until one of them is closed, so that file
+    /// descriptors are left for the store.
+    pub max_connections: usize,
     /// The time for which a client may accept or acknowledge nothing of what is sent to it. With a
     /// heartbeat of the same length, a client that vanished is detected within two.
     pub write_timeout: Duration,
@@ -48,10 +53,23 @@ impl Default for ServerOptions {
         Self {
             nodelay: true,
             head_timeout: Duration::from_secs(30),
+            max_connections: default_max_connections(),
             write_timeout: Duration::from_secs(15),
             grace_period: Duration::from_secs(5),
         }
     }
+}
+
+/// The file descriptors that are left for the store, the log and the runtime.
+const RESERVED_DESCRIPTORS: u64 = 256;
+
+/// Returns the number of connections that the limit of open files leaves room for.
+fn default_max_connections() -> usize {
+    let limit = rlimit::Resource::NOFILE.get_soft().unwrap_or(1_024);
+    let connections = limit.saturating_sub(RESERVED_DESCRIPTORS).max(limit / 2);
+    usize::try_from(connections)
+        .unwrap_or(usize::MAX)
+        .min(Semaphore::MAX_PERMITS)
 }
 
 /// A running HTTP server. It serves until [`Server::shutdown`]; dropping it does not stop it.
@@ -122,23 +140,26 @@ async fn accept_connections(
     signals: ShutdownSignals,
     tasks: TaskTracker,
 ) {
+    let permits = Arc::new(Semaphore::new(options.max_connections));
     loop {
-        let accepted = tokio::select! {
+        let accepted = async {
+            let permit = permits.clone().acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
             () = signals.graceful.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = accepted => accepted,
         };
         match accepted {
             Ok((stream, client)) => {
                 // Fails only if the connection is already closed.
                 _ = stream.set_nodelay(options.nodelay);
                 let host = host.clone();
-                tasks.spawn(serve_connection(
-                    host,
-                    stream,
-                    client,
-                    options,
-                    signals.clone(),
-                ));
+                let signals = signals.clone();
+                tasks.spawn(async move {
+                    serve_connection(host, stream, client, options, signals).await;
+                    drop(permit);
+                });
             }
             Err(error) => {
                 // The client left or file descriptors ran out. Both pass.
@@ -156,7 +177,9 @@ async fn serve_connection(
     options: ServerOptions,
     signals: ShutdownSignals,
 ) {
+    let first_request = CancellationToken::new();
     let service = service_fn(|request: Request<Incoming>| {
+        first_request.cancel();
         let host = host.clone();
         let shutdown = signals.graceful.clone();
         async move {
@@ -172,16 +195,27 @@ async fn serve_connection(
     http2.timer(TokioTimer::new());
     http2.keep_alive_interval(options.write_timeout);
     http2.keep_alive_timeout(options.write_timeout);
-    let stream = TimeoutStream::new(stream, options.head_timeout, options.write_timeout);
+    let stream = TimeoutStream::new(stream, options.write_timeout);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // A connection fails when its client is gone, so its error is of no interest.
     tokio::select! {
         _ = connection.as_mut() => return,
+        // Before the first request hyper limits only the head of HTTP/1, not what comes before it: the
+        // choice of the protocol, and the preface of HTTP/2.
+        () = expire_without(&first_request, options.head_timeout) => return,
         () = signals.graceful.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         _ = connection => {}
         () = signals.abort.cancelled() => {}
+    }
+}
+
+/// Completes after `timeout`, unless there was a first request by then.
+async fn expire_without(first_request: &CancellationToken, timeout: Duration) {
+    let waiting = tokio::time::timeout(timeout, first_request.cancelled());
+    if waiting.await.is_ok() {
+        std::future::pending().await
     }
 }
 

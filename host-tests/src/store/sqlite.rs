@@ -35,6 +35,29 @@ pub struct Sqlite {
     connection: Mutex<Connection>,
 }
 
+/// Creates the file if it is missing, and lets only its owner read and write it: it contains every event.
+/// SQLite gives its journal the same permissions.
+#[cfg(unix)]
+fn restrict_to_owner(file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+
+    const OWNER_ONLY: u32 = 0o600;
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).mode(OWNER_ONLY);
+    let file = options.open(file)?;
+    let mut permissions = file.metadata()?.permissions();
+    if permissions.mode() & 0o777 != OWNER_ONLY {
+        permissions.set_mode(OWNER_ONLY);
+        file.set_permissions(permissions)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn restrict_to_owner(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
 impl Sqlite {
     /// Opens the store `label` in `folder`, and creates both if they do not exist.
     ///
@@ -52,6 +75,8 @@ impl Sqlite {
             .and_then(|()| std::fs::remove_file(&probe))
             .with_context(|| format!("cannot write to the folder {}", folder.display()))?;
         let file = folder.join("runnel.db");
+        restrict_to_owner(&file)
+            .with_context(|| format!("cannot restrict the access to {}", file.display()))?;
         let connection = Connection::open(&file)
             .and_then(|connection| {
                 connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLE}; COMMIT;"))?;
@@ -215,6 +240,20 @@ mod tests {
         drop(store);
         let store = Sqlite::open(&nested, "default").unwrap();
         assert_eq!(store.get("k").await.unwrap().unwrap(), b"v");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_can_read_the_database_even_if_it_was_readable_before() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |file: &Path| std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
+        let file = Sqlite::open(folder.path(), "a").unwrap().file().to_owned();
+        assert_eq!(mode(&file), 0o600);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        drop(Sqlite::open(folder.path(), "a").unwrap());
+        assert_eq!(mode(&file), 0o600);
     }
 
     #[tokio::test]

@@ -45,7 +45,17 @@ async fn a_slow_request_head_ends_the_connection() {
         return;
     }
     let (_directory, host) = host(&[]);
-    for start in ["", "G", "GET /events/a HTTP/1.1\r\nhost: x\r\n"] {
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let unfinished_preface = preface.trim_end_matches('\n');
+    let starts = [
+        "",
+        "G",
+        "GET /events/a HTTP/1.1\r\nhost: x\r\n",
+        "P",
+        unfinished_preface,
+        preface,
+    ];
+    for start in starts {
         let mut connection = connect(&host).await;
         connection.write_all(start.as_bytes()).await.unwrap();
         let start = Instant::now();
@@ -61,6 +71,47 @@ async fn a_slow_request_head_ends_the_connection() {
     while connection.write_all(b"x").await.is_ok() {
         assert!(start.elapsed() < MAX_WAIT, "a slow head is never cut off");
         sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_over_the_limit_waits_until_another_is_closed() {
+    if !can_start_hosts("the limit of connections") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let host = HostProcess::start_with(directory.path(), &[], &["--max-connections", "2"]);
+    let request = b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let first = connect(&host).await;
+    let _second = connect(&host).await;
+    let mut third = connect(&host).await;
+    third.write_all(request).await.unwrap();
+    let mut received = [0; 12];
+    let waits = timeout(Duration::from_millis(500), third.read_exact(&mut received)).await;
+    assert!(
+        waits.is_err(),
+        "it is answered although the limit is reached"
+    );
+    drop(first);
+    let read = timeout(MAX_WAIT, third.read_exact(&mut received)).await;
+    read.expect("it is served once there is room").unwrap();
+    assert_eq!(&received, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn a_request_with_two_host_headers_is_rejected() {
+    if !can_start_hosts("two host headers") {
+        return;
+    }
+    let (_directory, host) = host(&[]);
+    for second in ["x", "y"] {
+        let mut connection = connect(&host).await;
+        let request = format!(
+            "GET /health/live HTTP/1.1\r\nhost: x\r\nhost: {second}\r\nconnection: close\r\n\r\n"
+        );
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let received = read_until_closed(&mut connection).await;
+        assert!(received.starts_with(b"HTTP/1.1 400"), "{received:?}");
     }
 }
 

@@ -43,6 +43,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) head_timeout: Duration,
 
+    /// Open connections at most; others wait [default: as many as the limit of open files allows]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_connections: Option<u32>,
+
     /// Seconds for which a client may accept or acknowledge nothing of what is sent to it
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
     pub(crate) write_timeout: Duration,

@@ -70,10 +70,14 @@ async fn run(cli: Cli) -> Result<()> {
         missing.join(", ")
     );
     let host = build_host(&application, store, &variables)?;
+    let defaults = ServerOptions::default();
     let options = ServerOptions {
         head_timeout: cli.head_timeout,
         write_timeout: cli.write_timeout,
-        ..ServerOptions::default()
+        max_connections: cli
+            .max_connections
+            .map_or(defaults.max_connections, |max| max as usize),
+        ..defaults
     };
     let server = Server::start(&host, listener, options).context("the listener has no address")?;
     announce(&server, token.as_ref(), &data_file);
