@@ -333,8 +333,13 @@ impl ChannelReader {
             as_of: page.as_of,
             start: page.start,
         });
+        debug_assert!(has_no_holes(&page), "{page:?}");
         let follows = match (self.phase, page.state) {
-            (Phase::Starting, _) => true,
+            (Phase::Starting, _) => {
+                // A page before this one was in doubt.
+                self.buffer.clear();
+                true
+            }
             (Phase::Following(last), Some(state)) => {
                 let next = self.buffer.next().unwrap_or(last.seq.plus(1));
                 // Records that were given up are skipped, not tried again.
@@ -597,4 +602,21 @@ impl ChannelReader {
         self.has_delivered = true;
         self.missing = Missing::No;
     }
+}
+
+/// Returns whether the batches of a page, if it has any, begin at its start or before and follow each
+/// other.
+fn has_no_holes(page: &Page) -> bool {
+    let mut batches = page.batches.iter().map(|batch| &batch.records);
+    let Some(first) = batches.next() else {
+        return true;
+    };
+    let covers_start = (first.first..first.next()).contains(&page.start);
+    let mut next = first.next();
+    covers_start
+        && batches.all(|batch| {
+            let follows = batch.first == next;
+            next = batch.next();
+            follows
+        })
 }

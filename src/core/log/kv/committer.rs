@@ -178,8 +178,14 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
     /// Returns the values of segments, in the order of their keys; `None` where there is none.
     pub(super) async fn segments(&self, keys: &[String]) -> Vec<Result<Option<Bytes>, StoreError>> {
         let asked = self.0.env.now();
-        while self.0.segments.lookup(keys) == segment_cache::Lookup::InFlight {
-            self.await_other_reader(asked).await;
+        loop {
+            match self.0.segments.lookup(keys) {
+                segment_cache::Lookup::Hit(values) => {
+                    return values.into_iter().map(|value| Ok(Some(value))).collect();
+                }
+                segment_cache::Lookup::Miss => break,
+                segment_cache::Lookup::InFlight => self.await_other_reader(asked).await,
+            }
         }
         let _announced = Announced(&self.0.parking);
         let _read = self.0.segments.begin(keys);

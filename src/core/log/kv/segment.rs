@@ -35,6 +35,13 @@ impl SegmentMeta {
     pub const fn next(&self) -> Seq {
         self.first.plus(self.count)
     }
+
+    /// Returns whether `records` have the extent of this segment.
+    #[must_use]
+    pub fn describes(&self, records: &RecordBatch) -> bool {
+        (self.first, self.count) == (records.first, records.count)
+            && self.bytes == records.records.len() as u64
+    }
 }
 
 /// The identity of a segment within a channel: its key without the channel.

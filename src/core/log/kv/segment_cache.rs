@@ -19,10 +19,10 @@ pub(super) struct SegmentCache {
 }
 
 /// The result of a lookup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Lookup {
-    /// All of them are cached.
-    Hit,
+    /// All of them are cached: their values, in the order of the keys.
+    Hit(Vec<Bytes>),
     /// The first that is not cached is being read.
     InFlight,
     /// The first that is not cached has to be read.
@@ -41,12 +41,15 @@ impl Default for SegmentCache {
 impl SegmentCache {
     pub(super) fn lookup(&self, keys: &[String]) -> Lookup {
         let segments = self.segments.borrow();
-        let missing = keys.iter().find(|key| segments.get(*key).is_none());
-        match missing {
-            None => Lookup::Hit,
-            Some(key) if self.in_flight.borrow().contains(key) => Lookup::InFlight,
-            Some(_) => Lookup::Miss,
+        let mut values = Vec::with_capacity(keys.len());
+        for key in keys {
+            match segments.get(key) {
+                Some(value) => values.push(value.clone()),
+                None if self.in_flight.borrow().contains(key) => return Lookup::InFlight,
+                None => return Lookup::Miss,
+            }
         }
+        Lookup::Hit(values)
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Bytes> {
@@ -98,11 +101,13 @@ mod tests {
         assert_eq!(cache.lookup(&keys(&["b"])), Lookup::InFlight);
         assert_eq!(cache.lookup(&keys(&["c", "a"])), Lookup::Miss);
         cache.insert("a", &Bytes::from_static(b"1"));
-        assert_eq!(cache.lookup(&keys(&["a"])), Lookup::Hit);
+        let one = Bytes::from_static(b"1");
+        assert_eq!(cache.lookup(&keys(&["a"])), Lookup::Hit(vec![one.clone()]));
         assert_eq!(cache.lookup(&both), Lookup::InFlight);
         cache.insert("b", &Bytes::from_static(b"2"));
         drop(read);
-        assert_eq!(cache.lookup(&both), Lookup::Hit);
+        let values = vec![one, Bytes::from_static(b"2")];
+        assert_eq!(cache.lookup(&both), Lookup::Hit(values));
         assert_eq!(cache.get("b"), Some(Bytes::from_static(b"2")));
     }
 
@@ -125,6 +130,7 @@ mod tests {
             cache.insert(key, &quarter);
         }
         assert_eq!(cache.get("a"), None);
-        assert_eq!(cache.lookup(&keys(&["b", "c", "d", "e"])), Lookup::Hit);
+        let kept = cache.lookup(&keys(&["b", "c", "d", "e"]));
+        assert_eq!(kept, Lookup::Hit(vec![quarter; 4]));
     }
 }
