@@ -55,7 +55,7 @@ pub(super) enum Lookup {
     Hit(Result<CachedHead, ReadError>),
     /// Another reader is reading it.
     InFlight,
-    /// It has to be read.
+    /// The head has to be read.
     Miss,
 }
 

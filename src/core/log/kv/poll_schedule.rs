@@ -13,7 +13,7 @@ const IDLE_FRACTION: u64 = 50;
 pub struct PollInterval {
     /// While events arrive.
     pub min: Duration,
-    /// When nothing has happened for a while.
+    /// After a while without events.
     pub max: Duration,
 }
 
