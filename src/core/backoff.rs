@@ -31,7 +31,7 @@ pub enum Jitter {
     Full,
     /// From half of the doubled delay to all of it.
     Equal,
-    /// From the doubled delay to so many percent more: nobody returns before it.
+    /// From the doubled delay to `percent` more: nobody returns before it.
     Upward {
         /// The width of the range, in percent of the doubled delay.
         percent: u32,

@@ -1,4 +1,4 @@
-//! What an instance needs of the world beside a store: clocks, random numbers, tasks.
+//! The needs of an instance beside a store: clocks, random numbers, tasks.
 
 use std::time::Duration;
 

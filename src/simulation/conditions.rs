@@ -1,4 +1,4 @@
-//! What instances have to put up with.
+//! Faults of the store, and crashes.
 
 use crate::core::time::Instant;
 

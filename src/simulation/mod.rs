@@ -160,7 +160,7 @@ impl World {
         *self.0.on_crash.borrow_mut() = Some(Box::new(hook));
     }
 
-    /// Changes what the instances have to put up with from now on.
+    /// Changes the conditions from now on.
     pub(crate) fn set_conditions(&self, conditions: Conditions) {
         self.0.conditions.set(conditions);
     }
@@ -350,8 +350,8 @@ impl State {
         log.push_back(String::from_utf8_lossy(line).trim_end().to_owned());
     }
 
-    /// Draws how long a call travels in one direction, in milliseconds. A local store answers within the
-    /// millisecond; now and then any call takes long.
+    /// Draws the time that a call travels in one direction, in milliseconds. A local store answers within
+    /// the millisecond; now and then any call takes long.
     fn draw_delay(&self) -> u64 {
         if self.conditions.get().is_instant {
             return 0;

@@ -13,7 +13,7 @@ pub(crate) enum Model {
     /// A swap on a missing key always succeeds. Calls are local: when one is reported failed, it
     /// is over.
     Sqlite,
-    /// Every swap is reported lost, also one that took place. Calls go over a network: one that
+    /// Every swap is reported lost, also one that took effect. Calls go over a network: one that
     /// was reported failed may take effect later.
     Redis,
     /// Plain reads may be stale for a while; the rest is sound. Over a network.
@@ -22,7 +22,7 @@ pub(crate) enum Model {
     Sound,
 }
 
-/// How long a stale read may lag, in milliseconds.
+/// The longest lag of a stale read, in milliseconds.
 const STALE_MILLIS: u64 = 400;
 
 impl Model {
@@ -92,7 +92,7 @@ impl Storage {
         self.values.get(key)
     }
 
-    /// Swaps a value for what was read before. Returns the answer, and whether the swap took place.
+    /// Swaps a value for what was read before. Returns the answer, and whether the swap took effect.
     pub(super) fn swap(
         &mut self,
         key: &str,

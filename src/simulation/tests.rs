@@ -19,9 +19,9 @@ fn finish<T: 'static>(
 ) -> T {
     let env = world.instance();
     let result = Rc::new(RefCell::new(None));
-    let (store, place) = (env.store(), result.clone());
+    let (store, output) = (env.store(), result.clone());
     env.clone()
-        .spawn(async move { drop(place.replace(Some(task(env, store).await))) });
+        .spawn(async move { drop(output.replace(Some(task(env, store).await))) });
     world.run_until(|| result.borrow().is_some()).unwrap();
     result.take().unwrap()
 }

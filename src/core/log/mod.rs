@@ -125,6 +125,6 @@ pub trait LogReader: 'static {
 pub struct ReaderOptions {
     /// The time at which the subscriber asked: the first page is newer.
     pub opened: Instant,
-    /// The pace of an engine that has to look for news.
+    /// The interval at which an engine that cannot push polls for news.
     pub poll: PollInterval,
 }

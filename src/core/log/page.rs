@@ -1,4 +1,4 @@
-//! What a read of a log returns.
+//! The result of a read of a log.
 
 use thiserror::Error;
 

@@ -1,4 +1,4 @@
-//! How much of a log is kept.
+//! The part of a log that is kept.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where a reader starts in a log, and whether that follows on what it had.
+//! The start of a reader in a log, and the gap between that and what its client had.
 
 use serde::Serialize;
 
@@ -54,7 +54,7 @@ pub enum GapReason {
 }
 
 impl StartFrom {
-    /// Returns whether the client says that it has had events before.
+    /// Returns whether the client claims to have had events before.
     #[must_use]
     pub const fn resumes(&self) -> bool {
         matches!(self, Self::After(_) | Self::Unreadable(_))
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(starts(&head, &StartFrom::Live(Timestamp(41))), 6);
         assert_eq!(starts(&head, &StartFrom::Live(Timestamp(40))), 5);
         assert_eq!(starts(&head, &StartFrom::Live(Timestamp(25))), 3);
-        // Events 1 and 2 are one segment, which has to be read to look into.
+        // Events 1 and 2 are one segment, whose records are not in the head.
         assert_eq!(starts(&head, &StartFrom::Live(Timestamp(15))), 1);
         assert_eq!(starts(&head, &StartFrom::Live(Timestamp(500))), 6);
         assert_eq!(starts(&log(&[], 100), &StartFrom::Live(Timestamp(0))), 1);

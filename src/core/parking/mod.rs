@@ -1,7 +1,7 @@
 //! One task of an instance polls all of its streams that only wait.
 //!
 //! A sleeping task costs the host a timer, an event and a call into the component each time it wakes,
-//! tens of microseconds, and an idle stream wakes twice a second only to find that another has looked.
+//! tens of microseconds, and an idle stream wakes twice a second only to find that another has polled.
 //! So the first stream that becomes idle keeps its task as the *idle poller*. A stream that becomes idle
 //! after it is *parked*: its future moves to the idle poller, its own task ends, and the idle poller
 //! polls it when its time has come. While a stream waits for the host as well (a write, a read of the
@@ -24,7 +24,7 @@ use futures::{FutureExt, StreamExt};
 use super::environment::Environment;
 use super::time::Instant;
 
-/// Where the streams of an instance are parked. Clones are handles to the same place.
+/// The parked streams of an instance. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Parking<E> {
     env: E,
@@ -47,7 +47,7 @@ struct State {
 
 type ParkedStream = LocalBoxFuture<'static, ()>;
 
-/// How long a stream waits, and what else can end the wait.
+/// The wait of a stream: its end, and the causes of an earlier one.
 #[derive(Clone, Copy)]
 struct Wait {
     until: Instant,
@@ -64,7 +64,7 @@ impl<E> fmt::Debug for Parking<E> {
 }
 
 impl<E: Environment> Parking<E> {
-    /// Creates an empty parking place.
+    /// Creates the parking of an instance, without streams.
     #[must_use]
     pub fn new(env: E) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl<E: Environment> Parking<E> {
         }
     }
 
-    /// Notes that a read whose result is shared has ended. Streams that wait for it look again.
+    /// Notes that a read whose result is shared has ended. Streams that wait for it are polled.
     pub fn read_ended(&self) {
         let reads = &self.state.reads;
         reads.set(reads.get().wrapping_add(1));

@@ -14,7 +14,7 @@ use thiserror::Error;
 /// A store whose values are replaced by compare-and-swap.
 ///
 /// Its guarantees are weak (measured on Spin 4.1): a failed call may have taken effect, or may take effect
-/// later; [`swap`](Self::swap) may report a loss for a swap that took place (Redis); a swap on a
+/// later; [`swap`](Self::swap) may report a loss for a swap that took effect (Redis); a swap on a
 /// missing key may let several callers succeed (SQLite); [`get`](Self::get) may be stale (DynamoDB);
 /// [`increment`](Self::increment) is sound.
 pub trait KeyValueStore: 'static {
@@ -54,7 +54,7 @@ pub trait KeyValueStore: 'static {
     /// Stores `value` if the value has not changed since it was read.
     ///
     /// # Errors
-    /// [`SwapError::Lost`] or [`SwapError::Store`]; either may be reported for a swap that took place.
+    /// [`SwapError::Lost`] or [`SwapError::Store`]; either may be reported for a swap that took effect.
     fn swap(&self, cas: Self::Cas, value: &[u8]) -> impl Future<Output = Result<(), SwapError>>;
 }
 

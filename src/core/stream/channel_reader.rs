@@ -1,12 +1,18 @@
 //! The events of one channel, as one subscriber gets them.
 //!
-//! | phase | meaning | left when |
+//! | phase | meaning | next phase |
 //! |---|---|---|
-//! | `Starting` | no page has said yet where the subscriber starts | a page resolves the start: `Following`; there is no log and the stream is not live: `Ended` |
-//! | `Following` | everything up to a known event was delivered; replay and live are the same | the channel is closed and all was delivered, or the stream is not live: `Ended` |
-//! | `Ended` | nothing follows | never |
+//! | `Starting` | the start is not resolved yet, or there is no log | `Following` when a page resolves it; `Ended` if there is no log and the stream is not live |
+//! | `Following` | everything up to a known event was delivered; replay and live are the same | `Following` another event after a delivery or a gap; `Ended` when everything was delivered, and the channel is closed or the stream is not live |
+//! | `Ended` | nothing follows | |
 //!
-//! Beside that at most one read is under way ([`Pending`]).
+//! Beside that at most one read is pending:
+//!
+//! | pending | meaning | next |
+//! |---|---|---|
+//! | `None` | no read is asked for | `News` or `Read`, with [`ChannelAction::Read`] |
+//! | `News` | a read waits for news | `Read` when it begins; `None` when its result is taken; `News` if that is unchanged |
+//! | `Read` | the store is read | `None` when the result is taken; `News` if that is unchanged |
 
 use bytes::Bytes;
 use std::time::Duration;
@@ -22,8 +28,8 @@ use crate::core::log::{FormatError, Gap, GapReason, LogState, Page, ReadError, R
 use crate::core::sse::{EventId, Position, Seq};
 use crate::core::time::Instant;
 
-/// The time for which an answer that contradicts what is known is put down to a stale read of the store:
-/// records that are missing, and a client whose position is ahead of the log. 1 s.
+/// The time for which a contradiction may be due to a stale read of the store: 1 s. Contradictions are
+/// missing records, and a client whose position is ahead of the log.
 const STALE_READS: Duration = Duration::from_secs(1);
 
 /// One channel of a stream.
@@ -33,7 +39,7 @@ pub(super) struct ChannelReader {
     start: StartFrom,
     live: bool,
     opened: Instant,
-    /// The store may fail for this long.
+    /// The time for which the store may fail.
     store_patience: Duration,
     phase: Phase,
     /// The position that the client gave.
@@ -69,7 +75,7 @@ struct Known {
     start: Seq,
 }
 
-/// The read under way.
+/// The pending read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pending {
     None,
@@ -86,7 +92,7 @@ pub(super) enum End {
     CaughtUp,
 }
 
-/// Records that the log promises and that cannot be had.
+/// The state of records that the log lists and that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Missing {
     No,
@@ -156,8 +162,8 @@ impl ChannelReader {
         self.position
     }
 
-    /// Returns the position of the client before a gap is reported: the one that it gave, if that can be
-    /// read.
+    /// Returns the position of the client before a pending gap is reported: the one that it gave, if it is
+    /// readable.
     pub(super) fn position_before_gap(&self) -> Option<Position> {
         match (&self.gap, self.last_event_id) {
             (Some(_), Some(given)) => Some(given),
@@ -175,7 +181,7 @@ impl ChannelReader {
         self.reads_ahead = true;
     }
 
-    /// Returns whether the first page says that the client has everything and nothing will follow.
+    /// Returns whether, by the first page, the client has everything and nothing will follow.
     pub(super) fn is_finished(&self) -> bool {
         let resumes = self.start.resumes();
         match self.known {
@@ -218,7 +224,20 @@ impl ChannelReader {
             Phase::Following(last) => self.follow(last, now),
             Phase::Starting => self.resolve_start(now),
         };
+        debug_assert!(self.is_consistent(), "{self:?}");
         action.unwrap_or_else(|| ChannelAction::Wait(self.wait(now)))
+    }
+
+    /// Returns whether the fields that depend on each other agree.
+    fn is_consistent(&self) -> bool {
+        let agrees_with_phase = match self.phase {
+            Phase::Starting => {
+                !self.has_delivered && matches!(self.position, None | Some(Position::Beginning))
+            }
+            Phase::Following(last) => self.position == Some(Position::After(last)),
+            Phase::Ended(_) => self.position.is_some() && self.pending == Pending::None,
+        };
+        agrees_with_phase && (self.gap.is_none() || self.position.is_some())
     }
 
     fn wait(&self, now: Instant) -> Instant {
@@ -268,7 +287,7 @@ impl ChannelReader {
         }))
     }
 
-    /// Asks for the state again, after an answer that cannot be right.
+    /// Reads the state: for the first time, or again because records were missing.
     fn read_again(&mut self, from: StartFrom, now: Instant) -> Option<ChannelAction> {
         let when = match self.missing {
             Missing::No => ReadWhen::Now,
@@ -292,6 +311,7 @@ impl ChannelReader {
 
     /// Notes that a read that waited for news has begun.
     pub(super) const fn read_started(&mut self, now: Instant) {
+        debug_assert!(matches!(self.pending, Pending::News));
         self.pending = Pending::Read { since: now };
     }
 
@@ -311,6 +331,7 @@ impl ChannelReader {
 
     /// Takes the result of a read.
     pub(super) fn page_read(&mut self, result: Result<Page, ReadError>, now: Instant) {
+        debug_assert_ne!(self.pending, Pending::None, "no read was asked for");
         self.pending = Pending::None;
         match result {
             Ok(page) => self.accept(page),
@@ -333,8 +354,13 @@ impl ChannelReader {
             as_of: page.as_of,
             start: page.start,
         });
+        debug_assert!(has_no_holes(&page), "{page:?}");
         let follows = match (self.phase, page.state) {
-            (Phase::Starting, _) => true,
+            (Phase::Starting, _) => {
+                // A page before this one was in doubt.
+                self.buffer.clear();
+                true
+            }
             (Phase::Following(last), Some(state)) => {
                 let next = self.buffer.next().unwrap_or(last.seq.plus(1));
                 // Records that were given up are skipped, not tried again.
@@ -356,8 +382,8 @@ impl ChannelReader {
         self.backoff.failed(now);
     }
 
-    /// Notes that records which the log promises are missing. Retention may have dropped them meanwhile,
-    /// or the store's answer was stale: a newer state may know better.
+    /// Notes that records which the log lists are missing. Retention may have dropped them meanwhile, or
+    /// the store's answer was stale; so the next read is of a newer state.
     fn record_missing(&mut self, resume_at: Seq, now: Instant) {
         self.missing = match self.missing {
             Missing::No => Missing::Since(now),
@@ -369,8 +395,8 @@ impl ChannelReader {
         self.known = None;
     }
 
-    /// Returns what is wrong with the stored log, if something was found since the last call. The reader
-    /// copes with it; this is for the operator.
+    /// Returns the damage to the stored log that was found since the last call, for the operator. The
+    /// reader copes with it.
     pub(super) fn take_error(&mut self) -> Option<FormatError> {
         self.error.take()
     }
@@ -435,7 +461,7 @@ impl ChannelReader {
         }
     }
 
-    /// Returns whether the store has had the time to answer with what it has.
+    /// Returns whether a state read at `as_of` is too late to be stale.
     fn is_beyond_doubt(&self, as_of: Instant) -> bool {
         as_of.saturating_duration_since(self.opened) >= STALE_READS
     }
@@ -597,4 +623,21 @@ impl ChannelReader {
         self.has_delivered = true;
         self.missing = Missing::No;
     }
+}
+
+/// Returns whether the batches of a page, if it has any, begin at its start or before and follow each
+/// other.
+fn has_no_holes(page: &Page) -> bool {
+    let mut batches = page.batches.iter().map(|batch| &batch.records);
+    let Some(first) = batches.next() else {
+        return true;
+    };
+    let covers_start = (first.first..first.next()).contains(&page.start);
+    let mut next = first.next();
+    covers_start
+        && batches.all(|batch| {
+            let follows = batch.first == next;
+            next = batch.next();
+            follows
+        })
 }

@@ -1,4 +1,4 @@
-//! What a stream sends beside events: its first and last bytes, gaps, positions, and the end.
+//! The blocks of a stream beside events: its first and last bytes, gaps, positions, and the end.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ impl EventStream {
     }
 
     /// Ends a stream whose channels have ended. If they are `closed`, an event says so; it carries the
-    /// cursor, so that a client that reconnects gives its position and is told to stop.
+    /// cursor, so that a client that reconnects gives its position and gets the status 204.
     pub(super) fn finish(&mut self, closed: bool, now: Instant) -> Action {
         if closed {
             self.phase = Phase::Ended(EndReason::Closed);
@@ -114,6 +114,7 @@ impl EventStream {
     }
 
     pub(super) fn emit(&mut self, frames: Frames, now: Instant) -> Action {
+        debug_assert!(!frames.is_empty(), "an empty chunk");
         self.last_sent = now;
         Action::Emit(frames.into_bytes())
     }

@@ -4,11 +4,11 @@
 //! It pulls: nothing is read before the client has taken what came before, so a slow client costs only
 //! its own state.
 //!
-//! | phase | emits | left |
+//! | phase | emits | next phase |
 //! |---|---|---|
-//! | `Opening` | `retry:`, a comment, and the position that the client gave | at once, for `Open` |
-//! | `Open` | events, gaps, positions, heartbeats | when the stream reaches its age, its token expires, the store fails for too long, or the channels end |
-//! | `Ended` | nothing | never |
+//! | `Opening` | `retry:`, a comment, and the position that the client gave | `Open`, at once |
+//! | `Open` | events, gaps, positions, heartbeats; at last the reason of the end | `Ended` when the stream reaches its age, its token expires, the store fails for too long, or the channels end |
+//! | `Ended` | nothing | |
 //!
 //! ```
 //! use std::time::Duration;
@@ -88,7 +88,7 @@ pub const CHUNK_BYTES: usize = 64 * 1024;
 /// The bytes of an event's field names and line ends, about.
 const FIELDS_BYTES: usize = 20;
 
-/// When the cursor has moved and no event has carried it, the client gets it after this time: 1 s.
+/// The delay after which the client gets a cursor that has moved and that no event has carried: 1 s.
 const POSITION_DELAY: Duration = Duration::from_secs(1);
 
 /// The factor on the reconnection time while the store fails: it doubles this many times.
@@ -121,7 +121,7 @@ pub(super) enum Phase {
     Ended(EndReason),
 }
 
-/// Whether the client's last event ID is the cursor of the stream.
+/// The client's last event ID, compared with the cursor of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IdState {
     /// The client has no id of this stream.
@@ -321,6 +321,8 @@ impl EventStream {
             self.expires,
             position,
         ];
-        Action::Wait(times.into_iter().flatten().min().unwrap_or(until))
+        let wake_at = times.into_iter().flatten().min().unwrap_or(until);
+        debug_assert!(wake_at > now, "a wait without time would spin");
+        Action::Wait(wake_at)
     }
 }

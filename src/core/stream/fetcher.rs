@@ -42,7 +42,7 @@ enum SlotState<R> {
 
 type Finished<R> = (Box<R>, ReadRequest, Result<Page, ReadError>);
 
-/// What polling the reads has led to.
+/// The result of polling the reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
     /// Nothing.
@@ -144,7 +144,7 @@ impl<E: Environment, L: Log> Fetcher<E, L> {
         }
     }
 
-    /// Returns the time at which a reader that waits for news will have to look.
+    /// Returns the earliest time at which a reader that waits for news has to be polled.
     fn next_news(&mut self, now: Instant) -> Instant {
         let news = self
             .slots
@@ -230,7 +230,7 @@ impl<R: LogReader> Slot<R> {
         self.finish(index, merged, result)
     }
 
-    /// Ends a read; one that looked for news and found none waits again.
+    /// Ends a read. A read for news that found none waits again.
     fn finish(
         &mut self,
         index: usize,

@@ -39,13 +39,13 @@ pub struct LongPoll {
 /// The reason for which the answer is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// It is full, and more events are there.
+    /// The answer is full, and more events are there.
     Full,
-    /// The store has not said what more there is.
+    /// The store failed before the rest was read.
     CutShort,
-    /// It has everything that is there now.
+    /// The answer has everything that is there now.
     CaughtUp,
-    /// It has everything that will ever be there.
+    /// The answer has everything that will ever be there.
     Closed,
 }
 
@@ -189,7 +189,7 @@ impl LongPoll {
                     }
                     self.outcome = Some(Outcome::CaughtUp);
                 }
-                // Whatever the time, it is not known yet what is there.
+                // The end of the client's time does not end a read under way.
                 MergedAction::Wait(until) => match self.gives_up_at() {
                     Some(end) if now >= end => self.outcome = Some(Outcome::CutShort),
                     Some(end) => return PollAction::Wait(until.min(end)),

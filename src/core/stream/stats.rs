@@ -1,9 +1,9 @@
-//! What a stream has done, for metrics and the log.
+//! Counts of a stream, for metrics and the log.
 
 use crate::core::log::GapReason;
 use crate::core::time::Timestamp;
 
-/// What a stream has done since the last report.
+/// The counts of a stream since the last report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamStats {
     /// The events delivered.

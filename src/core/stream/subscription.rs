@@ -1,4 +1,4 @@
-//! What a subscriber asks for, and how streams are configured.
+//! The request of a subscriber, and the configuration of streams.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct StreamConfig {
     pub max_age: Duration,
     /// A stream ends when the store has failed for this long.
     pub store_patience: Duration,
-    /// The pace at which an engine that cannot push looks for news.
+    /// The interval at which an engine that cannot push polls for news.
     pub poll: PollInterval,
 }
 
@@ -72,7 +72,7 @@ impl ResumePoint {
         }
     }
 
-    /// Returns whether the client says that it has had events before.
+    /// Returns whether the client claims to have had events before.
     #[must_use]
     pub const fn resumes(&self) -> bool {
         matches!(self, Self::After(_) | Self::Unreadable(_))

@@ -9,7 +9,7 @@ use crate::core::log::kv::key::{head_key, segment_key};
 use crate::core::log::kv::{Head, segment};
 use crate::core::sse::{Epoch, EventId, Seq};
 
-/// What a publisher learned about a batch.
+/// The outcome of a batch, as its publisher was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Report {
     Appended(Appended),
@@ -76,7 +76,7 @@ impl Checker {
         &self.published[batch]
     }
 
-    /// Takes what the publisher of a batch has learned.
+    /// Records the outcome of a batch.
     pub(super) fn report(&mut self, batch: usize, report: Report) {
         self.published[batch].reports.push(report);
     }
@@ -206,7 +206,7 @@ impl Checker {
         })
     }
 
-    /// Checks at rest that what publishers have learned is true.
+    /// Checks at rest that the outcomes of all batches are true.
     pub(super) fn publishers_at_rest(&self) -> Checked {
         let mut occurrences: Occurrences<'_> = HashMap::new();
         for (epoch, log) in &self.logs {

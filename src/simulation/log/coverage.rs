@@ -4,7 +4,7 @@ use super::super::Model;
 
 macro_rules! coverage {
     ($($(#[$doc:meta])* $name:ident,)+) => {
-        /// How often each of these happened.
+        /// The number of times that each of these happened.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub(super) struct Coverage {
             $($(#[$doc])* pub(super) $name: u64,)+

@@ -1,5 +1,5 @@
 //! The size of the store in the long run: no more than retention, pending deletes and creation account
-//! for, however many events there were and whoever crashed when.
+//! for, after any number of events and crashes.
 
 use super::super::{Conditions, Model, Outages, Size, Violation};
 use super::number;
@@ -116,7 +116,7 @@ impl Sizes {
     }
 }
 
-/// Publishes so many thousands of events, and observes the size of the store at every step.
+/// Publishes `thousands` of thousands of events, and observes the size of the store at every step.
 fn publish(schedule: &Schedule, thousands: u64, sizes: &mut Sizes) -> Result<(), Violation> {
     for thousand in 1..=thousands {
         schedule.run_until(|schedule| {

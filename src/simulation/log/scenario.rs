@@ -13,7 +13,7 @@ pub(super) struct Scenario {
     pub(super) conditions: Conditions,
 }
 
-/// What a publisher does.
+/// The behaviour of a publisher.
 #[derive(Clone, Copy)]
 pub(super) struct PublisherPlan {
     pub(super) purges: bool,
@@ -25,11 +25,11 @@ pub(super) struct PublisherPlan {
 /// The size of a publisher's events, and the frequency of its rare actions.
 #[derive(Clone, Copy)]
 pub(super) struct Habits {
-    /// An event has fewer bytes than this, …
+    /// The size that most events stay below.
     pub(super) bytes: usize,
-    /// … but one in so many has [`LARGE_BYTES`].
+    /// One event in this many has [`LARGE_BYTES`].
     pub(super) large_one_in: u32,
-    /// One in so many batches closes the channel.
+    /// One batch in this many closes the channel.
     pub(super) closes_one_in: u32,
     /// A purger purges at least this often, in milliseconds.
     pub(super) purge_millis: u64,

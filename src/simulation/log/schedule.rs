@@ -14,7 +14,7 @@ use crate::core::channel::Channel;
 use crate::core::log::kv::Head;
 use crate::core::log::kv::key::head_key;
 
-/// What all actors report to.
+/// The record of a schedule, which all actors keep.
 #[derive(Default)]
 pub(super) struct Ledger {
     pub(super) checker: Checker,
@@ -190,7 +190,7 @@ impl Schedule {
         self.run_until(Self::is_all_published)
     }
 
-    /// Restarts the server; all clients come back, also those that were told of an end.
+    /// Restarts the server; all clients come back, also those that have seen the end of the channel.
     pub(super) fn reconnect_clients(&self) {
         self.server.forget_ends();
         self.world.crash(self.server.env().id());

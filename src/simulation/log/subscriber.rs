@@ -62,9 +62,9 @@ struct Client {
     has_ended: Cell<bool>,
 }
 
-/// What the streams of an instance share.
+/// The part of an instance that its streams share.
 #[derive(Clone)]
-struct Life {
+struct Shared {
     log: SimulatedLog,
     parking: Parking<SimulatedEnvironment>,
     frames: SharedFrames,
@@ -111,7 +111,7 @@ impl Server {
         self.breaks.set(false);
     }
 
-    /// Makes clients come back that were told of an end, to see whether there is a new log.
+    /// Makes clients come back that have seen the end of the channel: there may be a new log.
     pub(super) fn forget_ends(&self) {
         self.clients
             .iter()
@@ -121,33 +121,33 @@ impl Server {
     /// Starts a new instance, to which all clients connect after `delay`.
     pub(super) fn start(&self, delay: Duration) {
         let parking = Parking::new(self.env.clone());
-        let life = Life {
+        let shared = Shared {
             log: new_log(&self.env, &parking),
             parking,
             frames: SharedFrames::new(SHARED_BYTES),
         };
         for index in 0..self.clients.len() {
-            self.connect(life.clone(), index, delay);
+            self.connect(shared.clone(), index, delay);
         }
     }
 
     /// Serves one connection of a client after another, as the host does: in a task of its own each.
-    fn connect(&self, life: Life, index: usize, delay: Duration) {
+    fn connect(&self, shared: Shared, index: usize, delay: Duration) {
         let server = self.clone();
         self.env.spawn(async move {
             server.env.sleep(delay).await;
-            let Some(stream) = server.open(&life, index).await else {
+            let Some(stream) = server.open(&shared, index).await else {
                 return;
             };
-            let parking = life.parking.clone();
-            parking.run(server.serve(life, index, stream)).await;
+            let parking = shared.parking.clone();
+            parking.run(server.serve(shared, index, stream)).await;
         });
     }
 
     /// Answers a request; `None` with status 204.
     async fn open(
         &self,
-        life: &Life,
+        shared: &Shared,
         index: usize,
     ) -> Option<Subscriber<SimulatedEnvironment, SimulatedLog>> {
         let client = &self.clients[index];
@@ -169,9 +169,9 @@ impl Server {
         let opened = self.env.now();
         let mut stream = Subscriber::open(
             self.env.clone(),
-            life.parking.clone(),
-            &life.log,
-            life.frames.clone(),
+            shared.parking.clone(),
+            &shared.log,
+            shared.frames.clone(),
             subscription,
             CONFIG,
             opened,
@@ -193,11 +193,11 @@ impl Server {
     /// Writes a stream to its client until it ends or the connection breaks; then the client comes back.
     async fn serve(
         self,
-        life: Life,
+        shared: Shared,
         index: usize,
         mut stream: Subscriber<SimulatedEnvironment, SimulatedLog>,
     ) {
-        let parking = life.parking.clone();
+        let parking = shared.parking.clone();
         let mut serving = Box::pin(async {
             while let Some(chunk) = stream.next_chunk(&mut Unobserved).await {
                 for block in String::from_utf8_lossy(&chunk).split_terminator("\n\n") {
@@ -218,7 +218,7 @@ impl Server {
         drop(serving);
         if !self.clients[index].has_ended.get() {
             let delay = Duration::from_millis(50 + self.env.random() % 51);
-            self.connect(life, index, delay);
+            self.connect(shared, index, delay);
         }
     }
 

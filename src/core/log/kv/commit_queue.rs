@@ -18,8 +18,8 @@ use crate::core::time::Instant;
 /// The largest number of batches in a group.
 const MAX_GROUP_BATCHES: usize = 256;
 
-/// After publishes have met, this many groups are given a moment to gather; while none meet, one in this
-/// many.
+/// After publishes have met, this many groups are given a moment to gather. While none meet, one group in
+/// this many is.
 const CROWDED_GROUPS: u32 = 16;
 
 /// The interval at which publishers poll a group that is being committed, and the moment that a group is
@@ -42,10 +42,11 @@ pub struct CommitQueue {
     is_committing: bool,
     /// The number of groups that are still given a moment to gather.
     crowded: u32,
+    /// The number of groups of one batch since publishes last met.
     lone: u32,
-    /// How long groups gather because swaps were lost: two attempts longer for each, one shorter for each
-    /// group that lost none. It is measured in attempts, because stores take from less than a millisecond
-    /// to dozens for one.
+    /// The time that groups gather because swaps were lost: two attempts longer for each, one shorter for
+    /// each group that lost none. It is measured in attempts, because an attempt takes from less than a
+    /// millisecond to dozens, depending on the store.
     contended: Duration,
 }
 
@@ -145,6 +146,12 @@ impl CommitQueue {
             self.contended.saturating_add(longer).min(longest)
         };
         if let Some(group) = self.group(group) {
+            debug_assert!(matches!(group.state, GroupState::Committing));
+            debug_assert!(
+                outcome
+                    .as_ref()
+                    .map_or(true, |all| all.len() == group.joined)
+            );
             group.state = GroupState::Committed(match outcome {
                 Ok(outcomes) => outcomes.into_iter().map(Some).collect(),
                 Err(error) => vec![Some(Err(error.into())); group.joined],

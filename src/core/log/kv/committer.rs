@@ -27,9 +27,9 @@ use crate::core::parking::Parking;
 use crate::core::store::{KeyValueStore, StoreClient, StoreError, SwapError};
 use crate::core::time::Instant;
 
-/// The first and the longest interval at which to look whether another reader has read what this one
-/// wants. It grows with the time that takes.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(64));
+/// The shortest and the longest interval at which a reader that waits for another looks the result up in
+/// the cache. Between these it has waited as long as it waits again.
+const LOOKUP_INTERVAL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(64));
 
 /// The log engine on a key-value store. Clones are handles to the same engine.
 pub struct KvLog<E, S>(Rc<Shared<E, S>>);
@@ -117,7 +117,7 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
     }
 
     /// Returns the head of `channel` as it was later than at `newer_than`. One read serves all readers of
-    /// the instance that ask at the same time.
+    /// the instance that ask meanwhile.
     pub(super) async fn head(
         &self,
         channel: &Channel,
@@ -125,7 +125,11 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
     ) -> Result<CachedHead, ReadError> {
         let asked = self.0.env.now();
         loop {
-            match self.0.heads.lookup(channel, newer_than, asked) {
+            match self
+                .0
+                .heads
+                .lookup(channel, newer_than, asked, self.0.env.now())
+            {
                 head_cache::Lookup::Hit(read) => return read,
                 head_cache::Lookup::Miss => return self.fetch_head(channel).await,
                 head_cache::Lookup::InFlight => self.await_other_reader(asked).await,
@@ -140,7 +144,7 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         newer_than: Instant,
     ) -> Option<Result<CachedHead, ReadError>> {
         let now = self.0.env.now();
-        match self.0.heads.lookup(channel, newer_than, now) {
+        match self.0.heads.lookup(channel, newer_than, now, now) {
             head_cache::Lookup::Hit(read) => Some(read),
             head_cache::Lookup::InFlight | head_cache::Lookup::Miss => None,
         }
@@ -178,11 +182,17 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
     /// Returns the values of segments, in the order of their keys; `None` where there is none.
     pub(super) async fn segments(&self, keys: &[String]) -> Vec<Result<Option<Bytes>, StoreError>> {
         let asked = self.0.env.now();
-        while self.0.segments.lookup(keys) == segment_cache::Lookup::InFlight {
-            self.await_other_reader(asked).await;
+        loop {
+            match self.0.segments.lookup(keys, self.0.env.now()) {
+                segment_cache::Lookup::Hit(values) => {
+                    return values.into_iter().map(|value| Ok(Some(value))).collect();
+                }
+                segment_cache::Lookup::Miss => break,
+                segment_cache::Lookup::InFlight => self.await_other_reader(asked).await,
+            }
         }
         let _announced = Announced(&self.0.parking);
-        let _read = self.0.segments.begin(keys);
+        let _read = self.0.segments.begin(keys, self.0.env.now());
         join_all(keys.iter().map(|key| self.segment(key))).await
     }
 
@@ -199,8 +209,8 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
 
     async fn await_other_reader(&self, asked: Instant) {
         let now = self.0.env.now();
-        let (first, max) = LOOK_AGAIN;
-        let waited = now.saturating_duration_since(asked).clamp(first, max);
+        let (min, max) = LOOKUP_INTERVAL;
+        let waited = now.saturating_duration_since(asked).clamp(min, max);
         let parking = &self.0.parking;
         parking.sleep(now.saturating_add(waited), true).await;
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::SHARED_READ_TIMEOUT;
 use super::head::Head;
 use crate::core::channel::Channel;
 use crate::core::log::ReadError;
@@ -54,14 +55,20 @@ pub(super) enum Lookup {
     Hit(Result<CachedHead, ReadError>),
     /// Another reader is reading it.
     InFlight,
-    /// It has to be read.
+    /// The head has to be read.
     Miss,
 }
 
 impl HeadCache {
     /// Looks up the head of `channel` as it was later than at `newer_than`. A failed read counts only if
-    /// it ended after `asked`, when the reader began to ask.
-    pub(super) fn lookup(&self, channel: &Channel, newer_than: Instant, asked: Instant) -> Lookup {
+    /// it did not end before `asked`, when the reader began to ask.
+    pub(super) fn lookup(
+        &self,
+        channel: &Channel,
+        newer_than: Instant,
+        asked: Instant,
+        now: Instant,
+    ) -> Lookup {
         let entries = self.0.borrow();
         let Some(entry) = entries.get(channel) else {
             return Lookup::Miss;
@@ -71,7 +78,9 @@ impl HeadCache {
             (_, Some(failed), _) if failed.started > newer_than && failed.ended >= asked => {
                 Lookup::Hit(Err(failed.error.clone()))
             }
-            (.., Some(started)) if started > newer_than => Lookup::InFlight,
+            (.., Some(started)) if started > newer_than && !is_overdue(started, now) => {
+                Lookup::InFlight
+            }
             _ => Lookup::Miss,
         }
     }
@@ -97,6 +106,10 @@ impl HeadCache {
             started: now,
         }
     }
+}
+
+fn is_overdue(started: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(started) >= SHARED_READ_TIMEOUT
 }
 
 impl Entry {
@@ -175,7 +188,8 @@ mod tests {
     }
 
     fn lookup(cache: &HeadCache, newer_than: u64, asked: u64) -> Lookup {
-        cache.lookup(&channel(), Instant(newer_than), Instant(asked))
+        let asked = Instant(asked);
+        cache.lookup(&channel(), Instant(newer_than), asked, asked)
     }
 
     /// Looks up a head that is in the cache; returns the time at which it was read.
@@ -194,7 +208,7 @@ mod tests {
         let read = cache.begin(&channel(), Instant(10));
         assert!(matches!(lookup(&cache, 5, 11), Lookup::InFlight));
         let other = "other".parse().unwrap();
-        let of_other = cache.lookup(&other, Instant(5), Instant(11));
+        let of_other = cache.lookup(&other, Instant(5), Instant(11), Instant(11));
         assert!(matches!(of_other, Lookup::Miss));
         read.complete(&Ok(read_at(10, 7)), Instant(12));
         drop(read);
@@ -222,6 +236,16 @@ mod tests {
         assert!(matches!(lookup(&cache, 15, 21), Lookup::InFlight));
         drop(second);
         assert!(matches!(lookup(&cache, 15, 22), Lookup::Miss));
+    }
+
+    #[test]
+    fn a_read_that_takes_long_is_not_waited_for() {
+        let cache = HeadCache::default();
+        let _slow = cache.begin(&channel(), Instant(10));
+        assert!(matches!(lookup(&cache, 5, 1_009), Lookup::InFlight));
+        assert!(matches!(lookup(&cache, 5, 1_010), Lookup::Miss));
+        let _second = cache.begin(&channel(), Instant(1_010));
+        assert!(matches!(lookup(&cache, 5, 1_011), Lookup::InFlight));
     }
 
     #[test]
@@ -275,7 +299,7 @@ mod tests {
             read.complete(&Ok(read_at(now, 7)), Instant(now));
         }
         let is_cached = |number| {
-            let found = cache.lookup(&name(number), Instant(0), Instant(0));
+            let found = cache.lookup(&name(number), Instant(0), Instant(0), Instant(0));
             matches!(found, Lookup::Hit(_))
         };
         assert!(is_cached(0) && is_cached(255));

@@ -25,6 +25,10 @@ mod reader;
 mod retention;
 pub mod segment;
 mod segment_cache;
+#[cfg(test)]
+mod simulation;
+
+use std::time::Duration;
 
 pub use append::{Append, Change, IDEMPOTENCY_WINDOW, MAX_GROUP_BYTES, append, purge};
 pub use commit::{Action, Commit, Completion, Contention, Request};
@@ -36,3 +40,7 @@ pub use head::{
 pub use locate::Location;
 pub use poll_schedule::PollInterval;
 pub use reader::KvReader;
+
+/// The time for which readers wait for one that reads what they want; then they read it themselves.
+/// While a stream writes to its client, its reads are not polled, and a client may stall for long: 1 s.
+const SHARED_READ_TIMEOUT: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ const IDLE_FRACTION: u64 = 50;
 pub struct PollInterval {
     /// While events arrive.
     pub min: Duration,
-    /// When nothing has happened for a while.
+    /// After a while without events.
     pub max: Duration,
 }
 
@@ -32,8 +32,10 @@ pub(super) struct PollSchedule {
 impl PollSchedule {
     /// Creates a schedule that is due at once.
     pub(super) fn new(interval: PollInterval, now: Instant) -> Self {
+        // Doubling an interval of 0 would never end.
+        let min = millis(interval.min).max(1);
         Self {
-            min: millis(interval.min),
+            min,
             max: millis(interval.max),
             active: now,
             due: now,
@@ -80,4 +82,20 @@ fn tick_after(now: Instant, interval: u64) -> Instant {
     let interval = NonZeroU64::new(interval).unwrap_or(NonZeroU64::MIN);
     let ticks = (now.0 / interval).saturating_add(1);
     Instant(ticks.saturating_mul(interval.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_of_zero_is_a_millisecond() {
+        let interval = PollInterval {
+            min: Duration::ZERO,
+            max: Duration::from_millis(500),
+        };
+        let mut schedule = PollSchedule::new(interval, Instant(0));
+        schedule.polled(Instant(7));
+        assert_eq!(schedule.due(), Instant(8));
+    }
 }

@@ -4,21 +4,24 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::committer::KvLog;
+use super::format;
 use super::head::Head;
 use super::head_cache::CachedHead;
 use super::key::segment_key;
 use super::locate::Location;
 use super::poll_schedule::PollSchedule;
-use super::segment::{self, SegmentMeta};
+use super::segment::{self, SegmentId, SegmentMeta};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::log::{
     FormatError, GapReason, LogReader, LogState, News, Page, PageBatch, ReadError, ReaderOptions,
-    StartFrom,
+    RecordBatch, StartFrom,
 };
 use crate::core::sse::Seq;
-use crate::core::store::KeyValueStore;
+use crate::core::store::{KeyValueStore, StoreError};
 use crate::core::time::Instant;
 
 /// The time for which an older head than the one known is put down to a stale read of the store: 1 s.
@@ -224,20 +227,7 @@ impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
         let values = self.log.segments(&keys).await;
         let mut batches = Vec::with_capacity(values.len());
         for ((meta, key), value) in segments.iter().zip(&keys).zip(values) {
-            let missing = |cause| ReadError::Missing {
-                resume_at: meta.next(),
-                cause,
-            };
-            let id = head.segment_id(meta.first);
-            let records = match value {
-                Ok(Some(bytes)) => match segment::decode(key, id, &bytes) {
-                    Err(error @ FormatError::Newer { .. }) => Err(ReadError::Format(error)),
-                    decoded => decoded.map_err(|error| missing(Some(error))),
-                },
-                Ok(None) => Err(missing(None)),
-                Err(error) => Err(ReadError::Store(error)),
-            };
-            match records {
+            match decode_listed(meta, head.segment_id(meta.first), key, value) {
                 Ok(records) => batches.push(PageBatch {
                     records,
                     is_tail: false,
@@ -247,5 +237,31 @@ impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
             }
         }
         Ok(batches)
+    }
+}
+
+/// Decodes the value of a segment, which must have the records that the directory lists: with fewer, a
+/// reader would ask for the rest again and again.
+fn decode_listed(
+    meta: &SegmentMeta,
+    id: SegmentId,
+    key: &str,
+    value: Result<Option<Bytes>, StoreError>,
+) -> Result<RecordBatch, ReadError> {
+    let missing = |cause| ReadError::Missing {
+        resume_at: meta.next(),
+        cause,
+    };
+    let Some(bytes) = value? else {
+        return Err(missing(None));
+    };
+    match segment::decode(key, id, &bytes) {
+        Ok(records) if meta.describes(&records) => Ok(records),
+        Ok(_) => {
+            let error = format::corrupt(key, "its records are not those that the head lists");
+            Err(missing(Some(error)))
+        }
+        Err(error @ FormatError::Newer { .. }) => Err(ReadError::Format(error)),
+        Err(error) => Err(missing(Some(error))),
     }
 }

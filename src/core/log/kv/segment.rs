@@ -35,6 +35,13 @@ impl SegmentMeta {
     pub const fn next(&self) -> Seq {
         self.first.plus(self.count)
     }
+
+    /// Returns whether `records` have the extent of this segment.
+    #[must_use]
+    pub fn describes(&self, records: &RecordBatch) -> bool {
+        (self.first, self.count) == (records.first, records.count)
+            && self.bytes == records.records.len() as u64
+    }
 }
 
 /// The identity of a segment within a channel: its key without the channel.
@@ -194,17 +201,17 @@ mod tests {
         fn cutting_keeps_every_record_in_order(
             sizes in prop::collection::vec(prop_oneof![0_usize..400, 0_usize..40_000], 0..40),
         ) {
-            let run = batch_of(&sizes);
-            let (segments, rest) = cut(&run).unwrap();
+            let batch = batch_of(&sizes);
+            let (segments, rest) = cut(&batch).unwrap();
             let mut joined = vec![];
-            let mut next = run.first;
+            let mut next = batch.first;
             for part in segments.iter().chain([&rest]) {
                 prop_assert_eq!(part.first, next);
                 next = part.next();
                 joined.extend_from_slice(&part.records);
             }
-            prop_assert_eq!(next, run.next());
-            prop_assert_eq!(&joined[..], &run.records[..]);
+            prop_assert_eq!(next, batch.next());
+            prop_assert_eq!(&joined[..], &batch.records[..]);
             for segment in &segments {
                 prop_assert!(segment.records.len() <= SEGMENT_BYTES || segment.count == 1);
             }
@@ -214,9 +221,9 @@ mod tests {
         /// Property: decode(encode(segment)) = segment.
         #[test]
         fn every_segment_round_trips(sizes in prop::collection::vec(0_usize..300, 0..20)) {
-            let run = batch_of(&sizes);
-            let bytes = encode(id().epoch, &run).unwrap();
-            prop_assert_eq!(decode("seg!x", id(), &bytes), Ok(run));
+            let batch = batch_of(&sizes);
+            let bytes = encode(id().epoch, &batch).unwrap();
+            prop_assert_eq!(decode("seg!x", id(), &bytes), Ok(batch));
         }
 
         /// Property: no bytes make decoding a segment panic, nor iterating over its records.
@@ -224,9 +231,9 @@ mod tests {
         fn arbitrary_bytes_are_decoded_or_rejected(bytes: Vec<u8>, valid_prefix: bool) {
             let mut value = if valid_prefix { format::prefix(Kind::Segment).to_vec() } else { vec![] };
             value.extend(bytes);
-            if let Ok(run) = decode("seg!x", id(), &value.into()) {
-                let _ = run.records().count();
-                let _ = cut(&run);
+            if let Ok(batch) = decode("seg!x", id(), &value.into()) {
+                let _ = batch.records().count();
+                let _ = cut(&batch);
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Segments that were read recently, shared by all readers of an instance.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::SHARED_READ_TIMEOUT;
 use crate::core::cache::BoundedCache;
+use crate::core::time::Instant;
 
 /// The memory for segments: 1 MiB.
 const CAPACITY_BYTES: usize = 1024 * 1024;
@@ -14,15 +16,15 @@ const CAPACITY_BYTES: usize = 1024 * 1024;
 pub(super) struct SegmentCache {
     /// By key. A segment never changes, so its age does not matter.
     segments: RefCell<BoundedCache<String, Bytes>>,
-    /// The keys that are being read.
-    in_flight: RefCell<HashSet<String>>,
+    /// The keys that are being read, with the start of the newest read of each.
+    in_flight: RefCell<HashMap<String, Instant>>,
 }
 
 /// The result of a lookup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Lookup {
-    /// All of them are cached.
-    Hit,
+    /// All of them are cached: their values, in the order of the keys.
+    Hit(Vec<Bytes>),
     /// The first that is not cached is being read.
     InFlight,
     /// The first that is not cached has to be read.
@@ -39,14 +41,24 @@ impl Default for SegmentCache {
 }
 
 impl SegmentCache {
-    pub(super) fn lookup(&self, keys: &[String]) -> Lookup {
+    /// Looks up the segments under `keys`.
+    pub(super) fn lookup(&self, keys: &[String], now: Instant) -> Lookup {
         let segments = self.segments.borrow();
-        let missing = keys.iter().find(|key| segments.get(*key).is_none());
-        match missing {
-            None => Lookup::Hit,
-            Some(key) if self.in_flight.borrow().contains(key) => Lookup::InFlight,
-            Some(_) => Lookup::Miss,
+        let mut values = Vec::with_capacity(keys.len());
+        for key in keys {
+            match segments.get(key) {
+                Some(value) => values.push(value.clone()),
+                None if self.is_in_flight(key, now) => return Lookup::InFlight,
+                None => return Lookup::Miss,
+            }
         }
+        Lookup::Hit(values)
+    }
+
+    fn is_in_flight(&self, key: &str, now: Instant) -> bool {
+        let in_flight = self.in_flight.borrow();
+        let started = in_flight.get(key);
+        started.is_some_and(|started| now.saturating_duration_since(*started) < SHARED_READ_TIMEOUT)
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Bytes> {
@@ -59,9 +71,14 @@ impl SegmentCache {
     }
 
     /// Begins a read, which is under way until the guard is dropped.
-    pub(super) fn begin<'a>(&'a self, keys: &'a [String]) -> InFlightGuard<'a> {
-        self.in_flight.borrow_mut().extend(keys.iter().cloned());
-        InFlightGuard { cache: self, keys }
+    pub(super) fn begin<'a>(&'a self, keys: &'a [String], now: Instant) -> InFlightGuard<'a> {
+        let begun = keys.iter().map(|key| (key.clone(), now));
+        self.in_flight.borrow_mut().extend(begun);
+        InFlightGuard {
+            cache: self,
+            keys,
+            started: now,
+        }
     }
 }
 
@@ -69,13 +86,16 @@ impl SegmentCache {
 pub(super) struct InFlightGuard<'a> {
     cache: &'a SegmentCache,
     keys: &'a [String],
+    started: Instant,
 }
 
 impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         let mut in_flight = self.cache.in_flight.borrow_mut();
         for key in self.keys {
-            in_flight.remove(key);
+            if in_flight.get(key) == Some(&self.started) {
+                in_flight.remove(key);
+            }
         }
     }
 }
@@ -83,6 +103,8 @@ impl Drop for InFlightGuard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Instant = Instant(1_000);
 
     fn keys(keys: &[&str]) -> Vec<String> {
         keys.iter().map(|key| (*key).to_owned()).collect()
@@ -92,17 +114,22 @@ mod tests {
     fn one_read_serves_all_readers_that_ask_meanwhile() {
         let cache = SegmentCache::default();
         let both = keys(&["a", "b"]);
-        assert_eq!(cache.lookup(&both), Lookup::Miss);
-        let read = cache.begin(&both);
-        assert_eq!(cache.lookup(&both), Lookup::InFlight);
-        assert_eq!(cache.lookup(&keys(&["b"])), Lookup::InFlight);
-        assert_eq!(cache.lookup(&keys(&["c", "a"])), Lookup::Miss);
+        assert_eq!(cache.lookup(&both, NOW), Lookup::Miss);
+        let read = cache.begin(&both, NOW);
+        assert_eq!(cache.lookup(&both, NOW), Lookup::InFlight);
+        assert_eq!(cache.lookup(&keys(&["b"]), NOW), Lookup::InFlight);
+        assert_eq!(cache.lookup(&keys(&["c", "a"]), NOW), Lookup::Miss);
         cache.insert("a", &Bytes::from_static(b"1"));
-        assert_eq!(cache.lookup(&keys(&["a"])), Lookup::Hit);
-        assert_eq!(cache.lookup(&both), Lookup::InFlight);
+        let one = Bytes::from_static(b"1");
+        assert_eq!(
+            cache.lookup(&keys(&["a"]), NOW),
+            Lookup::Hit(vec![one.clone()])
+        );
+        assert_eq!(cache.lookup(&both, NOW), Lookup::InFlight);
         cache.insert("b", &Bytes::from_static(b"2"));
         drop(read);
-        assert_eq!(cache.lookup(&both), Lookup::Hit);
+        let values = vec![one, Bytes::from_static(b"2")];
+        assert_eq!(cache.lookup(&both, NOW), Lookup::Hit(values));
         assert_eq!(cache.get("b"), Some(Bytes::from_static(b"2")));
     }
 
@@ -110,11 +137,23 @@ mod tests {
     fn a_read_that_is_dropped_is_left_to_others() {
         let cache = SegmentCache::default();
         let both = keys(&["a", "b"]);
-        let read = cache.begin(&both);
+        let read = cache.begin(&both, NOW);
         cache.insert("a", &Bytes::from_static(b"1"));
         drop(read);
-        assert_eq!(cache.lookup(&both), Lookup::Miss);
+        assert_eq!(cache.lookup(&both, NOW), Lookup::Miss);
         assert_eq!(cache.get("b"), None);
+    }
+
+    #[test]
+    fn a_read_that_takes_long_is_not_waited_for() {
+        let cache = SegmentCache::default();
+        let one = keys(&["a"]);
+        let slow = cache.begin(&one, Instant(10));
+        assert_eq!(cache.lookup(&one, Instant(1_009)), Lookup::InFlight);
+        assert_eq!(cache.lookup(&one, Instant(1_010)), Lookup::Miss);
+        let _second = cache.begin(&one, Instant(1_010));
+        drop(slow);
+        assert_eq!(cache.lookup(&one, Instant(1_011)), Lookup::InFlight);
     }
 
     #[test]
@@ -125,6 +164,7 @@ mod tests {
             cache.insert(key, &quarter);
         }
         assert_eq!(cache.get("a"), None);
-        assert_eq!(cache.lookup(&keys(&["b", "c", "d", "e"])), Lookup::Hit);
+        let kept = cache.lookup(&keys(&["b", "c", "d", "e"]), NOW);
+        assert_eq!(kept, Lookup::Hit(vec![quarter; 4]));
     }
 }

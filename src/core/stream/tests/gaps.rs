@@ -1,7 +1,8 @@
 //! Positions that cannot be followed, and records that are gone.
 
 use super::*;
-use crate::core::log::kv::purge;
+use crate::core::log::RecordBatch;
+use crate::core::log::kv::{purge, segment};
 
 #[test]
 fn a_cursor_of_another_log_is_reported_as_a_reset_gap() {
@@ -100,6 +101,33 @@ fn a_corrupt_segment_is_reported_and_skipped_with_a_gap() {
     assert_eq!(channel, world.channel);
     let error = error.to_string();
     assert!(error.contains("seg!demo!000007!1 is corrupt"), "{error}");
+}
+
+#[test]
+fn a_segment_with_fewer_records_than_the_directory_lists_is_skipped_with_a_gap() {
+    let mut world = World::with_events(300, 200);
+    let short = world.head.as_ref().unwrap().segments[1];
+    let id = SegmentId {
+        epoch: Epoch::from_random(7),
+        first: short.first,
+    };
+    let whole = segment::decode("seg!demo", id, &world.segments[&id]).unwrap();
+    let mut records = whole.records();
+    records.next();
+    let part = RecordBatch {
+        count: 1,
+        records: whole.records.slice(..records.offset()),
+        ..whole.clone()
+    };
+    world
+        .segments
+        .insert(id, segment::encode(id.epoch, &part).unwrap());
+    let mut stream = world.open(ResumePoint::Earliest);
+    let sent = world.sent(&mut stream, 5_000);
+    let expected: Vec<_> = (1..short.first.0).chain(short.next().0..=300).collect();
+    assert_eq!(seqs(&sent), expected);
+    let (_, error) = stream.reader().take_error().unwrap();
+    assert!(error.to_string().contains("is corrupt"), "{error}");
 }
 
 #[test]

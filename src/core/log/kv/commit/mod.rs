@@ -1,27 +1,30 @@
 //! One commit, carried through whatever the store answers.
 //!
 //! [`Commit`] performs no I/O: it returns an [`Action`], the caller carries it out and reports its
-//! [`Completion`]. It never ends before it knows whether the change took place:
+//! [`Completion`]. It ends only once it knows whether the change was committed, or says that it does not:
 //!
 //! - A swap that failed may have taken effect, its reply lost or wrong (Spin's Redis store reports every
-//!   committed swap as failed). So after a failed swap the head is read again, and the commit's nonce in
-//!   it tells.
+//!   committed swap as failed). So after a failed swap the head is read again: it has the commit's nonce
+//!   if the swap took effect.
 //! - A swap that ended in a store error may even take effect later. It cannot any more once the head has
 //!   changed, for no two heads are equal; until then the outcome is unknown.
 //! - A missing head is created under a [`CreationLease`], because some stores (Spin's SQLite) let every
 //!   swap on a missing key succeed.
 //!
-//! | state | awaits | then |
+//! | state | action | next state |
 //! |---|---|---|
-//! | `Reading` | the head | `Leasing` or `Sleeping` if there is none; `DeletingOrphans`; `Sealing`, `Discarding` or `Swapping` with a plan; end, if there is nothing to change or a past swap turns out committed |
-//! | `Settling` | the head, only to learn the outcome of a swap before a long wait | `Sleeping`, or an end |
-//! | `Leasing` | a creation counter | `Leasing` again, or `Reading` |
-//! | `Sealing` | new segments being stored | `Discarding` or `Swapping`; after an error as after a lost swap |
-//! | `Discarding` | old segments being deleted | `Swapping`; what could not be deleted stays listed |
-//! | `Swapping` | the swap | end, if it took effect on a head that existed; `Reading` if it created the head; `Settling` or `Sleeping` if it failed |
-//! | `DeletingOrphans` | segments of an overtaken plan being deleted | `Reading` |
-//! | `Clearing` | segments of a purged log being deleted | end |
-//! | `Sleeping` | the time | `Reading` |
+//! | `Reading` | `Read` the head | with a head: `DeletingOrphans`, or with a plan `Sealing`, `Discarding` or `Swapping`; without one: `Leasing`, `Sleeping`, `Swapping` or `Reading`; after an error: as after a failed swap; `Clearing` or `Ended` if an earlier swap turns out committed; `Ended` if nothing is to be changed |
+//! | `Settling` | `Read` the head, only to learn the outcome of a swap before a long wait | `Sleeping`; `DeletingOrphans`; `Clearing` or `Ended` if the swap turns out committed |
+//! | `Leasing` | `Increment` a creation counter | `Leasing` or `Reading`; after an error: as after a failed swap |
+//! | `Sealing` | `Write` new segments | `Discarding` or `Swapping`; after an error: as after a failed swap |
+//! | `Discarding` | `Delete` old segments | `Swapping`; those that could not be deleted stay listed |
+//! | `Swapping` | `Swap` the head | `Clearing` or `Ended` if it replaced a head; `Reading` if it created one; if it failed: `Settling` or `Sleeping`; `Ended` when no swap is left |
+//! | `DeletingOrphans` | `Delete` segments of an overtaken plan | `Reading` |
+//! | `Clearing` | `Delete` segments of a purged log | `Ended` |
+//! | `Sleeping` | `Sleep` | `Reading` |
+//! | `Ended` | `Done` or `Failed` | |
+//!
+//! After the timeout, or when the head cannot be used, the next state is `Ended` with `Failed` instead.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -88,14 +91,14 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest time between seeing that there is no head and creating it: 250 ms.
 const CREATE_WITHIN: Duration = Duration::from_millis(250);
 
-/// The interval at which a head that another instance creates is looked for: 10 ms.
-const AWAIT_CREATOR: Duration = Duration::from_millis(10);
+/// The interval at which a head that another instance is creating is read: 10 ms.
+const CREATION_POLL: Duration = Duration::from_millis(10);
 
-/// How much a commit competed with others.
+/// The competition of a commit with others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contention {
-    /// The swaps that were lost to others. A swap that took place although the store denied it does not
-    /// count.
+    /// The swaps that were lost to others. A swap that took effect although the store reported a loss
+    /// does not count.
     pub lost_swaps: u64,
     /// The duration of the last attempt, from asking for the head to the outcome of its swap.
     pub attempt: Duration,
@@ -221,7 +224,29 @@ impl Commit {
             Action::Done(_) | Action::Failed(_) => self.state = State::Ended,
             _ => {}
         }
+        debug_assert!(self.awaits(&action), "{action:?} in {:?}", self.state);
         action
+    }
+
+    /// Returns whether `action` is one of the present state, as the table of this module has them.
+    fn awaits(&self, action: &Action) -> bool {
+        match &self.state {
+            State::Reading | State::Settling => *action == Action::Read,
+            State::Leasing => matches!(action, Action::Increment(_)),
+            State::Sealing(plan) => {
+                matches!(action, Action::Write(values) if values.len() == plan.change.seal.len())
+            }
+            State::Discarding(_) | State::DeletingOrphans | State::Clearing(_) => {
+                matches!(action, Action::Delete(keys) if !keys.is_empty())
+            }
+            State::Swapping => self.unsettled.is_some() && matches!(action, Action::Swap(_)),
+            State::Sleeping => matches!(action, Action::Sleep(_)),
+            State::Ended => match (action, &self.request) {
+                (Action::Done(outcomes), Request::Append(group)) => outcomes.len() == group.len(),
+                (Action::Done(outcomes), Request::Purge) => outcomes.is_empty(),
+                _ => matches!(action, Action::Failed(_)),
+            },
+        }
     }
 
     fn next(&mut self, completion: Completion, now: ClockReading) -> Action {
@@ -313,7 +338,7 @@ impl Commit {
                     self.may_orphan(&plan);
                 }
                 _ => {
-                    let detail = "too many commits have taken place since to tell".to_owned();
+                    let detail = "the head no longer remembers the commits of that time".to_owned();
                     let error = CommitError::OutcomeUnknown(detail);
                     return ControlFlow::Break(Action::Failed(error));
                 }
@@ -361,7 +386,7 @@ impl Commit {
                 self.state = State::Leasing;
                 return Action::Increment(period);
             }
-            LeaseAction::Wait => return self.sleep_for(AWAIT_CREATOR),
+            LeaseAction::Wait => return self.sleep_for(CREATION_POLL),
         }
         let base = Base::Nothing {
             seen: now.monotonic,
@@ -475,7 +500,7 @@ impl Commit {
     fn swapped(&mut self, result: Result<(), SwapError>, now: ClockReading) -> Action {
         match (result, self.unsettled.take()) {
             (Ok(()), Some(plan)) if matches!(plan.base, Base::Head { .. }) => self.committed(plan),
-            // Two creators may both be told that they succeeded; only one of them did.
+            // The store may report success to two creators, of which only one succeeded.
             (Ok(()), plan) => {
                 self.unsettled = plan;
                 self.read()

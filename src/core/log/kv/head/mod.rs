@@ -41,7 +41,7 @@ pub struct Head {
     pub idempotency: VecDeque<IdempotencyEntry>,
 }
 
-/// A commit that took place.
+/// A commit that took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitRecord {
     /// The random number that its writer drew.
