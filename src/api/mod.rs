@@ -35,7 +35,7 @@ use crate::core::logging::{Level, Line};
 use crate::core::metrics::Counter;
 use crate::core::trace::Trace;
 
-/// Answers a request. The Spin component does not matter here: spin.toml gives each only its own routes.
+/// Answers a request. Every Spin component runs this code, but spin.toml gives each only its own routes.
 pub async fn respond(instance: &Instance, mut request: Request) -> Response {
     credentials::remove_from_query(&mut request);
     let trace = trace::begin(&instance.env, &mut request);

@@ -19,7 +19,7 @@ use crate::core::time::millis;
 /// The wait that is recommended to clients while the store is unavailable.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// The wait that is recommended to publishers when there are too many of them.
+/// The wait that is recommended to publishers when too many write to a channel.
 const CONTENDED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The reason that a request is rejected, as the content of an `application/problem+json` response.
@@ -126,7 +126,7 @@ impl Problem {
         Self::new(ProblemKind::BodyTimeout, detail)
     }
 
-    /// Rejects a request over a rate limit, which has a permit again after `wait`.
+    /// Rejects a request over a rate limit. The next permit accrues after `wait`.
     pub(super) fn rate_limited(limit: impl Display, wait: Duration) -> Self {
         let seconds = retry_after_seconds(wait);
         let detail = format_args!("{limit}; nothing was changed. Try again in {seconds} s");

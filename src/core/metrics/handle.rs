@@ -1,4 +1,4 @@
-//! A shared handle to what an instance counts.
+//! A shared handle to the counts of an instance.
 
 use std::cell::RefCell;
 use std::rc::Rc;
