@@ -37,7 +37,7 @@ impl Recorder {
         self.pending.add(counter, count);
     }
 
-    /// Adds a value to a histogram.
+    /// Adds a value to a histogram, in the unit of its [`Histogram`] variant.
     pub fn observe(&mut self, histogram: Histogram, value: u64) {
         self.pending.observe(histogram, value);
     }
