@@ -1,5 +1,5 @@
-//! The component: resumable Server-Sent Events for Spin. README.md introduces it and docs/http-api.md
-//! specifies what it serves; start reading with [`core`].
+//! The component: resumable Server-Sent Events for Spin. README.md introduces it, and docs/http-api.md
+//! specifies the HTTP API. Start reading with [`core`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 // No request and no stored value may end an instance, and all its streams, by a panic.
@@ -30,8 +30,8 @@ thread_local! {
     static INSTANCE: std::rc::Rc<platform::Instance> = std::rc::Rc::new(platform::instance());
 }
 
-/// The one entry point; spin.toml says which paths reach it in which component. Natively, where
-/// there is no host to call it, the crate is a library of its parts.
+/// The entry point of every component in spin.toml, which determines the paths that reach it. Native
+/// builds have no host to call it: there the crate is a library of its parts.
 #[cfg(target_family = "wasm")]
 #[spin_sdk::http_service]
 async fn handle(request: api::Request) -> platform::Outgoing {

@@ -24,7 +24,7 @@ struct State<'a> {
     /// The bytes of records kept.
     bytes: u64,
     closed: bool,
-    /// The time of the newest event, in milliseconds since 1970; null if there was none.
+    /// The time of the newest event, in milliseconds since 1970; null if none was ever published.
     last_published_ms: Option<u64>,
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn close(
     channel: &Channel,
     request: &Request,
 ) -> Result<Response, Problem> {
-    let retention = admit_change(instance, channel, request).await?;
+    let retention = authorize_change(instance, channel, request).await?;
     let closed = instance.log.close(channel, retention).await;
     closed.map_err(|error| publish::append_failed(instance, channel, &error))?;
     log_change(instance, "channel_closed", channel, request);
@@ -81,7 +81,7 @@ pub(super) async fn purge(
     channel: &Channel,
     request: &Request,
 ) -> Result<Response, Problem> {
-    let retention = admit_change(instance, channel, request).await?;
+    let retention = authorize_change(instance, channel, request).await?;
     let purged = instance.log.purge(channel, retention).await;
     purged.map_err(|error| publish::append_failed(instance, channel, &error.into()))?;
     log_change(instance, "channel_purged", channel, request);
@@ -89,7 +89,7 @@ pub(super) async fn purge(
 }
 
 /// Authenticates a publisher and applies its rate limits; returns the retention for the commit.
-async fn admit_change(
+async fn authorize_change(
     instance: &Instance,
     channel: &Channel,
     request: &Request,

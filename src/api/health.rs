@@ -12,7 +12,7 @@ use super::body::{self, Response};
 use super::problem::Problem;
 use crate::core::environment::Environment as _;
 
-/// The time in which the store has to answer.
+/// The time within which the store must answer.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ struct Health {
     version: &'static str,
 }
 
-/// `GET /health/live`: answers if instances start at all.
+/// `GET /health/live`: succeeds if an instance starts.
 pub(super) fn live() -> Response {
     let health = Health {
         status: "ok",
@@ -30,7 +30,7 @@ pub(super) fn live() -> Response {
     body::json(StatusCode::OK, &health)
 }
 
-/// `GET /health`: answers if the store does, too, and in time.
+/// `GET /health`: succeeds if the store also answers within [`STORE_TIMEOUT`].
 pub(super) async fn ready(instance: &Instance) -> Result<Response, Problem> {
     let read = pin!(instance.store.get("health"));
     let timeout = pin!(instance.env.sleep(STORE_TIMEOUT));

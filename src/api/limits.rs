@@ -10,8 +10,8 @@ use crate::core::access::Principal;
 use crate::core::channel::Channel;
 use crate::core::limit::{RateKey, RetryAfter};
 
-/// The headers that are limited, beside those of a CloudEvent: all that are read but `Last-Event-ID`,
-/// for which no subscriber is rejected.
+/// The headers whose size is limited, besides those of a CloudEvent: all that are read, except
+/// `Last-Event-ID`, for which no subscriber is rejected.
 const LIMITED: [HeaderName; 6] = [
     ACCEPT,
     AUTHORIZATION,
@@ -21,7 +21,7 @@ const LIMITED: [HeaderName; 6] = [
     HeaderName::from_static("prefer"),
 ];
 
-/// The header with the address of a client. A client can send it, too, but Spin appends its own.
+/// The header with the address of the client. A client can send it too, but Spin appends its own.
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("spin-client-addr");
 
 /// Rejects queries and headers over the configured limits.
@@ -73,8 +73,8 @@ pub(super) async fn acquire_publish_permits(
     })
 }
 
-/// Returns the rate key of a client: of the last address given, which is Spin's.
-pub(super) fn client(headers: &HeaderMap) -> Option<RateKey> {
+/// Returns the rate key of the client: that of the last address in the headers, which Spin has appended.
+pub(super) fn client_rate_key(headers: &HeaderMap) -> Option<RateKey> {
     let address = headers.get_all(CLIENT_ADDRESS).iter().next_back()?;
     RateKey::client(address.to_str().ok()?)
 }
@@ -86,13 +86,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_known_by_the_last_address() {
+    fn a_client_is_identified_by_the_last_address() {
         let mut headers = HeaderMap::new();
-        assert_eq!(client(&headers), None);
+        assert_eq!(client_rate_key(&headers), None);
         for address in ["10.0.0.1:1", "10.0.0.2:2"] {
             headers.append(CLIENT_ADDRESS, HeaderValue::from_static(address));
         }
-        assert_eq!(client(&headers), RateKey::client("10.0.0.2:2"));
+        assert_eq!(client_rate_key(&headers), RateKey::client("10.0.0.2:2"));
     }
 
     #[test]

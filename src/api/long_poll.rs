@@ -26,17 +26,17 @@ use crate::platform::SpinEnvironment;
 /// The longest `wait`, in seconds.
 const MAX_WAIT_SECONDS: u64 = 25;
 
-/// The largest number of events in an answer.
+/// The largest number of events in a page.
 const MAX_EVENTS: u64 = 1_000;
 
-/// An answer that never changes may be kept by the client's cache, but not for long: a purge ends it.
+/// A page that never changes can be cached by the client, but not for long: a purge invalidates it.
 const MINUTE: HeaderValue = HeaderValue::from_static("private, max-age=60");
 
-/// Any other answer has to be revalidated by its entity tag.
+/// Any other page has to be revalidated by its entity tag.
 pub(super) const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct PageBody<'a> {
     /// Left out if there are none.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     gaps: &'a [GapSignal],
@@ -59,8 +59,8 @@ struct Event<'a> {
     traceparent: Option<&'a str>,
 }
 
-/// Answers as soon as there is something to report, or after the `wait` of the query.
-pub(super) async fn answer(
+/// Responds as soon as there is something to report, or after the `wait` of the query.
+pub(super) async fn respond(
     instance: &Instance,
     mut subscription: Subscription,
     config: StreamConfig,
@@ -110,7 +110,7 @@ impl StreamObserver for ErrorReporter<'_> {
     }
 }
 
-/// Returns the entity tags of the answers that the client has (RFC 9110, 13.1.2), for weak comparison.
+/// Returns the entity tags of the pages that the client has (RFC 9110, 13.1.2), for weak comparison.
 fn known_tags(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all(IF_NONE_MATCH).iter();
     let values = values.filter_map(|value| value.to_str().ok());
@@ -141,14 +141,14 @@ fn response(
             time: event.time.0,
             traceparent: event.trace.as_deref(),
         });
-        let answer = Answer {
+        let page_body = PageBody {
             gaps: &page.gaps,
             events: events.collect(),
             cursor: cursor.clone(),
             more: page.more,
             closed: page.closed,
         };
-        let response = body::json(StatusCode::OK, &answer);
+        let response = body::json(StatusCode::OK, &page_body);
         if let Body::Full(bytes) = response.body() {
             count(instance, page, bytes.len());
         }
@@ -158,7 +158,7 @@ fn response(
     if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{}\"", page.tag())) {
         headers.insert(ETAG, tag);
     }
-    // A full answer after a cursor never changes.
+    // A full page after a cursor never changes.
     let fixed = page.full && resumes && page.gaps.is_empty();
     let cache = if fixed { MINUTE } else { REVALIDATE };
     headers.insert(CACHE_CONTROL, cache);
@@ -166,7 +166,7 @@ fn response(
     response
 }
 
-/// Counts the events and gaps of an answer.
+/// Counts the events and gaps of a page.
 fn count(instance: &Instance, page: &LongPollPage, bytes: usize) {
     let metrics = &instance.metrics;
     metrics.add(Counter::DeliveredEvents, page.events.len() as u64);

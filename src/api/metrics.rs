@@ -76,8 +76,8 @@ fn to_text_format(openmetrics: &str) -> String {
             (Some("#"), Some("TYPE"), Some(name), Some("counter")) => (name, "_total", "counter"),
             (Some("#"), Some("TYPE"), Some(name), Some("info")) => (name, "_info", "gauge"),
             (Some("#"), Some("TYPE"), Some(name), Some(kind)) => (name, "", kind),
-            (Some("#"), what, _, rest) => {
-                if what == Some("HELP") {
+            (Some("#"), keyword, _, rest) => {
+                if keyword == Some("HELP") {
                     help = rest.unwrap_or_default();
                 }
                 continue;
@@ -142,7 +142,7 @@ impl Collector for Scrape {
             ),
             (
                 "runnel_instances",
-                "Instances that have written their counts of late",
+                "Instances that have written their counts recently",
                 self.instances,
             ),
         ];

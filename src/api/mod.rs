@@ -13,11 +13,11 @@ mod limits;
 mod link;
 mod long_poll;
 mod metrics;
-pub mod path;
 mod percent;
 pub mod problem;
 mod publish;
 pub mod query;
+pub mod route;
 mod stream_span;
 mod subscribe;
 mod trace;
@@ -27,19 +27,19 @@ pub use body::{Body, Request, Response};
 
 use http::header::ORIGIN;
 use http::{Method, StatusCode};
-use path::Route;
 use problem::Problem;
+use route::Route;
 
 use crate::core::channel::Channel;
 use crate::core::logging::{Level, Line};
 use crate::core::metrics::Counter;
 use crate::core::trace::Trace;
 
-/// Answers a request. The Spin component does not matter here: spin.toml gives each only its own routes.
+/// Answers a request. Every Spin component runs this code, but spin.toml gives each only its own routes.
 pub async fn respond(instance: &Instance, mut request: Request) -> Response {
     credentials::remove_from_query(&mut request);
     let trace = trace::begin(&instance.env, &mut request);
-    let mut response = if path::supports_cors(request.uri().path()) {
+    let mut response = if route::supports_cors(request.uri().path()) {
         respond_with_cors(instance, request, trace).await
     } else {
         respond_uncounted(instance, request)

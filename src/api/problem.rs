@@ -19,7 +19,7 @@ use crate::core::time::millis;
 /// The wait that is recommended to clients while the store is unavailable.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// The wait that is recommended to publishers when there are too many of them.
+/// The wait that is recommended to publishers when too many write to a channel.
 const CONTENDED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The reason that a request is rejected, as the content of an `application/problem+json` response.
@@ -126,7 +126,7 @@ impl Problem {
         Self::new(ProblemKind::BodyTimeout, detail)
     }
 
-    /// Rejects a request over a rate limit, which has a permit again after `wait`.
+    /// Rejects a request over a rate limit. The next permit accrues after `wait`.
     pub(super) fn rate_limited(limit: impl Display, wait: Duration) -> Self {
         let seconds = retry_after_seconds(wait);
         let detail = format_args!("{limit}; nothing was changed. Try again in {seconds} s");
@@ -247,4 +247,63 @@ impl Problem {
 /// Returns the value of `retry-after`: whole seconds, rounded up, at least 1.
 fn retry_after_seconds(wait: Duration) -> u64 {
     millis(wait).div_ceil(1_000).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Returns the objects below `node` that describe a problem: those with a `type` and a `status`.
+    fn described_problems<'a>(node: &'a Value, found: &mut Vec<&'a Value>) {
+        match node {
+            Value::Object(members) => {
+                if members.contains_key("type") && members.contains_key("status") {
+                    found.push(node);
+                }
+                members
+                    .values()
+                    .for_each(|node| described_problems(node, found));
+            }
+            Value::Array(nodes) => nodes
+                .iter()
+                .for_each(|node| described_problems(node, found)),
+            _ => {}
+        }
+    }
+
+    fn kind_of(urn: &Value) -> ProblemKind {
+        let name = urn.as_str().unwrap().strip_prefix("urn:runnel:problem:");
+        let name = name.unwrap_or_else(|| panic!("{urn} is not the type of a problem"));
+        let mut kinds = ProblemKind::ALL.iter();
+        let kind = kinds.find(|kind| kind.name() == name);
+        *kind.unwrap_or_else(|| panic!("{urn} does not exist"))
+    }
+
+    #[test]
+    fn the_openapi_description_has_every_problem_with_its_status_and_title() {
+        let openapi: Value = serde_json::from_str(include_str!("../openapi.json")).unwrap();
+        let mut problems = vec![];
+        described_problems(&openapi["paths"], &mut problems);
+        described_problems(&openapi["components"]["responses"], &mut problems);
+        let mut described = BTreeSet::new();
+        for problem in problems {
+            if let Some(types) = problem["type"]["enum"].as_array() {
+                for kind in types.iter().map(kind_of) {
+                    assert_eq!(problem["status"]["const"], kind.status(), "{kind:?}");
+                    described.insert(kind.name());
+                }
+            } else {
+                let kind = kind_of(&problem["type"]);
+                assert_eq!(problem["status"], kind.status(), "{kind:?}");
+                assert_eq!(problem["title"], kind.title());
+            }
+        }
+        // These are responses of paths and methods that are not described, and streams.
+        described.extend(["not-found", "method", "too-many-streams", "stream-rate"]);
+        assert_eq!(described, ProblemKind::NAMES.iter().copied().collect());
+    }
 }

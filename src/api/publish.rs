@@ -37,7 +37,7 @@ const REPRESENTATION: &str = "return=representation";
 /// The longest idempotency key, in bytes.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
-/// Answers a publisher, and counts and logs the outcome.
+/// Answers a publisher, and counts and logs the outcome of the publish.
 pub(super) async fn publish(
     instance: &Instance,
     channel: &Channel,
@@ -205,7 +205,7 @@ fn prefers_representation(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Returns the digests of the key, which is in the header or in the content, and of all that is published.
+/// Returns the digests of the key, which is in the header or in the content, and of the whole request.
 fn idempotency_key(
     in_header: Option<&[u8]>,
     publication: &Publication,

@@ -30,7 +30,7 @@ pub(super) struct StreamSpan {
 }
 
 impl StreamSpan {
-    /// Counts and logs the opening of a stream; `stall` will know whether its client has stalled.
+    /// Counts and logs the opening of a stream. `stall` is the flag of its response body.
     pub(super) fn begin(
         instance: &Instance,
         channels: &[Channel],
@@ -56,7 +56,7 @@ impl StreamSpan {
         span
     }
 
-    /// Notes the reason of the stream's own end.
+    /// Records the reason if the stream has ended by its own decision.
     pub(super) const fn ended(&mut self, reason: Option<EndReason>) {
         self.end_reason = reason;
     }

@@ -14,15 +14,15 @@ use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
 use super::stream_span::{self, StreamSpan};
 use super::{Instance, accept, auth, limits, link, long_poll, trace};
 use crate::config::SubscribeConfig;
-use crate::core::access::Permission;
+use crate::core::access::{Permission, Principal};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::logging::{Level, Line};
-use crate::core::metrics::{Counter, Label as _};
+use crate::core::metrics::Counter;
 use crate::core::problem::ProblemKind;
 use crate::core::sse::{EventType, Frames, reconnection_time};
 use crate::core::stream::{EventFilter, ResumePoint, StreamConfig, Subscriber, Subscription};
-use crate::core::time::{Instant, Timestamp};
+use crate::core::time::{ClockReading, Instant, Timestamp};
 use crate::core::trace::Trace;
 use crate::instance::StreamPermit;
 use crate::platform::{Stall, WriteTimeout};
@@ -39,7 +39,7 @@ const MAX_TYPES: usize = 32;
 /// The time that a resuming subscriber waits for the first pages before its first byte.
 const FIRST_PAGE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The reconnection time doubles this many times for subscribers that are turned away.
+/// The steps of [`reconnection_time`] for subscribers that are turned away.
 const OVERLOAD_PRESSURE: u32 = 3;
 
 /// Answers a subscriber to the channel in the path, otherwise to those in the query.
@@ -49,123 +49,37 @@ pub(super) async fn subscribe(
     request: &Request,
 ) -> Result<Response, Problem> {
     let config = instance.config.subscribe().await.map_err(Problem::config)?;
-    let headers = request.headers();
-    limits::check(request.uri().query(), headers, config.limits)?;
+    limits::check(request.uri().query(), request.headers(), config.limits)?;
     let principal = auth::subscriber(instance, request).await?;
     let now = instance.env.clock();
     let query = Query::parse(request.uri().query(), &REPEATABLE)?;
     let channels = channels(in_path, &query, config.max_channels)?;
     auth::require(&principal, Permission::Subscribe, &channels)?;
-    let expires_in = |expires: Timestamp| expires.saturating_duration_since(now.wall);
     let subscription = Subscription {
-        resume: resume_point(headers, &query, channels.len(), now.wall)?,
+        resume: resume_point(request.headers(), &query, channels.len(), now.wall)?,
         filter: filter(&query)?,
         live: query.flag("live")?.unwrap_or(true),
-        expires: principal
-            .expires()
-            .map(|expires| now.monotonic.saturating_add(expires_in(expires))),
+        expires: expiry(&principal, now),
         channels: channels.clone(),
     };
-    let as_json =
-        accept::names(headers, "application/json") && !accept::names(headers, "text/event-stream");
+    let (stream, opened) = (config.stream, now.monotonic);
+    let as_json = accepts_json_only(request.headers());
     let mut response = if as_json {
-        let stream = config.stream;
-        long_poll::answer(
-            instance,
-            subscription,
-            stream,
-            &query,
-            request,
-            now.monotonic,
-        )
-        .await?
+        long_poll::respond(instance, subscription, stream, &query, request, opened).await?
     } else if request.method() == Method::HEAD {
         event_stream(body::of_unknown_length())
     } else {
         let trace = trace::of(request.extensions());
-        match admit(instance, headers, &config).await {
-            Ok(permit) => {
-                open(
-                    instance,
-                    subscription,
-                    config.stream,
-                    trace,
-                    permit,
-                    now.monotonic,
-                )
-                .await
-            }
-            Err(reason) => turn_away(instance, &subscription, config.stream, trace, reason),
+        match acquire_permits(instance, request.headers(), &config).await {
+            Ok(permit) => open(instance, subscription, stream, trace, permit, opened).await,
+            Err(reason) => turn_away(instance, &subscription, stream, trace, reason),
         }
     };
     let timeout = WriteTimeout(config.write_timeout);
     response.extensions_mut().insert(timeout);
-    let headers = response.headers_mut();
-    headers.append(VARY, HeaderValue::from_static("accept, last-event-id"));
-    if principal.identity().is_some() {
-        // The answer to one principal is not shown to the next, not even from the browser's own cache.
-        headers.append(VARY, HeaderValue::from_static("authorization, cookie"));
-        if as_json {
-            headers.insert(CACHE_CONTROL, long_poll::REVALIDATE);
-        }
-    }
-    let own = request.uri().path_and_query();
-    headers.append(
-        LINK,
-        link::to(own.map_or("/", PathAndQuery::as_str), "self"),
-    );
-    for channel in &channels {
-        headers.append(LINK, link::to(format_args!("/publish/{channel}"), "edit"));
-    }
+    add_vary(&mut response, &principal, as_json);
+    add_links(&mut response, request, &channels);
     Ok(response)
-}
-
-/// Takes a permit for a stream, and one from the client's rate limit.
-async fn admit(
-    instance: &Instance,
-    headers: &HeaderMap,
-    config: &SubscribeConfig,
-) -> Result<StreamPermit, ProblemKind> {
-    let permit = instance.stream_permits.try_acquire(config.max_streams);
-    let permit = permit.ok_or(ProblemKind::TooManyStreams)?;
-    if let Some(client) = limits::client(headers) {
-        let acquired = instance
-            .limiter
-            .acquire_loosely(client, config.stream_rate)
-            .await;
-        acquired.map_err(|_| ProblemKind::StreamRate)?;
-    }
-    Ok(permit)
-}
-
-/// Asks a subscriber to come back later, in a stream: an `EventSource` gives up after any other answer.
-fn turn_away(
-    instance: &Instance,
-    subscription: &Subscription,
-    config: StreamConfig,
-    trace: Trace,
-    reason: ProblemKind,
-) -> Response {
-    instance.metrics.add(Counter::Rejected(reason), 1);
-    let line = Line {
-        event: "stream_refused",
-        channel: Some(&stream_span::names(&subscription.channels)),
-        trace_id: Some(trace.id()),
-        reason: Some(reason.value()),
-        ..Line::default()
-    };
-    instance.logger.write(Level::Warn, &line);
-    let cause = if reason == ProblemKind::TooManyStreams {
-        "there are too many streams"
-    } else {
-        "this client opens streams too often"
-    };
-    let mut frames = Frames::default();
-    let retry = reconnection_time(config.retry, OVERLOAD_PRESSURE, instance.env.random());
-    frames.retry(retry, subscription.resume.cursor());
-    frames.comment(&format!("{cause}; reconnect to resume"));
-    let chunks = futures::stream::iter([Bytes::from(frames.into_bytes())]);
-    event_stream(Body::Stream(chunks.boxed_local(), Stall::default()))
 }
 
 /// Opens a stream, unless the client has everything and nothing will follow.
@@ -206,6 +120,52 @@ async fn open(
     event_stream(Body::Stream(chunks.boxed_local(), stall))
 }
 
+/// Takes a permit for a stream, and one from the client's rate limit.
+async fn acquire_permits(
+    instance: &Instance,
+    headers: &HeaderMap,
+    config: &SubscribeConfig,
+) -> Result<StreamPermit, ProblemKind> {
+    let permit = instance.stream_permits.try_acquire(config.max_streams);
+    let permit = permit.ok_or(ProblemKind::TooManyStreams)?;
+    if let Some(client) = limits::client_rate_key(headers) {
+        let limiter = &instance.limiter;
+        let acquired = limiter.acquire_loosely(client, config.stream_rate).await;
+        acquired.map_err(|_| ProblemKind::StreamRate)?;
+    }
+    Ok(permit)
+}
+
+/// Asks a subscriber to come back later, in a stream: an `EventSource` gives up after any other response.
+fn turn_away(
+    instance: &Instance,
+    subscription: &Subscription,
+    config: StreamConfig,
+    trace: Trace,
+    reason: ProblemKind,
+) -> Response {
+    instance.metrics.add(Counter::Rejected(reason), 1);
+    let line = Line {
+        event: "stream_refused",
+        channel: Some(&stream_span::names(&subscription.channels)),
+        trace_id: Some(trace.id()),
+        reason: Some(reason.name()),
+        ..Line::default()
+    };
+    instance.logger.write(Level::Warn, &line);
+    let cause = if reason == ProblemKind::TooManyStreams {
+        "there are too many streams"
+    } else {
+        "this client opens streams too often"
+    };
+    let mut frames = Frames::default();
+    let retry = reconnection_time(config.retry, OVERLOAD_PRESSURE, instance.env.random());
+    frames.retry(retry, subscription.resume.cursor());
+    frames.comment(&format!("{cause}; reconnect to resume"));
+    let chunks = futures::stream::iter([Bytes::from(frames.into_bytes())]);
+    event_stream(Body::Stream(chunks.boxed_local(), Stall::default()))
+}
+
 fn event_stream(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -216,6 +176,41 @@ fn event_stream(body: Body) -> Response {
     );
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     response
+}
+
+/// Adds the header `vary`. The response to one principal must not be shown to the next, not even from
+/// the browser's own cache.
+fn add_vary(response: &mut Response, principal: &Principal, as_json: bool) {
+    let headers = response.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("accept, last-event-id"));
+    if principal.identity().is_some() {
+        headers.append(VARY, HeaderValue::from_static("authorization, cookie"));
+        if as_json {
+            headers.insert(CACHE_CONTROL, long_poll::REVALIDATE);
+        }
+    }
+}
+
+/// Adds links to the request itself, and to publish to each channel.
+fn add_links(response: &mut Response, request: &Request, channels: &[Channel]) {
+    let headers = response.headers_mut();
+    let own = request.uri().path_and_query();
+    let own = own.map_or("/", PathAndQuery::as_str);
+    headers.append(LINK, link::to(own, "self"));
+    for channel in channels {
+        headers.append(LINK, link::to(format_args!("/publish/{channel}"), "edit"));
+    }
+}
+
+/// Returns whether the response is a page of JSON rather than a stream.
+fn accepts_json_only(headers: &HeaderMap) -> bool {
+    accept::names(headers, "application/json") && !accept::names(headers, "text/event-stream")
+}
+
+/// Returns the time at which the principal's permissions expire, on the monotonic clock.
+fn expiry(principal: &Principal, now: ClockReading) -> Option<Instant> {
+    let left = principal.expires()?.saturating_duration_since(now.wall);
+    Some(now.monotonic.saturating_add(left))
 }
 
 /// Returns the channels to subscribe to, in order.

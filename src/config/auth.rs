@@ -4,15 +4,15 @@ use super::variables::{flag, non_empty, optional, text};
 use super::{ConfigError, Variables};
 use crate::core::access::{Algorithm, Authenticator, Issuer, Keys, Secret};
 
-/// The tokens that are accepted, and the parts of a request that can have one beside the header
+/// The accepted tokens, and the parts of a request that can carry one besides the header
 /// `authorization`.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
-    /// The tokens.
+    /// The accepted tokens.
     pub authenticator: Authenticator,
-    /// The name of the cookie.
+    /// The name of the cookie that can carry a token.
     pub cookie: String,
-    /// Accepts tokens in the query.
+    /// Accepts tokens in the query, as `access_token`.
     pub accept_query: bool,
 }
 

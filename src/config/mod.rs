@@ -1,7 +1,7 @@
 //! Configuration: variables as typed values.
 //!
 //! The defaults are in spin.toml and nowhere else. A component is given only the variables that it needs,
-//! so each part of the configuration is read when it is first asked for, and then kept.
+//! so each part of the configuration is read on first use, and then kept.
 
 mod auth;
 mod observability;
@@ -58,7 +58,7 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Returns the value in `cell`, after it was parsed if it is empty. Errors are not kept.
+/// Returns the value in `cell`, and parses it first if the cell is empty. Errors are not kept.
 async fn cached<T: Clone>(
     cell: &OnceCell<T>,
     parse: impl Future<Output = Result<T, ConfigError>>,
@@ -72,7 +72,7 @@ async fn cached<T: Clone>(
 
 /// The errors of all methods name the first variable that is missing or not accepted.
 impl Config {
-    /// Creates a configuration of which nothing is read yet.
+    /// Creates a configuration that reads `variables` on first use.
     #[must_use]
     pub fn new(variables: impl Variables) -> Self {
         Self {

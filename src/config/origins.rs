@@ -5,14 +5,14 @@ use http::HeaderValue;
 use super::variables::text;
 use super::{ConfigError, Variables};
 
-/// The origins whose pages may use this server, beside its own.
+/// The origins whose pages may use this server, besides its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
-    /// No others.
+    /// No other origin.
     None,
-    /// All, but without credentials.
+    /// Every origin, but without credentials.
     Any,
-    /// These, as browsers write them.
+    /// These origins, as browsers write them.
     Listed(Vec<HeaderValue>),
 }
 

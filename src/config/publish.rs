@@ -16,15 +16,15 @@ pub struct PublishConfig {
     pub max_body_bytes: usize,
     /// The largest number of events in a request.
     pub max_batch_events: usize,
-    /// The time in which a body has to arrive.
+    /// The time within which a body must arrive.
     pub body_timeout: Duration,
-    /// The rate limit of each credential.
+    /// The rate limit of each credential; `None` is no limit.
     pub publish_rate: Option<Rate>,
-    /// The rate limit of each channel.
+    /// The rate limit of each channel; `None` is no limit.
     pub channel_rate: Option<Rate>,
     /// Stores the trace of the request with its events.
     pub trace_events: bool,
-    /// The sizes of requests.
+    /// The largest sizes of parts of a request.
     pub limits: RequestLimits,
     /// The part of each log that is kept.
     pub retention: Retention,

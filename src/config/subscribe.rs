@@ -17,13 +17,13 @@ pub struct SubscribeConfig {
     pub stream: StreamConfig,
     /// The largest number of channels in a stream.
     pub max_channels: usize,
-    /// The largest number of streams that an instance has open.
+    /// The largest number of open streams in an instance.
     pub max_streams: usize,
-    /// The rate limit of streams that each client opens.
+    /// The rate at which each client can open streams; `None` is no limit.
     pub stream_rate: Option<Rate>,
-    /// The time after which a stream ends whose client reads nothing.
+    /// The time after which a stream ends if its client reads nothing.
     pub write_timeout: Duration,
-    /// The sizes of requests.
+    /// The largest sizes of parts of a request.
     pub limits: RequestLimits,
 }
 

@@ -11,12 +11,12 @@ use super::*;
 
 /// Variables as in spin.toml, some of them overridden, and the names of those that were read.
 #[derive(Clone, Default)]
-struct Given {
+struct TestVariables {
     values: BTreeMap<String, String>,
     read: Rc<RefCell<Vec<String>>>,
 }
 
-impl Given {
+impl TestVariables {
     fn new(overridden: &[(&str, &str)]) -> Self {
         let manifest = include_str!("../../spin.toml");
         let variables = manifest
@@ -29,8 +29,8 @@ impl Given {
             let (value, _) = rest.split_once('"')?;
             Some((name, value))
         });
-        let given = [("publish_token", "secret")];
-        let values = defaults.chain(given).chain(overridden.iter().copied());
+        let required = [("publish_token", "secret")];
+        let values = defaults.chain(required).chain(overridden.iter().copied());
         Self {
             values: values
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -40,7 +40,7 @@ impl Given {
     }
 }
 
-impl Variables for Given {
+impl Variables for TestVariables {
     fn get<'a>(&'a self, name: &'a str) -> LocalBoxFuture<'a, Result<String, VariableError>> {
         self.read.borrow_mut().push(name.to_owned());
         let value = self.values.get(name).cloned();
@@ -54,7 +54,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn config(overridden: &[(&str, &str)]) -> Config {
-    Config::new(Given::new(overridden))
+    Config::new(TestVariables::new(overridden))
 }
 
 #[test]
@@ -81,27 +81,27 @@ fn the_defaults_are_accepted() {
 
 #[test]
 fn a_variable_is_read_when_it_is_needed_and_once() {
-    let given = Given::new(&[]);
-    let config = Config::new(given.clone());
-    assert!(given.read.borrow().is_empty());
+    let variables = TestVariables::new(&[]);
+    let config = Config::new(variables.clone());
+    assert!(variables.read.borrow().is_empty());
     for _ in 0..2 {
         now(config.log_level()).unwrap();
         now(config.origins()).unwrap();
     }
-    assert_eq!(*given.read.borrow(), ["log_level", "cors_origins"]);
+    assert_eq!(*variables.read.borrow(), ["log_level", "cors_origins"]);
 }
 
 #[test]
 fn an_error_names_the_variable_and_is_not_kept() {
-    let mut given = Given::new(&[]);
-    given.values.remove("cors_origins");
-    let config = Config::new(given.clone());
+    let mut variables = TestVariables::new(&[]);
+    variables.values.remove("cors_origins");
+    let config = Config::new(variables.clone());
     for _ in 0..2 {
         let error = now(config.origins()).unwrap_err();
         let expected = "the variable cors_origins cannot be read: no such variable";
         assert_eq!(error.to_string(), expected);
     }
-    assert_eq!(given.read.borrow().len(), 2);
+    assert_eq!(variables.read.borrow().len(), 2);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn zero_switches_a_limit_off() {
 }
 
 #[test]
-fn a_level_is_one_of_five() {
+fn an_unknown_log_level_is_rejected() {
     assert_eq!(
         now(config(&[("log_level", "off")]).log_level()),
         Ok(Level::Off)
@@ -158,7 +158,7 @@ fn a_level_is_one_of_five() {
 }
 
 #[test]
-fn subscribers_need_what_their_kind_of_authentication_needs() {
+fn each_kind_of_subscriber_authentication_needs_its_variables() {
     let auth = |overridden| now(config(overridden).subscriber_auth());
     let error = auth(&[("subscribe_auth", "token")]).unwrap_err();
     assert_eq!(error.to_string(), "the variable subscribe_token is empty");

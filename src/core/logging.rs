@@ -1,6 +1,6 @@
 //! The operator's log: one JSON object a line.
 //!
-//! Lines have no event data, no tokens, and nothing that a client made up but channel names.
+//! Lines contain no event data and no tokens. Channel names are the only text that clients choose.
 
 use std::cell::Cell;
 use std::fmt::{self, Display};
@@ -20,11 +20,11 @@ use super::environment::Environment;
 pub enum Level {
     /// Nothing is logged.
     Off,
-    /// Failures that an operator has to see to.
+    /// Failures that need an operator's attention.
     Error,
-    /// Disadvantages for clients: gaps, stalls, rejections under overload.
+    /// Conditions that affect clients: gaps, stalls, rejections under overload.
     Warn,
-    /// The life of each event stream, and changes of channels.
+    /// The start and end of each event stream, rejected requests, and changes of channels.
     Info,
     /// Every publish as well.
     Debug,
@@ -50,7 +50,7 @@ impl FromStr for Level {
     }
 }
 
-/// The fields of a line beside its time and level. Fields that do not apply are left out.
+/// The fields of a line besides its time and level. Fields that do not apply are left out.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Line<'a> {
     /// The name of the event.

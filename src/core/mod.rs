@@ -1,7 +1,9 @@
 //! Runnel's decisions, free of I/O: no clock, no randomness, no store and no HTTP.
 //!
-//! Time, random numbers and stored bytes come in as values; plans and bytes for the wire go out.
-//! [`api`](crate::api) and [`platform`](crate::platform) carry the plans out.
+//! State machines take time, random numbers and stored bytes as values and return actions and bytes for
+//! the wire. Their drivers carry the actions out through two traits:
+//! [`Environment`](environment::Environment) and [`KeyValueStore`](store::KeyValueStore), which
+//! [`platform`](crate::platform) implements for Spin and the simulation with virtual time.
 
 pub mod access;
 pub mod backoff;

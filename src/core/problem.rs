@@ -11,6 +11,9 @@ macro_rules! problem_kinds {
         }
 
         impl ProblemKind {
+            /// All kinds, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)+];
+
             /// The names of all kinds, in order.
             pub const NAMES: &'static [&'static str] = &[$($name,)+];
 
@@ -101,8 +104,8 @@ mod tests {
 
     #[test]
     fn names_are_in_the_order_of_the_kinds() {
-        for kind in [ProblemKind::NotFound, ProblemKind::StreamRate] {
-            assert_eq!(ProblemKind::NAMES[kind as usize], kind.name());
+        for kind in ProblemKind::ALL {
+            assert_eq!(ProblemKind::NAMES[*kind as usize], kind.name());
         }
     }
 }

@@ -31,19 +31,19 @@ pub struct Instance<E: Environment, S> {
     pub logger: Logger<E>,
     /// The counts.
     pub metrics: Metrics,
-    /// The task that writes them.
+    /// The writer of the counts to the store.
     pub metrics_writer: MetricsWriter<E, S>,
     /// The key-value store.
     pub store: StoreClient<E, S>,
     /// The logs of all channels.
     pub log: KvLog<E, S>,
-    /// The streams that only wait.
+    /// Polls the streams that only wait.
     pub parking: Parking<E>,
     /// The encoded events that streams share.
     pub frames: SharedFrames,
     /// The rate limits.
     pub limiter: Limiter<E, S>,
-    /// The room for open streams.
+    /// The permits for open streams.
     pub stream_permits: StreamPermits,
     /// Set once a bad interval of metrics has been logged.
     has_logged_interval: Cell<bool>,
@@ -93,7 +93,7 @@ impl<E: Environment, S: KeyValueStore> Instance<E, S> {
         Ok(())
     }
 
-    /// Applies the configured interval of metrics. An error is logged, but once only.
+    /// Applies the configured interval of metrics. An error is logged once per instance.
     ///
     /// # Errors
     /// If the variable is missing or not accepted. Then no metrics are written.

@@ -1,13 +1,13 @@
-//! The room of an instance for open streams.
+//! Permits for the open streams of an instance.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// Counts the permits of an instance. Clones are handles to the same count.
+/// The permits of an instance for open streams. Clones are handles to the same count.
 #[derive(Clone, Debug, Default)]
 pub struct StreamPermits(Rc<Cell<usize>>);
 
-/// A permit to have a stream open, until it is dropped.
+/// A permit for one open stream, until it is dropped.
 #[derive(Debug)]
 pub struct StreamPermit(Rc<Cell<usize>>);
 

@@ -26,7 +26,7 @@ pub enum Body {
     Stream(LocalBoxStream<'static, Bytes>, Stall),
 }
 
-/// Tells apart the two reasons for which chunks are dropped: set if the client read nothing for too long.
+/// A flag that is set if chunks are dropped because the client has stalled: it read nothing for too long.
 /// Clones are handles to the same flag.
 #[derive(Clone, Debug, Default)]
 pub struct Stall(Rc<Cell<bool>>);
@@ -39,12 +39,12 @@ impl Stall {
     }
 }
 
-/// A response that the host takes. Its head is sent at once; a stream goes on to be written afterwards,
-/// and its chunks may wait by way of `parking`.
+/// A response for the host. Its head is sent at once; its body is written afterwards, by a future that
+/// `parking` drives.
 pub struct Outgoing {
     /// The response.
     pub response: Response<Body>,
-    /// The parking place of the instance.
+    /// The parking of the instance.
     pub parking: Parking<SpinEnvironment>,
 }
 

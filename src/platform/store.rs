@@ -1,8 +1,8 @@
 //! The key-value store.
 //!
-//! Single values are read and written through `spin:key-value`, whose calls other requests of the
-//! instance do not wait for. Swaps, counters and batches need `wasi:keyvalue`, whose calls stop the whole
-//! instance for a round trip: only the component that publishes makes them, and the one that is scraped.
+//! Single values are read and written through `spin:key-value`, whose calls do not block other requests of
+//! the instance. Swaps, counters and batches need `wasi:keyvalue`, whose calls block the whole instance
+//! for a round trip: only the component that publishes and the one that serves `/metrics` make them.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use crate::core::store::{KeyValueStore, StoreError, SwapError};
 /// The label of the store in spin.toml.
 const LABEL: &str = "default";
 
-/// The store that Spin gives a component. It is opened when it is first used.
+/// The store that Spin gives a component. It is opened on first use.
 #[derive(Default)]
 pub struct SpinStore {
     store: OnceCell<Rc<Store>>,

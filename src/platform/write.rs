@@ -1,4 +1,4 @@
-//! Writing to a client that may be slow, but not without end.
+//! Writing to a client, within a time limit.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use super::SpinEnvironment;
 use crate::core::environment::Environment;
 use crate::core::parking::Parking;
 
-/// An extension of a response: the time for which its client may read nothing. Then the body breaks off,
-/// and what was held for it is freed.
+/// An extension of a response: the longest time for which its client may read nothing. After that the
+/// body breaks off, and the memory held for it is freed.
 ///
-/// A host takes some chunks before its client does, and goes on waiting for the client; only what an
-/// instance does for the client ends.
+/// The host buffers some chunks ahead of its client and keeps the connection open; the timeout ends only
+/// the work of the instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteTimeout(pub Duration);
 

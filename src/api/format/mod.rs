@@ -6,6 +6,8 @@ mod json_lines;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
+
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::IgnoredAny;
@@ -51,12 +53,6 @@ impl Format {
     /// Returns a problem if the content type, charset or content encoding is not supported, or if the
     /// headers of a CloudEvent are malformed.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, Problem> {
-        let unsupported = |reason: &str| {
-            Problem::media_type(format_args!(
-                "{reason}; accepted are application/json, text/*, application/x-ndjson, \
-                 application/x-www-form-urlencoded and application/cloudevents+json"
-            ))
-        };
         // Decompressing a body could take any amount of memory.
         let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
         if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -65,27 +61,8 @@ impl Format {
             ));
         }
         let attributes = Attributes::from_headers(headers)?;
-        let mut values = headers.get_all(CONTENT_TYPE).iter();
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return Err(unsupported(
-                "there is no content-type header, or more than one",
-            ));
-        };
-        let value = value
-            .to_str()
-            .map_err(|_| unsupported("the content-type header is not ASCII"))?;
-        let mut parts = value.split(';').map(str::trim);
-        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-        for part in parts {
-            let (name, charset) = part.split_once('=').unwrap_or((part, ""));
-            let charset = charset.trim_matches('"');
-            if name.trim().eq_ignore_ascii_case("charset") && !is_utf8(charset) {
-                return Err(unsupported(&format!(
-                    "the charset {charset:?} is not supported, only utf-8"
-                )));
-            }
-        }
-        let format = match essence.as_str() {
+        let media_type = media_type(headers)?;
+        let format = match media_type.as_str() {
             "application/x-ndjson" => Self::JsonLines,
             "application/x-www-form-urlencoded" => Self::Form,
             "application/cloudevents+json" => Self::CloudEvent,
@@ -98,14 +75,14 @@ impl Format {
                 return Ok(Self::Body { json, attributes });
             }
             _ => {
-                return Err(unsupported(&format!(
-                    "the content type {essence:?} is not supported"
+                return Err(unsupported(format_args!(
+                    "the content type {media_type:?} is not supported"
                 )));
             }
         };
         if attributes.is_some() {
             return Err(Problem::header(format_args!(
-                "the ce- headers of a CloudEvent in binary mode cannot be used with {essence}"
+                "the ce- headers of a CloudEvent in binary mode cannot be used with {media_type}"
             )));
         }
         Ok(format)
@@ -191,6 +168,39 @@ struct DataTooLarge {
     max_bytes: usize,
 }
 
+/// Returns the media type in the header `content-type` in lower case, without parameters. Its charset, if
+/// it has one, is UTF-8.
+fn media_type(headers: &HeaderMap) -> Result<String, Problem> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(unsupported(
+            "there is no content-type header, or more than one",
+        ));
+    };
+    let value = value
+        .to_str()
+        .map_err(|_| unsupported("the content-type header is not ASCII"))?;
+    let mut parts = value.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+    for parameter in parts {
+        let (name, charset) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let charset = charset.trim_matches('"');
+        if name.trim().eq_ignore_ascii_case("charset") && !is_utf8(charset) {
+            return Err(unsupported(format_args!(
+                "the charset {charset:?} is not supported, only utf-8"
+            )));
+        }
+    }
+    Ok(media_type)
+}
+
+fn unsupported(reason: impl Display) -> Problem {
+    Problem::media_type(format_args!(
+        "{reason}; accepted are application/json, text/*, application/x-ndjson, \
+         application/x-www-form-urlencoded and application/cloudevents+json"
+    ))
+}
+
 fn is_utf8(charset: &str) -> bool {
     ["utf-8", "utf8", "us-ascii"]
         .iter()
@@ -198,11 +208,11 @@ fn is_utf8(charset: &str) -> bool {
 }
 
 /// Returns whether a media type is JSON (RFC 6839). Batches of CloudEvents are not supported.
-fn is_json(essence: &str) -> bool {
-    essence == "application/json"
-        || (essence.starts_with("application/")
-            && essence.ends_with("+json")
-            && essence != "application/cloudevents-batch+json")
+fn is_json(media_type: &str) -> bool {
+    media_type == "application/json"
+        || (media_type.starts_with("application/")
+            && media_type.ends_with("+json")
+            && media_type != "application/cloudevents-batch+json")
 }
 
 fn reject_event_type(event_type: Option<&str>, format: &str) -> Result<(), Problem> {

@@ -207,17 +207,17 @@ mod tests {
         /// Property: whatever other keys do in the bucket, no key takes more than the burst and the
         /// permits that accrue.
         #[test]
-        fn no_key_takes_more_than_the_burst_and_what_accrues(
+        fn no_key_takes_more_than_the_burst_and_the_accrued_permits(
             permits in 1_u64..50,
             takes in prop::collection::vec((0_usize..200, 1_u64..20, 0_u64..300), 1..400),
         ) {
             let rate = rate(permits, 1_000);
             let (mut bucket, mut now, mut taken) = (GcraBucket::default(), NOW, [0_u64; 200]);
-            for (who, wanted, pause) in takes {
+            for (number, wanted, pause) in takes {
                 now = Timestamp(now.0 + pause);
-                taken[who] += bucket.take(key(who), rate, wanted, now).unwrap_or(0);
+                taken[number] += bucket.take(key(number), rate, wanted, now).unwrap_or(0);
                 let accrued = (now.0 - NOW.0) * permits / 1_000;
-                prop_assert!(taken[who] <= permits + accrued, "{} of {}", taken[who], accrued);
+                prop_assert!(taken[number] <= permits + accrued, "{} of {accrued}", taken[number]);
             }
         }
     }

@@ -1,11 +1,11 @@
-//! A circuit breaker in front of the store: while the store fails, publishers are answered at once
-//! instead of after a wait, and the store is left alone but for a probe now and then.
+//! A circuit breaker in front of the store. While the store fails, publishers are answered at once
+//! instead of after a timeout, and the store receives nothing but an occasional probe.
 //!
 //! | state | calls | next state |
 //! |---|---|---|
 //! | closed | pass | open after 5 failures in a row |
-//! | open | are refused | probing, when its time is over and a call comes |
-//! | probing | are refused, but for the probe | closed after a success, open after a failure |
+//! | open | are refused | probing, with the first call after its time |
+//! | probing | are refused, except the probe | closed after a success, open after a failure |
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const OPEN: Backoff = Backoff::new(MIN_OPEN, MAX_OPEN, Jitter::Upward { percent:
 const MIN_OPEN: Duration = Duration::from_secs(1);
 const MAX_OPEN: Duration = Duration::from_secs(16);
 
-/// The time after which a probe without outcome is given up: longer than a commit takes to fail.
+/// The time after which a probe without an outcome is given up: longer than a commit takes to fail.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The circuit breaker of an instance.
@@ -56,7 +56,7 @@ impl Circuit {
     /// Lets a call pass to the store. In an open circuit whose time is over, the call is the probe.
     ///
     /// # Errors
-    /// If the circuit is open: the time until a call is worth a try.
+    /// If the circuit is open: the time until it lets a call pass.
     pub fn enter(&mut self, now: Instant) -> Result<(), RetryAfter> {
         match self.state {
             State::Closed { .. } => Ok(()),
@@ -71,18 +71,18 @@ impl Circuit {
         }
     }
 
-    /// Returns whether calls are refused, but for a probe.
+    /// Returns whether all calls except a probe are refused.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed { .. })
     }
 
-    /// Notes that a call succeeded.
+    /// Records a successful call.
     pub fn succeeded(&mut self) {
         self.state = State::default();
     }
 
-    /// Notes that a call failed. `random`, any number, keeps instances from probing together.
+    /// Records a failed call. `random`, any number, keeps instances from probing together.
     pub fn failed(&mut self, now: Instant, random: u64) {
         let reopened = match self.state {
             State::Closed { failures } => {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_of_calls_under_way_do_not_keep_it_open_longer() {
+    fn failures_of_calls_begun_earlier_do_not_extend_the_open_time() {
         let mut circuit = opened(Instant(0));
         for _ in 0..100 {
             circuit.failed(Instant(1), 0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Rate, RateKey, RetryAfter};
 use crate::core::time::{Instant, millis};
 
-/// The life of a lease. Permits that have not been spent by its end are lost.
+/// The lifetime of a lease. Permits that have not been spent by its end are lost.
 pub const LEASE: Duration = Duration::from_millis(250);
 
 /// The largest number of leases in an instance. Dropping one costs its key the rest of its permits.
@@ -23,12 +23,12 @@ struct Lease {
     left: u64,
     /// The end of the lease.
     until: Instant,
-    /// Until then the key is refused without a look into the store.
+    /// The key is refused without a call of the store until this time.
     refused_until: Instant,
 }
 
 impl Lease {
-    /// Returns whether the lease still says how many permits the key will want.
+    /// Returns whether the lease is recent enough to predict how many permits the key will want.
     fn is_recent(&self, now: Instant) -> bool {
         now < self.until.max(self.refused_until.saturating_add(LEASE))
     }
@@ -68,7 +68,7 @@ impl Leases {
         })
     }
 
-    /// Stores a lease of `taken` permits, where `wanted` were asked for, and spends one of them.
+    /// Stores a lease of `taken` permits out of the `wanted` ones, and spends one of them.
     pub fn granted(
         &mut self,
         key: RateKey,
@@ -78,7 +78,7 @@ impl Leases {
         now: Instant,
     ) {
         if taken < wanted.min(rate.max_lease()) {
-            // There were no more. A key that asks again and again is not served permit by permit.
+            // The bucket is empty now. The key is not served permit by permit.
             self.refused(key, rate, RetryAfter(Duration::ZERO), random, now);
         } else {
             self.insert(
@@ -97,9 +97,9 @@ impl Leases {
         }
     }
 
-    /// Stores a refusal. A key that wants more than there is pays for the calls of the store that its
-    /// requests cost: it is refused until a large lease has accrued, and up to half of that time longer:
-    /// `random`, any number, keeps instances from asking together.
+    /// Stores a refusal for `wait`, but at least until the largest lease has accrued: a key over its rate
+    /// would otherwise cost a call of the store for each permit. `random`, any number, adds up to half of
+    /// that time, so that instances do not ask together.
     pub fn refused(
         &mut self,
         key: RateKey,
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_keys_do_not_fill_the_memory() {
+    fn memory_is_bounded_however_many_keys_there_are() {
         let (mut leases, rate) = (
             Leases::default(),
             Rate::new(1, Duration::from_millis(1_000)).unwrap(),

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,18 +10,19 @@ use super::{Decision, GcraBucket, Leases, Rate, RateKey, RetryAfter};
 use crate::core::environment::Environment;
 use crate::core::logging::Logger;
 use crate::core::store::{KeyValueStore, StoreClient, StoreError, SwapError};
+use crate::core::time::millis;
 
 /// The number of attempts to take a lease by compare-and-swap.
 const ATTEMPTS: u32 = 8;
 
-/// The longest wait between two attempts, in milliseconds.
-const MAX_RETRY_MILLIS: u64 = 8;
+/// The longest wait between two attempts.
+const MAX_RETRY_DELAY: Duration = Duration::from_millis(8);
 
-/// The refusal when all attempts have lost to others.
+/// The refusal when all attempts have lost to other instances.
 const CONTENDED: RetryAfter = RetryAfter(Duration::from_secs(1));
 
-/// The swaps of an instance that are for limits. Spin grants an instance 256 swaps in its life, and its
-/// 128 requests need one each to commit.
+/// The largest number of swaps that an instance uses for limits. Spin grants an instance 256 swaps in its
+/// lifetime, and its 128 requests need one each to commit.
 const SWAP_BUDGET: u32 = 100;
 
 /// The limiter of an instance. Clones are handles to the same limiter.
@@ -75,8 +77,7 @@ impl<E: Environment, S: KeyValueStore> Limiter<E, S> {
     /// Spends a permit of `key`. If there is none, takes a lease by compare-and-swap, so that the rate
     /// holds across instances. While the store fails, requests pass.
     ///
-    /// For publishers: swaps stop the instance, as the commit that follows does, and that needs the same
-    /// store.
+    /// For publishers: a swap blocks the instance, as the commit that follows does.
     ///
     /// # Errors
     /// If the rate is exceeded.
@@ -99,8 +100,7 @@ impl<E: Environment, S: KeyValueStore> Limiter<E, S> {
                 Ok(()) => return Ok(()),
                 Err(TakeError::Refused(retry_after)) => return Err(retry_after),
                 Err(TakeError::Swap(SwapError::Lost)) => {
-                    let millis = (env.random() % MAX_RETRY_MILLIS).saturating_add(1);
-                    env.sleep(Duration::from_millis(millis)).await;
+                    env.sleep(retry_delay(env.random())).await;
                 }
                 Err(TakeError::Swap(SwapError::Exhausted)) => {
                     return self.take_without_swap(key, rate, wanted).await;
@@ -116,7 +116,7 @@ impl<E: Environment, S: KeyValueStore> Limiter<E, S> {
     }
 
     /// Spends a permit of `key` as [`Limiter::acquire`] does, but takes leases by a read and a write, which
-    /// do not stop the instance. Requests that are decided at the same moment count as one.
+    /// do not block the instance. Requests that are decided at the same moment count as one.
     ///
     /// For subscribers.
     ///
@@ -199,4 +199,10 @@ impl<E: Environment, S: KeyValueStore> Limiter<E, S> {
         self.0.logger.error("limit_failed", None, error);
         Ok(())
     }
+}
+
+/// Returns 1 ms to [`MAX_RETRY_DELAY`], evenly distributed if `random` is.
+fn retry_delay(random: u64) -> Duration {
+    let longest = NonZeroU64::new(millis(MAX_RETRY_DELAY)).unwrap_or(NonZeroU64::MIN);
+    Duration::from_millis((random % longest).saturating_add(1))
 }

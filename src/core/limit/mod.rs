@@ -3,13 +3,13 @@
 //! Instances are many and short-lived, so a count in the memory of one limits nothing. The limit is kept
 //! in the store: a [`GcraBucket`] holds the theoretical arrival times (GCRA, the generic cell rate
 //! algorithm) of some [`RateKey`]s. An instance takes a [lease](Leases) of some permits out of it by
-//! compare-and-swap and spends them without asking again; the better it uses them, the more it takes at
-//! once. The [`Limiter`] does so.
+//! compare-and-swap and spends them without asking again. While it spends its leases in time, each is
+//! twice as large as the one before. The [`Limiter`] drives this.
 //!
 //! In any time of length `t` no key spends more than `permits × (1 + (t + LEASE) / period)`, however many
 //! instances there are: the burst, the permits that accrue, and those that were leased just before. The
-//! swap has to be atomic for that. Where buckets are read and then written instead, requests that do so
-//! at the same moment count as one.
+//! swap must be atomic for that. Where buckets are read and then written instead, requests that do so at
+//! the same moment count as one.
 //!
 //! Neither the number of buckets nor their size grows with the keys that clients make up: buckets are
 //! fixed, and one has at most [`KEYS_PER_BUCKET`] entries. A key that owes nothing needs no entry. When
@@ -36,7 +36,7 @@ pub use limiter::Limiter;
 pub use rate::Rate;
 pub use rate_key::{BUCKETS, RateKey, RateKind};
 
-/// A refusal that holds for this time.
+/// A refusal: the key or the store is refused for this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]
 #[error("refused for another {} ms", .0.as_millis())]
 pub struct RetryAfter(pub Duration);

@@ -29,10 +29,10 @@ struct Instance {
     limiter: Limiter<SimulatedEnvironment, SimulatedStore>,
 }
 
-/// An instance that has taken this many leases by swaps, or tried as many swaps, makes room for a new one
-/// before it has spent its budgets.
-const LEASES_PER_LIFE: u64 = 90;
-const SWAPS_PER_LIFE: u64 = 190;
+/// An instance is replaced once it has taken this many leases by swaps, or tried this many swaps: before
+/// it has spent its budgets.
+const LEASES_PER_INSTANCE: u64 = 90;
+const SWAPS_PER_INSTANCE: u64 = 190;
 
 /// Limiters, each in an instance of its own, and the times of the requests that they allowed.
 struct Fleet {
@@ -63,7 +63,9 @@ impl Fleet {
     fn request(&mut self, index: usize) {
         let instance = &mut self.instances[index];
         let taken = instance.swaps(CallOutcome::Ok);
-        if taken >= LEASES_PER_LIFE || taken + instance.swaps(CallOutcome::Lost) >= SWAPS_PER_LIFE {
+        if taken >= LEASES_PER_INSTANCE
+            || taken + instance.swaps(CallOutcome::Lost) >= SWAPS_PER_INSTANCE
+        {
             self.swaps += taken;
             *instance = Instance::start(&self.world);
         }
@@ -101,14 +103,14 @@ impl Instance {
         }
     }
 
-    /// Returns how many swaps it has tried with this outcome.
+    /// Returns the number of swaps with this outcome.
     fn swaps(&self, outcome: CallOutcome) -> u64 {
         let counter = Counter::StoreCalls(Call::Swap, outcome);
         self.metrics.with(|recorder| recorder.unwritten(counter))
     }
 }
 
-/// Returns the most requests that were allowed in any time of this length.
+/// Returns the largest number of requests that were allowed in any `span` of milliseconds.
 fn most_within(span: u64, allowed: &[time::Instant]) -> u64 {
     let most = allowed.iter().enumerate().map(|(first, start)| {
         let end = allowed.partition_point(|at| at.0 < start.0 + span);
@@ -121,8 +123,8 @@ fn rate(permits: u64, period_millis: u64) -> Rate {
     Rate::new(permits, Duration::from_millis(period_millis)).unwrap()
 }
 
-/// Requests come alone and in crowds, one after the other; returns a violation of the law, if any.
-fn check_law(
+/// Sends single requests and bursts of requests, and checks that the rate holds in every span of time.
+fn check_rate(
     mut fleet: Fleet,
     (permits, period): (u64, u64),
     requests: &[(usize, u64)],
@@ -157,11 +159,10 @@ proptest! {
         seed: u64,
     ) {
         let fleet = Fleet::new(40, rate(permits, period), Model::Sound, INSTANT, seed);
-        check_law(fleet, (permits, period), &requests, Duration::ZERO)?;
+        check_rate(fleet, (permits, period), &requests, Duration::ZERO)?;
     }
 
-    /// Property: the same, for the time from a decision to its effect longer, on stores whose calls take
-    /// their time.
+    /// Property: on stores whose calls take time, the same holds with the latency added to the lease.
     #[test]
     fn a_slow_store_extends_a_lease_by_no_more_than_its_latency(
         permits in 1_u64..400,
@@ -174,7 +175,7 @@ proptest! {
         // The first swap on SQLite may create the bucket twice; its limits hold from then on.
         fleet.request(0);
         fleet.finish();
-        check_law(fleet, (permits, period), &requests, MAX_LATENCY)?;
+        check_rate(fleet, (permits, period), &requests, MAX_LATENCY)?;
     }
 }
 
@@ -197,8 +198,8 @@ fn a_steady_flood_gets_the_rate_at_a_small_cost() {
     assert!(swaps <= 2_000, "{swaps}");
 }
 
-/// Returns how many requests of a flood of a minute are allowed by this many instances, each of which has
-/// one request at a time, when they read and then write buckets, as they do for subscribers.
+/// Returns the number of allowed requests in a minute of flooding `size` instances that read and then
+/// write buckets, as they do for subscribers. Each instance has one request at a time.
 fn allowed_loosely(size: usize) -> usize {
     let fleet = Fleet::new(size, rate(60, 60_000), Model::Sound, Conditions::CALM, 1);
     for Instance { env, limiter, .. } in &fleet.instances {

@@ -93,12 +93,12 @@ pub const FAMILIES: &[Family] = &[
         labels: &[("reason", EndReason::VALUES)],
         ..counter(
             "runnel_streams_ended",
-            "Event streams that have ended, and why",
+            "Event streams that have ended, by reason",
         )
     },
     histogram(
         "runnel_stream_duration",
-        "How long event streams lasted",
+        "Durations of event streams",
         STREAM_BOUNDS,
     ),
     counter(
@@ -107,7 +107,7 @@ pub const FAMILIES: &[Family] = &[
     ),
     counter(
         "runnel_delivered_events",
-        "Events delivered to subscribers, the replayed ones among them",
+        "Events delivered to subscribers, including replayed ones",
     ),
     Family {
         unit: Some(Unit::Bytes),
@@ -121,24 +121,21 @@ pub const FAMILIES: &[Family] = &[
         labels: &[("reason", GapReason::VALUES)],
         ..counter(
             "runnel_gaps",
-            "Gaps that were reported to subscribers, and why",
+            "Gaps that were reported to subscribers, by reason",
         )
     },
     histogram(
         "runnel_delivery_lag",
-        "From the commit of the oldest event in a live delivery to that delivery",
+        "Time from the commit of the oldest event in a live delivery to that delivery",
         WAIT_BOUNDS,
     ),
     Family {
         labels: &[("outcome", PublishOutcome::VALUES)],
-        ..counter(
-            "runnel_publish",
-            "Requests to publish, and what became of them",
-        )
+        ..counter("runnel_publish", "Requests to publish, by outcome")
     },
     histogram(
         "runnel_publish",
-        "How long requests to publish took, from their head to the answer",
+        "Durations of requests to publish, from their head to the response",
         WAIT_BOUNDS,
     ),
     counter("runnel_published_events", "Events that were appended"),
@@ -150,7 +147,7 @@ pub const FAMILIES: &[Family] = &[
         unit: None,
         ..histogram(
             "runnel_commit_events",
-            "How many events were committed together",
+            "Numbers of events that were committed together",
             EVENT_BOUNDS,
         )
     },
@@ -162,20 +159,23 @@ pub const FAMILIES: &[Family] = &[
         labels: &[("op", Call::VALUES), ("outcome", CallOutcome::VALUES)],
         ..counter(
             "runnel_store_calls",
-            "Calls of the store, and what came of them",
+            "Calls of the store, by operation and outcome",
         )
     },
     Family {
         labels: &[("op", Call::VALUES)],
         ..histogram(
             "runnel_store",
-            "How long calls of the store took",
+            "Durations of calls of the store",
             CALL_BOUNDS,
         )
     },
     Family {
         labels: &[("reason", ProblemKind::VALUES)],
-        ..counter("runnel_rejected", "Requests that were not served, and why")
+        ..counter(
+            "runnel_rejected",
+            "Requests that were not served, by reason",
+        )
     },
 ];
 

@@ -1,4 +1,4 @@
-//! A shared handle to what an instance counts.
+//! A shared handle to the counts of an instance.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -24,12 +24,12 @@ impl Metrics {
         }
     }
 
-    /// Adds a value to a histogram: microseconds, bytes or a number, as the histogram has it.
+    /// Adds a number to a histogram that does not count durations.
     pub fn observe(&self, histogram: Histogram, value: u64) {
         self.0.borrow_mut().observe(histogram, value);
     }
 
-    /// Adds a duration to a histogram of times.
+    /// Adds a duration to a histogram of durations.
     pub fn observe_duration(&self, histogram: Histogram, duration: Duration) {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.observe(histogram, micros);

@@ -3,7 +3,7 @@
 //! Each instance counts in its memory ([`Counts`]), and its [`MetricsWriter`] adds the counts to a
 //! [`Slot`], a small value in the store, at intervals. A scrape adds up the slots. A slot has one owner
 //! at a time. An instance claims one by compare-and-swap, once; from then on no other instance writes
-//! to it, so it is written without a swap, which would stop the streams of the instance. The counts of
+//! to it, so it is written without a swap, which would block the streams of the instance. The counts of
 //! former owners stay in the slot. An instance that becomes idle releases its slot. The slot of an
 //! instance that vanished is free a minute after its last write; its gauges expire half a minute
 //! before.

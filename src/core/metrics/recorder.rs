@@ -5,7 +5,7 @@ use super::series::{Counter, Histogram};
 use super::slot::{Slot, Version};
 use crate::core::time::Timestamp;
 
-/// Counts, and keeps track of what has been written.
+/// The counts of an instance, and the part of them that has been written.
 #[derive(Debug, Default)]
 pub struct Recorder {
     /// A number that no other instance has drawn.
@@ -37,7 +37,7 @@ impl Recorder {
         self.pending.add(counter, count);
     }
 
-    /// Adds a value to a histogram.
+    /// Adds a value to a histogram, in the unit of its [`Histogram`] variant.
     pub fn observe(&mut self, histogram: Histogram, value: u64) {
         self.pending.observe(histogram, value);
     }
@@ -62,8 +62,8 @@ impl Recorder {
     /// before and since; `None` if another instance owns the slot. With `release` the slot is free
     /// afterwards.
     ///
-    /// If the write succeeds, [`Recorder::written`] has to follow. If it fails, the next call has to be
-    /// about the same slot, which shows whether the write took place all the same.
+    /// If the write succeeds, [`Recorder::written`] must follow. If it fails, the next call must be for the
+    /// same slot, which shows whether the write succeeded all the same.
     pub fn next_value(&mut self, slot: Slot, now: Timestamp, release: bool) -> Option<Slot> {
         let stored = slot.version;
         if let Some(in_doubt) = self.in_doubt.take() {
@@ -103,12 +103,12 @@ impl Recorder {
         Some(next)
     }
 
-    /// Notes that the value of [`Recorder::next_value`] was stored.
+    /// Records that the value of [`Recorder::next_value`] was stored.
     pub fn written(&mut self) {
         self.in_doubt = None;
     }
 
-    /// Returns what a counter has counted that may not be in the store.
+    /// Returns the part of a counter that may not be in the store.
     #[cfg(test)]
     pub(crate) fn unwritten(&self, counter: Counter) -> u64 {
         let mut counts = self.pending.clone();
@@ -119,8 +119,8 @@ impl Recorder {
         counts.counter(family, series)
     }
 
-    /// Returns what a counter has counted that was written again although the first write may have taken
-    /// place: two other instances have owned the slot since.
+    /// Returns the part of a counter that was written again although the first write may have succeeded:
+    /// two other instances have owned the slot since.
     #[cfg(test)]
     pub(super) fn ambiguous(&self, counter: Counter) -> u64 {
         let (family, series) = counter.index();

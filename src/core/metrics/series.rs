@@ -98,8 +98,8 @@ pub(super) fn bounds(family: u8) -> &'static [u64] {
     }
 }
 
-/// Returns how many numbers a histogram with these bounds has: its sum, and its buckets, the unbounded
-/// one included.
+/// Returns the count of numbers in a histogram with these bounds: its sum and its buckets, including the
+/// unbounded one.
 pub(super) fn numbers(bounds: &[u64]) -> u16 {
     u16::try_from(bounds.len())
         .unwrap_or(u16::MAX)

@@ -22,8 +22,8 @@ const FAILING: Conditions = Conditions {
     ..Conditions::CALM
 };
 
-/// The life of an instance, until it is idle and has written everything, or crashes.
-struct Life {
+/// An instance, until it is idle and has written everything, or crashes.
+struct LiveInstance {
     env: SimulatedEnvironment,
     metrics: Metrics,
     writer: MetricsWriter<SimulatedEnvironment, SimulatedStore>,
@@ -31,7 +31,7 @@ struct Life {
     activity: Option<Activity>,
 }
 
-impl Life {
+impl LiveInstance {
     fn begin(world: &World, env: &SimulatedEnvironment) -> Self {
         let metrics = Metrics::new(world.random(|random| random.u64(1..)));
         let store = StoreClient::new(env.clone(), env.store(), metrics.clone());
@@ -66,14 +66,14 @@ struct Totals {
     stored: u64,
     /// The part of it that was not known to be stored when its instance crashed.
     lost: u64,
-    /// The part of it that may be stored twice: its write was reported failed, and before its instance could
-    /// see what had become of it, two others had owned the slot.
+    /// The part of it that may be stored twice: its write was reported as failed, and two other instances
+    /// owned the slot before its own could see the outcome.
     ambiguous: u64,
     /// The number of slots.
     slots: usize,
 }
 
-/// When instances crash.
+/// The times at which instances crash.
 #[derive(Clone, Copy, PartialEq)]
 enum Crashes {
     Never,
@@ -86,55 +86,58 @@ enum Crashes {
 fn run(seed: u64, model: Model, conditions: Conditions, crashes: Crashes, idle: bool) -> Totals {
     let world = World::new(model, conditions, fastrand::Rng::with_seed(seed));
     let envs: Vec<_> = (0..INSTANCES).map(|_| world.instance()).collect();
-    let mut lives: Vec<_> = envs.iter().map(|env| Life::begin(&world, env)).collect();
+    let mut instances: Vec<_> = envs
+        .iter()
+        .map(|env| LiveInstance::begin(&world, env))
+        .collect();
     let (mut counted, mut lost, mut ambiguous) = (0, 0, 0);
     for _ in 0..2_000 {
         let pause = world.random(|random| random.u64(..200));
         world.run_for(Duration::from_millis(pause)).unwrap();
-        let life = &mut lives[world.random(|random| random.usize(..INSTANCES))];
+        let instance = &mut instances[world.random(|random| random.usize(..INSTANCES))];
         match world.random(|random| random.u8(..10)) {
-            0 if idle => life.activity = None,
+            0 if idle => instance.activity = None,
             1 if crashes != Crashes::Never => {
-                let is_writing = life.metrics.with(|recorder| recorder.is_in_doubt());
+                let is_writing = instance.metrics.with(|recorder| recorder.is_in_doubt());
                 if crashes == Crashes::AtAnyTime || !is_writing {
-                    lost += life.unwritten();
-                    ambiguous += life.ambiguous();
-                    world.crash(life.env.id());
-                    *life = Life::begin(&world, &life.env.clone());
+                    lost += instance.unwritten();
+                    ambiguous += instance.ambiguous();
+                    world.crash(instance.env.id());
+                    *instance = LiveInstance::begin(&world, &instance.env.clone());
                 }
             }
-            2..=4 => life.activity = Some(life.writer.begin_activity()),
+            2..=4 => instance.activity = Some(instance.writer.begin_activity()),
             _ => {
                 // Counts outside of any activity would be written with those of the next.
-                let activity = life.writer.begin_activity();
-                life.activity.get_or_insert(activity);
+                let activity = instance.writer.begin_activity();
+                instance.activity.get_or_insert(activity);
                 let count = world.random(|random| random.u64(1..9));
-                life.metrics.add(COUNTER, count);
+                instance.metrics.add(COUNTER, count);
                 counted += count;
             }
         }
     }
-    finish(&world, &mut lives);
+    finish(&world, &mut instances);
     let slots = stored_slots(&world);
     Totals {
         counted,
         stored: slots.iter().map(|slot| slot.counts.counter(0, 0)).sum(),
         lost,
-        ambiguous: ambiguous + lives.iter().map(Life::ambiguous).sum::<u64>(),
+        ambiguous: ambiguous + instances.iter().map(LiveInstance::ambiguous).sum::<u64>(),
         slots: slots.len(),
     }
 }
 
 /// Lets all instances become idle and write the rest, without further failures.
-fn finish(world: &World, lives: &mut [Life]) {
+fn finish(world: &World, instances: &mut [LiveInstance]) {
     world.set_conditions(Conditions::CALM);
-    for life in lives.iter_mut() {
+    for instance in instances.iter_mut() {
         // An instance that gave its counts up after too many failures writes them with its next request.
-        life.activity = Some(life.writer.begin_activity());
-        life.activity = None;
+        instance.activity = Some(instance.writer.begin_activity());
+        instance.activity = None;
     }
     world.run_until(|| false).unwrap();
-    assert!(lives.iter().all(|life| life.unwritten() == 0));
+    assert!(instances.iter().all(|instance| instance.unwritten() == 0));
 }
 
 fn stored_slots(world: &World) -> Vec<Slot> {

@@ -26,10 +26,10 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const CLAIM_READS: u32 = 24;
 
 /// The number of slots that an instance claims and releases; it keeps the next. Spin grants an instance
-/// 256 swaps in its life, and its commits and limits need 228.
+/// 256 swaps in its lifetime, and its commits and limits need 228.
 const MAX_CLAIMS: u32 = 20;
 
-/// The number of writes that an idle instance tries before it gives its counts up.
+/// The number of writes that an idle instance tries before it gives up its counts.
 const LAST_TRIES: u32 = 3;
 
 /// Counts that could not be written or read.
@@ -128,7 +128,8 @@ impl<E: Environment, S: KeyValueStore> MetricsWriter<E, S> {
         self.0.interval.set(interval);
     }
 
-    /// Counts a request as active, and has the counts written meanwhile. Only within a request's own task.
+    /// Counts a request as active, and starts the task that writes the counts unless it runs already. Only
+    /// within a request's own task.
     #[must_use]
     pub fn begin_activity(&self) -> Activity {
         let activities = &self.0.activities;

@@ -13,6 +13,9 @@ const PROBLEM: &str = "application/problem+json";
 /// A channel name with an invalid percent-encoding.
 const BADLY_ENCODED: &str = "a%zz";
 
+/// More than the default of `max_header_bytes`.
+const TOO_MANY_HEADER_BYTES: usize = 8_193;
+
 /// One channel in each state.
 pub(super) struct SampleChannels {
     /// Has three events. The last has the type `number` and the idempotency key `known`.
@@ -140,6 +143,9 @@ impl SampleChannels {
                 .accept_json()
                 .expects(400, "query"),
             get(open).query("event=").expects(400, "event-type"),
+            get(open)
+                .header("if-none-match", "x".repeat(TOO_MANY_HEADER_BYTES))
+                .expects(400, "header"),
         ]
     }
 
@@ -174,6 +180,9 @@ impl SampleChannels {
             call("GET", "/events").expects(400, "query"),
             get(&format!("&channel={}", self.open.name)).expects(400, "query"),
             get("&event=a%0Ab").expects(400, "event-type"),
+            get("")
+                .header("if-none-match", "x".repeat(TOO_MANY_HEADER_BYTES))
+                .expects(400, "header"),
         ]
     }
 

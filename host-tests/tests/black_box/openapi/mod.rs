@@ -290,7 +290,7 @@ async fn the_signals_of_a_stream_are_described() {
 #[tokio::test]
 async fn the_description_lists_the_paths_and_methods_of_the_server() {
     let mut description = Description::new();
-    let source = include_str!("../../../../src/api/path.rs");
+    let source = include_str!("../../../../src/api/route.rs");
     let (_, routes) = source.split_once("pub enum Route {").unwrap();
     let (routes, _) = routes.split_once("\n}").unwrap();
     let routes = routes.split('`').skip(1).step_by(2);
