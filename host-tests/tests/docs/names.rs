@@ -109,7 +109,7 @@ fn every_name_in_the_architecture_page_exists_in_the_code() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_found_out() {
+fn a_name_that_does_not_exist_is_reported() {
     let sources = sources();
     for name in [
         "NoSuchType",
