@@ -115,9 +115,7 @@ fn a_bad_number_is_rejected_by_name_with_the_accepted_range() {
         let error = retry(value).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!(
-                "the variable retry_ms is {value:?}; accepted is a whole number from 1 to 60000"
-            )
+            format!("the variable retry_ms is {value:?}; expected a whole number from 1 to 60000")
         );
     }
 }

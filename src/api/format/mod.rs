@@ -53,15 +53,15 @@ impl Format {
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, Problem> {
         let unsupported = |reason: &str| {
             Problem::media_type(format_args!(
-                "{reason}; accepted are application/json, text/*, application/x-ndjson, \
-                 application/x-www-form-urlencoded and application/cloudevents+json"
+                "{reason}; expected application/json, text/*, application/x-ndjson, \
+                 application/x-www-form-urlencoded or application/cloudevents+json"
             ))
         };
         // Decompressing a body could take any amount of memory.
         let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
         if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Problem::media_type(
-                "the body has a content-encoding; accepted are only bodies without one",
+                "the body has a content-encoding; send it uncompressed",
             ));
         }
         let attributes = Attributes::from_headers(headers)?;
