@@ -150,7 +150,7 @@ fn a_level_is_one_of_five() {
     );
     for level in ["", "INFO", "trace"] {
         let error = now(config(&[("log_level", level)]).log_level()).unwrap_err();
-        let expected = format!("the variable log_level is {level:?}; accepted");
+        let expected = format!("the variable log_level is {level:?}; expected");
         assert!(error.to_string().starts_with(&expected), "{error}");
     }
 }
