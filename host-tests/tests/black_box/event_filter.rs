@@ -96,7 +96,7 @@ async fn a_replay_whose_events_are_all_filtered_ends_with_the_last_id() {
 }
 
 #[tokio::test]
-async fn signals_are_never_filtered() {
+async fn control_events_are_never_filtered() {
     let channel = Channel::new();
     let sent = publish_types(&channel, &["a", "b"]).await;
     let mut stream = channel.subscribe("?event=a&last_event_id=garbage").await;
