@@ -282,7 +282,7 @@ fn idempotency_key_header(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem>
     let key = value.as_bytes();
     if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES {
         return Err(Problem::header(format_args!(
-            "the idempotency key has {} bytes; accepted are 1 to {MAX_IDEMPOTENCY_KEY_BYTES}",
+            "the idempotency key has {} bytes; expected 1 to {MAX_IDEMPOTENCY_KEY_BYTES}",
             key.len()
         )));
     }

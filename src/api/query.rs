@@ -75,11 +75,17 @@ impl Query {
             {
                 Ok(Some(number))
             }
-            _ => Err(Problem::query(format_args!(
-                "`{name}` is {text:?}; accepted is a whole number from {} to {}",
-                accepted.start(),
-                accepted.end()
-            ))),
+            _ => {
+                let (start, end) = accepted.into_inner();
+                let range = if end == u64::MAX {
+                    format!("of at least {start}")
+                } else {
+                    format!("from {start} to {end}")
+                };
+                Err(Problem::query(format_args!(
+                    "`{name}` is {text:?}; expected a whole number {range}"
+                )))
+            }
         }
     }
 
@@ -93,7 +99,7 @@ impl Query {
             Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
             Some(other) => Err(Problem::query(format_args!(
-                "`{name}` is {other:?}; accepted are `true` and `false`"
+                "`{name}` is {other:?}; expected `true` or `false`"
             ))),
         }
     }

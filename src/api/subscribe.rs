@@ -226,10 +226,12 @@ fn channels(in_path: Option<Channel>, query: &Query, max: usize) -> Result<Vec<C
         };
     }
     if in_query.is_empty() || in_query.len() > max {
+        let named = match in_query.len() {
+            0 => "no channel is".to_owned(),
+            count => format!("{count} channels are"),
+        };
         return Err(Problem::query(format_args!(
-            "{} channels are named; accepted are 1 to {max}, as /events/a or \
-             /events?channel=a&channel=b",
-            in_query.len()
+            "{named} named; expected 1 to {max}, as in /events/a or /events?channel=a&channel=b"
         )));
     }
     let mut channels = Vec::with_capacity(in_query.len());
@@ -280,7 +282,7 @@ fn filter(query: &Query) -> Result<EventFilter, Problem> {
     }
     if types.len() > MAX_TYPES {
         return Err(Problem::query(format_args!(
-            "`event` is given {} times; accepted are up to {MAX_TYPES}",
+            "`event` is given {} times; expected at most {MAX_TYPES}",
             types.len()
         )));
     }

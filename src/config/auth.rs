@@ -39,7 +39,7 @@ impl AuthConfig {
             "jwt" => (None, Some(required_issuer(variables).await?)),
             other => {
                 return Err(ConfigError(format!(
-                    "the variable subscribe_auth is {other:?}; accepted are `open`, `token` and `jwt`"
+                    "the variable subscribe_auth is {other:?}; expected `open`, `token` or `jwt`"
                 )));
             }
         };
@@ -103,7 +103,7 @@ fn parse_keys(algorithm: &str, key: &str) -> Result<Option<Keys>, ConfigError> {
     }
     let Ok(parsed) = algorithm.parse::<Algorithm>() else {
         return error(format!(
-            "the variable jwt_algorithm is {algorithm:?}; accepted are HS256, RS256, ES256 and EdDSA"
+            "the variable jwt_algorithm is {algorithm:?}; expected HS256, RS256, ES256 or EdDSA"
         ));
     };
     if key.is_empty() {
@@ -121,7 +121,7 @@ async fn cookie(variables: &dyn Variables) -> Result<String, ConfigError> {
     let in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(in_token) {
         return Err(ConfigError(format!(
-            "the variable token_cookie is {name:?}; accepted is the name of a cookie, such as runnel_token"
+            "the variable token_cookie is {name:?}; expected the name of a cookie, such as runnel_token"
         )));
     }
     Ok(name)
@@ -141,7 +141,7 @@ mod tests {
         for name in ["none", "hs256", "HS512"] {
             let rejected = rejected(name, "0123456789abcdef0123456789abcdef");
             assert!(rejected.starts_with(&format!(
-                "the variable jwt_algorithm is {name:?}; accepted are"
+                "the variable jwt_algorithm is {name:?}; expected "
             )));
         }
     }

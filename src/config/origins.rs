@@ -51,7 +51,7 @@ fn parse_origin(origin: &str) -> Result<HeaderValue, ConfigError> {
     let value = is_origin.then(|| HeaderValue::from_str(origin).ok());
     value.flatten().ok_or_else(|| {
         ConfigError(format!(
-            "the variable cors_origins has {origin:?}; accepted is `*` alone, or origins \
+            "the variable cors_origins has {origin:?}; expected `*` alone, or origins \
              such as https://example.com or http://localhost:8080, with commas between them"
         ))
     })

@@ -115,9 +115,7 @@ fn a_bad_number_is_rejected_by_name_with_the_accepted_range() {
         let error = retry(value).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!(
-                "the variable retry_ms is {value:?}; accepted is a whole number from 1 to 60000"
-            )
+            format!("the variable retry_ms is {value:?}; expected a whole number from 1 to 60000")
         );
     }
 }
@@ -152,7 +150,7 @@ fn an_unknown_log_level_is_rejected() {
     );
     for level in ["", "INFO", "trace"] {
         let error = now(config(&[("log_level", level)]).log_level()).unwrap_err();
-        let expected = format!("the variable log_level is {level:?}; accepted");
+        let expected = format!("the variable log_level is {level:?}; expected");
         assert!(error.to_string().starts_with(&expected), "{error}");
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn flag(variables: &dyn Variables, name: &str) -> Result<bool, 
         "true" => Ok(true),
         "false" => Ok(false),
         other => Err(ConfigError(format!(
-            "the variable {name} is {other:?}; accepted are `true` and `false`"
+            "the variable {name} is {other:?}; expected `true` or `false`"
         ))),
     }
 }
@@ -65,7 +65,7 @@ pub(super) async fn number(
     match value.parse() {
         Ok(number) if accepted.contains(&number) => Ok(number),
         _ => Err(ConfigError(format!(
-            "the variable {name} is {value:?}; accepted is a whole number from {} to {}",
+            "the variable {name} is {value:?}; expected a whole number from {} to {}",
             accepted.start(),
             accepted.end()
         ))),

@@ -52,7 +52,7 @@ pub enum ChannelError {
     DotSegment,
     /// The name has this character, which is not in the alphabet.
     #[error(
-        "the channel name contains {0:?}; accepted are A-Z a-z 0-9 . _ ~ : - and `/` between segments"
+        "the channel name contains {0:?}; expected A-Z a-z 0-9 . _ ~ : - and `/` between segments"
     )]
     Character(char),
 }

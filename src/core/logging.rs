@@ -32,7 +32,7 @@ pub enum Level {
 
 /// A text that is no level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("accepted are `off`, `error`, `warn`, `info` and `debug`")]
+#[error("expected `off`, `error`, `warn`, `info` or `debug`")]
 pub struct UnknownLevel;
 
 impl FromStr for Level {

@@ -102,8 +102,8 @@ impl Event {
         split_id(&self.id).0
     }
 
-    /// Returns `true` for an event that Runnel itself makes, such as `runnel.gap`.
-    pub fn is_signal(&self) -> bool {
+    /// Returns `true` for a control event, such as `runnel.gap`.
+    pub fn is_control_event(&self) -> bool {
         self.name
             .as_ref()
             .is_some_and(|name| name.starts_with("runnel."))

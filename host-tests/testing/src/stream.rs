@@ -75,8 +75,8 @@ impl Stream {
         events
     }
 
-    /// Returns id and data of the next event, which must be this signal of Runnel.
-    pub async fn signal(&mut self, name: &str) -> (String, Value) {
+    /// Returns id and data of the next event, which must be this control event.
+    pub async fn control_event(&mut self, name: &str) -> (String, Value) {
         let event = self.event().await;
         assert_eq!(event.event, name, "{event:?}");
         let is_gap = name == "runnel.gap";

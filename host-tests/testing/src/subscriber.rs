@@ -20,8 +20,8 @@ pub struct Subscriber {
     pub status: u16,
     body: Body,
     frames: VecDeque<Frame>,
-    /// The signals of Runnel that [`Subscriber::event`] has skipped.
-    pub signals: Vec<Event>,
+    /// The control events that [`Subscriber::event`] has skipped.
+    pub control_events: Vec<Event>,
 }
 
 impl Subscriber {
@@ -42,7 +42,7 @@ impl Subscriber {
             status,
             body: response.into_body(),
             frames: VecDeque::new(),
-            signals: vec![],
+            control_events: vec![],
         }
     }
 
@@ -89,7 +89,7 @@ impl Subscriber {
     pub async fn event(&mut self) -> Option<Event> {
         while let Some(frame) = self.frame().await {
             match frame.event() {
-                Some(signal) if signal.is_signal() => self.signals.push(signal),
+                Some(event) if event.is_control_event() => self.control_events.push(event),
                 Some(event) => return Some(event),
                 None => {}
             }
@@ -115,7 +115,7 @@ impl Subscriber {
             self.frames.extend(Frame::parse_all(text));
         }
         let events = self.frames.drain(..).filter_map(Frame::event);
-        events.filter(|event| !event.is_signal()).collect()
+        events.filter(|event| !event.is_control_event()).collect()
     }
 
     /// Returns all events up to the end of a stream without gaps.
@@ -124,8 +124,8 @@ impl Subscriber {
         while let Some(event) = self.event().await {
             events.push(event);
         }
-        for signal in &self.signals {
-            assert_eq!(signal.name.as_deref(), Some("runnel.end"));
+        for event in &self.control_events {
+            assert_eq!(event.name.as_deref(), Some("runnel.end"));
         }
         events
     }

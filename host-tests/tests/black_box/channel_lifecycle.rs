@@ -18,7 +18,7 @@ async fn a_publish_can_append_the_last_event_and_close_the_channel_atomically() 
     let closing = channel.publish("?close=true").body("text/plain", "last");
     let last = closing.send().await.expect_status(201).event_id();
     assert_eq!(stream.event().await.data, "last");
-    let (id, _) = stream.signal("runnel.end").await;
+    let (id, _) = stream.control_event("runnel.end").await;
     assert_eq!(id, last);
     assert!(stream.rest().await.is_empty());
     assert_resume_is_204(&channel, &id).await;
@@ -60,7 +60,7 @@ async fn closing_a_channel_ends_its_open_streams() {
     let id = channel.publish_text("one").await;
     assert_eq!(live.event().await.id, id);
     channel.close().await;
-    assert_eq!(live.signal("runnel.end").await.0, id);
+    assert_eq!(live.control_event("runnel.end").await.0, id);
     assert!(live.rest().await.is_empty());
 }
 
@@ -69,7 +69,7 @@ async fn a_channel_without_events_can_be_closed() {
     let channel = Channel::new();
     channel.close().await;
     let mut stream = channel.subscribe("").await;
-    let (id, _) = stream.signal("runnel.end").await;
+    let (id, _) = stream.control_event("runnel.end").await;
     assert_eq!(split_id(&id).1, 0);
     assert!(stream.rest().await.is_empty());
     assert_resume_is_204(&channel, &id).await;
@@ -127,7 +127,7 @@ async fn a_purge_starts_a_new_log_and_old_cursors_get_a_reset_gap() {
     assert_eq!(split_id(&new[0]).1, 1);
     assert_ne!(split_id(&new[0]).0, split_id(&old[0]).0);
     let mut stream = channel.resume(&old[1]).await;
-    let (_, gap) = stream.signal("runnel.gap").await;
+    let (_, gap) = stream.control_event("runnel.gap").await;
     let expected = json!({
         "channel": channel.name,
         "reason": "reset",
@@ -146,7 +146,7 @@ async fn an_open_stream_continues_with_the_new_log_after_a_purge() {
     stream.events(2).await;
     channel.purge().await;
     let new = channel.publish_text("new").await;
-    let (_, gap) = stream.signal("runnel.gap").await;
+    let (_, gap) = stream.control_event("runnel.gap").await;
     assert_eq!(gap["reason"], "reset");
     assert_eq!(gap["requested"], old[1]);
     assert_eq!(gap["resumed_from"], new);

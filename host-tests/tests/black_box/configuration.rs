@@ -87,7 +87,7 @@ async fn evicted_events_are_a_gap_for_old_cursors_but_not_for_new_clients() {
     assert_eq!(state["first"], retained[0]);
 
     let mut stream = channel.resume(&sent[3]).await;
-    let (_, gap) = stream.signal("runnel.gap").await;
+    let (_, gap) = stream.control_event("runnel.gap").await;
     assert_eq!(gap["reason"], "evicted");
     assert_eq!(gap["requested"], sent[3]);
     assert_eq!(gap["resumed_from"], retained[0]);

@@ -61,11 +61,11 @@ pub(crate) fn requested(cursor: &[u8]) -> String {
 async fn assert_gap(channel: &Channel, sent: &[String], cursor: &[u8], reason: &str) {
     let request = channel.events("").header("last-event-id", cursor);
     let mut stream = Stream::of(request.open().await);
-    let (id, gap) = stream.signal("runnel.gap").await;
+    let (id, gap) = stream.control_event("runnel.gap").await;
     assert_eq!(gap["reason"], reason);
     assert_eq!(gap["requested"], requested(cursor));
     assert_eq!(gap["resumed_from"], sent[0]);
-    // The signal carries the position before the oldest event, so a reconnect sees no second gap.
+    // The control event carries the position before the oldest event, so a reconnect sees no second gap.
     let (epoch, first) = split_id(&sent[0]);
     assert_eq!(id, format!("{epoch}-{}", first - 1));
     assert_eq!(ids(&stream.events(sent.len()).await), sent);
@@ -135,7 +135,7 @@ async fn a_cursor_on_a_channel_without_a_log_is_reported_as_a_reset_gap() {
             let channel = Channel::new();
             let request = channel.events(query).header("last-event-id", cursor);
             let mut stream = Stream::of(request.open().await);
-            let (id, gap) = stream.signal("runnel.gap").await;
+            let (id, gap) = stream.control_event("runnel.gap").await;
             let expected = json!({
                 "channel": channel.name,
                 "reason": "reset",

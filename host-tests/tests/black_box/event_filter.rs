@@ -96,15 +96,15 @@ async fn a_replay_whose_events_are_all_filtered_ends_with_the_last_id() {
 }
 
 #[tokio::test]
-async fn signals_are_never_filtered() {
+async fn control_events_are_never_filtered() {
     let channel = Channel::new();
     let sent = publish_types(&channel, &["a", "b"]).await;
     let mut stream = channel.subscribe("?event=a&last_event_id=garbage").await;
-    let (_, gap) = stream.signal("runnel.gap").await;
+    let (_, gap) = stream.control_event("runnel.gap").await;
     assert_eq!(gap["resumed_from"], sent[0]);
     assert_eq!(stream.event().await.id, sent[0]);
     channel.close().await;
-    let (id, _) = stream.signal("runnel.end").await;
+    let (id, _) = stream.control_event("runnel.end").await;
     assert_eq!(id, sent[1]);
     let again = channel.events("?event=a").header("last-event-id", id);
     again.send().await.expect_status(204);

@@ -93,7 +93,7 @@ async fn sizes_are_accepted_up_to_and_including_their_limits() {
         let response = request.send().await;
         assert_eq!(response.status, status, "{channels}");
         if status == 400 {
-            response.assert_problem(400, "query", "accepted are 1 to 3");
+            response.assert_problem(400, "query", "expected 1 to 3");
         }
     }
 }

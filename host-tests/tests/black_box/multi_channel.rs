@@ -198,7 +198,7 @@ async fn a_stream_ends_when_its_last_channel_is_closed() {
     resumed.opened().await;
     channels.0[1].close().await;
     for mut stream in [stream, resumed] {
-        let (id, end) = stream.signal("runnel.end").await;
+        let (id, end) = stream.control_event("runnel.end").await;
         assert_eq!(end, json!({"reason": "closed"}));
         assert!(stream.rest().await.is_empty());
         let again = channels.events("").header("last-event-id", &id);

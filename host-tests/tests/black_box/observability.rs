@@ -132,9 +132,9 @@ async fn an_invalid_observability_setting_is_reported_with_its_variable() {
     if !can_start_hosts("invalid observability settings") {
         return;
     }
-    let levels = "accepted are `off`, `error`, `warn`, `info` and `debug`";
-    let flag = "accepted are `true` and `false`";
-    let seconds = "accepted is a whole number from 0 to 15";
+    let levels = "expected `off`, `error`, `warn`, `info` or `debug`";
+    let flag = "expected `true` or `false`";
+    let seconds = "expected a whole number from 0 to 15";
     for (setting, problem, accepted, affects_streams, affects_other_paths) in [
         (
             "log_level=loud",

@@ -236,10 +236,10 @@ fn assert_same(transcript: &Transcript, expected: &[Event]) {
         events.get(same).map(Event::abbreviated),
         expected.get(same).map(Event::abbreviated)
     );
-    let signals = transcript.signals.iter();
-    let signals: Vec<_> = signals.map(|event| &event.kind).collect();
+    let control_events = transcript.control_events.iter();
+    let control_events: Vec<_> = control_events.map(|event| &event.kind).collect();
     assert!(
-        signals.is_empty() || signals == ["runnel.end"],
+        control_events.is_empty() || control_events == ["runnel.end"],
         "{transcript}"
     );
 }

@@ -25,8 +25,8 @@ impl Event {
         text.chars().take(200).collect()
     }
 
-    /// Returns `true` for an event that Runnel itself makes, such as `runnel.gap`.
-    pub(crate) fn is_signal(&self) -> bool {
+    /// Returns `true` for a control event, such as `runnel.gap`.
+    pub(crate) fn is_control_event(&self) -> bool {
         self.kind.starts_with("runnel.")
     }
 }

@@ -34,8 +34,8 @@ pub(crate) struct Transcript {
     pub(crate) opened: usize,
     /// The published events.
     pub(crate) events: Vec<Event>,
-    /// The events that Runnel itself makes.
-    pub(crate) signals: Vec<Event>,
+    /// The control events.
+    pub(crate) control_events: Vec<Event>,
     pub(crate) stopped: Option<String>,
     failed: Option<String>,
 }
@@ -45,7 +45,7 @@ impl Transcript {
         match report {
             Report::Client(name) => self.client = name,
             Report::Open => self.opened += 1,
-            Report::Event(event) if event.is_signal() => self.signals.push(event),
+            Report::Event(event) if event.is_control_event() => self.control_events.push(event),
             Report::Event(event) => self.events.push(event),
             Report::Stopped(reason) => self.stopped = Some(reason),
             Report::Failed(reason) => self.failed = Some(reason),
@@ -58,13 +58,13 @@ impl fmt::Display for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} opened {} streams and received {} events, the last is {:?}; signals: {:?}; \
+            "{:?} opened {} streams and received {} events, the last is {:?}; control events: {:?}; \
              stopped: {:?}; failed: {:?}",
             self.client,
             self.opened,
             self.events.len(),
             self.events.last().map(Event::abbreviated),
-            self.signals,
+            self.control_events,
             self.stopped,
             self.failed
         )

@@ -1,4 +1,4 @@
-//! Every `sh` block works unless it is marked, and prints what the page says.
+//! Every `sh` block succeeds unless it is marked, and prints the output that the page shows.
 
 use std::process::{Command, Stdio};
 
@@ -8,22 +8,22 @@ use crate::expected::{has_lines, is_same_json};
 use crate::markdown::{Block, Page, pages};
 use crate::session::Session;
 
-/// What to do with a block.
+/// The treatment of a block.
 #[derive(Debug, PartialEq, Eq)]
 enum Treatment<'a> {
-    /// Run it, if the program it needs is installed.
+    /// Runs it, if the program it needs is installed.
     Run { needs: Option<&'a str> },
-    /// Run it in the background.
+    /// Runs it in the background.
     Stream,
-    /// Start a server with the variables after this block, if it starts one.
+    /// Does not run it. If it starts a server, its variables apply to the blocks that follow.
     NoRun,
-    /// Compare it with the output of the block before.
+    /// Compares it with the output of the block before.
     Output { is_json: bool },
-    /// Compare it with what the last stream receives.
+    /// Compares it with the lines that the last stream receives.
     Received,
-    /// Save it under this name.
+    /// Saves it under this name.
     Save { name: &'a str },
-    /// Nothing.
+    /// Ignores it.
     Show,
 }
 
@@ -50,13 +50,13 @@ fn treatment(block: &Block) -> Result<Treatment<'_>> {
     })
 }
 
-/// The name in a first line such as `// mint.mjs`.
+/// Returns the name in a first line such as `// mint.mjs`.
 fn file_name(text: &str) -> Option<&str> {
     let name = text.lines().next()?.strip_prefix("// ")?;
     name.ends_with(".mjs").then_some(name)
 }
 
-/// The variables of a `cargo run --release -- --variable name=value …`.
+/// Returns the variables of a `cargo run --release -- --variable name=value …`.
 fn variables(block: &str) -> Option<Vec<String>> {
     let words = block.split_whitespace();
     let variables = words.clone().zip(words.skip(1));
@@ -73,14 +73,14 @@ fn is_installed(program: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// A page's reader.
+/// A reader who works through a page.
 #[derive(Default)]
 struct Reader {
     variables: Vec<String>,
     session: Option<Session>,
-    /// What the last block printed; `None` if it was skipped.
+    /// The output of the last block; `None` if it was skipped.
     output: Option<String>,
-    /// How many blocks were run.
+    /// The number of blocks that were run.
     ran: usize,
 }
 
@@ -123,10 +123,7 @@ impl Reader {
                 let is_met = if is_json { is_same_json } else { has_lines };
                 ensure!(
                     is_met(output, &block.text),
-                    "expected:
-{}
-printed:
-{output}",
+                    "expected:\n{}\nprinted:\n{output}",
                     block.text
                 );
             }
@@ -138,7 +135,7 @@ printed:
     }
 }
 
-/// Works through a page; returns how many blocks it ran.
+/// Works through a page and returns the number of blocks that were run.
 async fn work_through(page: &Page) -> usize {
     let mut reader = Reader::default();
     for block in page.blocks() {
@@ -150,7 +147,7 @@ async fn work_through(page: &Page) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_example_works_and_prints_what_its_page_says() {
+async fn every_example_succeeds_and_prints_the_output_on_its_page() {
     let mut ran = 0;
     for page in pages() {
         let of_page = work_through(&page).await;
@@ -161,7 +158,7 @@ async fn every_example_works_and_prints_what_its_page_says() {
 }
 
 #[test]
-fn a_block_that_is_not_understood_fails() {
+fn an_unknown_info_string_is_an_error() {
     let block = |info: &str, text: &str| Block {
         line: 1,
         info: info.to_owned(),
@@ -177,7 +174,7 @@ fn a_block_that_is_not_understood_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_block_that_fails_or_prints_something_else_is_noticed() {
+async fn a_block_that_fails_or_prints_other_output_fails_the_test() {
     let url = "http://127.0.0.1:3000";
     for text in [
         "```sh\nfalse\n```\n".to_owned(),

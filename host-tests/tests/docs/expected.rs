@@ -1,4 +1,4 @@
-//! Comparing output with what a page shows.
+//! Comparison of output with the one that a page shows.
 
 use serde_json::Value;
 
@@ -9,14 +9,15 @@ const SAMPLE_MILLIS: &str = "1795363200000";
 
 const EPOCH_DIGITS: usize = 6;
 
-/// The epoch of the last event ID in `text`.
+/// Returns the epoch of the last event ID in `text`.
 pub(crate) fn last_epoch(text: &str) -> Option<&str> {
     epochs(text)
         .pop()
         .map(|start| &text[start..start + EPOCH_DIGITS])
 }
 
-/// Where epochs start: six digits of base 36 before a hyphen and a decimal digit, after no other digit.
+/// Returns the offsets of epochs: six digits of base 36 before a hyphen and a decimal digit, after no other
+/// digit.
 fn epochs(text: &str) -> Vec<usize> {
     let bytes = text.as_bytes();
     let is_base_36 = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -31,7 +32,7 @@ fn epochs(text: &str) -> Vec<usize> {
     starts.collect()
 }
 
-/// Replaces what varies from run to run by the samples of the pages: epochs and times in milliseconds.
+/// Replaces epochs and times in milliseconds, which vary from run to run, by the samples of the pages.
 pub(crate) fn normalised(text: &str) -> String {
     let mut text = text.to_owned();
     for start in epochs(&text) {
@@ -54,7 +55,7 @@ pub(crate) fn normalised(text: &str) -> String {
     out + rest
 }
 
-/// Whether the lines of `expected` that are not empty occur in `actual` in their order.
+/// Returns whether the lines of `expected` that are not empty occur in `actual` in their order.
 pub(crate) fn has_lines(actual: &str, expected: &str) -> bool {
     let (actual, expected) = (normalised(actual), normalised(expected));
     let mut lines = actual.lines().map(str::trim_end);
@@ -62,7 +63,7 @@ pub(crate) fn has_lines(actual: &str, expected: &str) -> bool {
     expected.all(|line| lines.any(|other| other == line))
 }
 
-/// Whether both are the same JSON.
+/// Returns whether both are the same JSON.
 pub(crate) fn is_same_json(actual: &str, expected: &str) -> bool {
     let parse = |text: &str| serde_json::from_str::<Value>(&normalised(text)).ok();
     let expected = parse(expected).expect("the expected output is JSON");

@@ -23,7 +23,7 @@ fn resolve(page: &Path, target: &str) -> Option<PathBuf> {
     Some(resolved)
 }
 
-/// Why a link does not resolve, if so.
+/// Returns the reason for which a link does not resolve, or `None` if it does.
 fn broken(page: &Page, target: &str, pages: &[Page]) -> Option<String> {
     if target.starts_with("https://") {
         return None;

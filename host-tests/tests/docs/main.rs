@@ -1,5 +1,5 @@
-//! README.md and docs/ are correct: links resolve, the configuration tables match spin.toml, and the
-//! examples work against a real server.
+//! README.md and docs/ are correct: links resolve, the files, tests and types that they name exist, the
+//! configuration tables match spin.toml, and the examples work against a real server.
 //!
 //! ```text
 //! cargo test -p runnel-host --test docs
@@ -12,9 +12,12 @@
 mod expected;
 mod markdown;
 mod session;
+mod sources;
 
+mod commands;
 mod examples;
 mod links;
 mod names;
+mod paths;
 mod variables;
 mod wording;

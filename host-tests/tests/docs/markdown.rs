@@ -1,4 +1,4 @@
-//! The pages, and the parts of Markdown they use.
+//! The pages, and a parser for the parts of Markdown that they use.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,13 +20,13 @@ pub(crate) struct Block {
     pub(crate) text: String,
 }
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     root.canonicalize().unwrap()
 }
 
-/// README.md and every page in docs/, in order of their names.
+/// Returns README.md and every page in docs/, in order of their names.
 pub(crate) fn pages() -> Vec<Page> {
     let root = root();
     let mut paths = vec![PathBuf::from("README.md")];
@@ -45,7 +45,7 @@ pub(crate) fn pages() -> Vec<Page> {
 }
 
 impl Page {
-    /// The fenced code blocks.
+    /// Returns the fenced code blocks.
     pub(crate) fn blocks(&self) -> Vec<Block> {
         let mut blocks: Vec<Block> = vec![];
         let mut is_open = false;
@@ -75,7 +75,7 @@ impl Page {
         blocks
     }
 
-    /// The lines outside code blocks, with their numbers from 1.
+    /// Returns the lines outside code blocks, with their numbers from 1.
     pub(crate) fn prose(&self) -> Vec<(usize, &str)> {
         let mut is_code = false;
         let numbered = self.text.lines().enumerate();
@@ -87,7 +87,7 @@ impl Page {
         prose.map(|(number, line)| (number + 1, line)).collect()
     }
 
-    /// The anchors of the headings.
+    /// Returns the anchors of the headings.
     pub(crate) fn anchors(&self) -> Vec<String> {
         let mut seen = BTreeMap::<String, usize>::new();
         let headings = self.prose().into_iter().filter_map(|(_, line)| {
@@ -108,7 +108,7 @@ impl Page {
         anchors.collect()
     }
 
-    /// The targets of links and images, with the lines they are in.
+    /// Returns the targets of links and images, with the numbers of their lines.
     pub(crate) fn link_targets(&self) -> Vec<(usize, String)> {
         let mut targets = vec![];
         for (number, line) in self.prose() {
@@ -123,7 +123,8 @@ impl Page {
     }
 }
 
-/// The anchor GitHub gives a heading: lower case; letters, digits, `-` and `_` kept, spaces as `-`.
+/// Returns the anchor that GitHub gives a heading: in lower case, with letters, digits, `-` and `_` kept
+/// and spaces as `-`.
 pub(crate) fn slug(heading: &str) -> String {
     let lower = heading.trim().to_lowercase();
     let kept = lower.chars().filter_map(|c| match c {
@@ -135,7 +136,7 @@ pub(crate) fn slug(heading: &str) -> String {
     kept.collect()
 }
 
-/// A line of prose without its `code`.
+/// Returns a line of prose without its `code`.
 fn without_code_spans(line: &str) -> String {
     line.split('`').step_by(2).collect()
 }

@@ -1,25 +1,14 @@
 //! The types and functions that docs/architecture.md names exist.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::markdown::root;
+use crate::sources::texts;
 
 /// Returns the text of every source file of the component.
 fn sources() -> Vec<String> {
-    let mut folders = vec![root().join("src")];
-    let mut texts = vec![];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path: PathBuf = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                texts.push(fs::read_to_string(path).unwrap());
-            }
-        }
-    }
-    texts
+    texts(&root().join("src"))
 }
 
 fn is_word(text: &str) -> bool {
@@ -109,7 +98,7 @@ fn every_name_in_the_architecture_page_exists_in_the_code() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_found_out() {
+fn a_name_that_does_not_exist_is_reported() {
     let sources = sources();
     for name in [
         "NoSuchType",

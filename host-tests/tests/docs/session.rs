@@ -1,4 +1,4 @@
-//! A reader at a terminal: the server they started, the folder they are in, and what they have seen.
+//! A session at a terminal: a server, a working directory, and the streams and epoch so far.
 
 use std::fs;
 use std::process::Stdio;
@@ -18,13 +18,13 @@ use crate::expected::{SAMPLE_EPOCH, has_lines, last_epoch};
 /// The address that the pages use.
 const SAMPLE_URL: &str = "http://127.0.0.1:3000";
 
-/// How long a block may run.
+/// Bounds the run of a block.
 const BLOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a background stream may take to receive what is expected of it.
+/// Bounds the wait of a background stream for the lines that are expected of it.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes an HTTP error a failure of curl, and keeps it from waiting forever and from using proxies.
+/// Makes curl fail on HTTP errors, bounds its run, and keeps it from using proxies.
 const CURL_CONFIG: &str = "fail-with-body\nmax-time = 50\nsilent\nshow-error\nnoproxy = \"*\"\n";
 
 /// A `curl -N` in the background. Dropping it ends curl.
@@ -35,6 +35,7 @@ struct Stream {
     _process: ChildProcess,
 }
 
+/// A server and everything that the blocks of a page share.
 pub(crate) struct Session {
     host: HostProcess,
     folder: TempDir,
@@ -67,10 +68,10 @@ impl Session {
     pub(crate) async fn run(&mut self, block: &str) -> Result<String> {
         let mut command = Command::new("sh");
         command.arg("-e").arg("-c").arg(self.adapt(block));
-        self.settle(command.as_std_mut());
+        self.set_directory(command.as_std_mut());
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(BLOCK_TIMEOUT, command.output()).await;
-        let output = output.context("it does not end")??;
+        let output = output.context("the block does not end")??;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{}: {text}{errors}", output.status);
@@ -84,7 +85,7 @@ impl Session {
     pub(crate) async fn stream(&mut self, block: &str) -> Result<()> {
         let mut command = ChildProcess::command("sh");
         command.arg("-c").arg(format!("exec {}", self.adapt(block)));
-        self.settle(&mut command);
+        self.set_directory(&mut command);
         let (sender, mut lines) = mpsc::unbounded_channel();
         let process = ChildProcess::spawn(command, move |line| _ = sender.send(line));
         let received = Arc::new(Mutex::new(String::new()));
@@ -137,7 +138,8 @@ impl Session {
         }
     }
 
-    fn settle(&self, command: &mut std::process::Command) {
+    /// Runs the command in the folder, with its `.curlrc`.
+    fn set_directory(&self, command: &mut std::process::Command) {
         let folder = self.folder.path();
         command.current_dir(folder).env("CURL_HOME", folder);
     }

@@ -7,7 +7,7 @@ use runnel_host::Manifest;
 
 use crate::markdown::{pages, root};
 
-/// The defaults as the page writes them.
+/// Returns the default of each variable, in the notation of the page.
 fn defaults() -> BTreeMap<String, String> {
     let manifest = Manifest::load(&root().join("spin.toml")).unwrap();
     let written = manifest.variables.into_iter().map(|(name, variable)| {

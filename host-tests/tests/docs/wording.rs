@@ -5,13 +5,13 @@ use std::path::Path;
 
 use crate::markdown::{Page, pages};
 
-/// How long the README may be.
+/// The maximum length of the README.
 const README_LINES: usize = 150;
 
-/// Shorter sentences may repeat.
+/// The length from which a sentence must not be repeated.
 const MIN_WORDS: usize = 6;
 
-/// The sentences of a page: of paragraphs, list items and cells of tables.
+/// Returns the sentences of a page: of paragraphs, list items and cells of tables.
 fn sentences(page: &Page) -> Vec<String> {
     let mut text = String::new();
     for (_, line) in page.prose() {

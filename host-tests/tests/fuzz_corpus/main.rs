@@ -1,5 +1,5 @@
 //! The properties of `runnel_properties` hold for the committed fuzzing corpus and for fixed mutations of it.
-//! See `fuzz/properties/src/lib.rs` for fuzzing.
+//! See `properties/src/lib.rs` for fuzzing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -111,7 +111,7 @@ async fn a_client_that_reconnects_after_each_planned_end_receives_every_event_on
             expected += 1;
             cursor = event.id;
         }
-        assert_eq!(subscriber.signals, []);
+        assert_eq!(subscriber.control_events, []);
         sleep(Duration::from_millis(700)).await;
     }
     assert!(connections >= 6, "{connections}");

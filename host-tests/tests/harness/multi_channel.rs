@@ -111,7 +111,7 @@ async fn a_stream_continues_with_the_other_channels_while_one_cannot_be_read() {
         fixture.store.heal();
         let missed = subscriber.events(4).await;
         assert_eq!(data(&missed), ["b 0", "b 1", "b 2", "b 3"]);
-        assert_eq!(subscriber.signals, []);
+        assert_eq!(subscriber.control_events, []);
         subscriber.assert_idle_for(Duration::from_secs(10)).await;
     }
 }
@@ -134,7 +134,7 @@ async fn a_stream_that_opens_while_one_channel_cannot_be_read_later_delivers_eve
             assert!(data(&events).contains(&format!("{channel} new").as_str()));
         }
         subscriber.assert_idle_for(Duration::from_secs(10)).await;
-        assert_eq!(subscriber.signals, []);
+        assert_eq!(subscriber.control_events, []);
     }
 }
 
@@ -168,7 +168,7 @@ async fn a_stream_ends_and_is_resumable_if_one_channel_cannot_be_read_for_long()
     let mut subscriber = Subscriber::get(&fixture.host, &resumed).await;
     assert_eq!(data(&subscriber.events(1).await), ["b missed"]);
     subscriber.assert_idle_for(Duration::from_secs(10)).await;
-    assert_eq!(subscriber.signals, []);
+    assert_eq!(subscriber.control_events, []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,8 +196,8 @@ async fn the_replays_of_the_channels_are_interleaved() {
         "{longest} events of one channel in a row"
     );
     assert_eq!(subscriber.event().await, None);
-    let [end] = &subscriber.signals[..] else {
-        panic!("{:?}", subscriber.signals)
+    let [end] = &subscriber.control_events[..] else {
+        panic!("{:?}", subscriber.control_events)
     };
     assert_eq!(end.name.as_deref(), Some("runnel.end"));
     let again = Subscriber::get(&fixture.host, &format!("{PATH}&last_event_id={}", end.id)).await;

@@ -64,7 +64,7 @@ async fn a_replay_is_exact_whichever_store_read_fails_or_is_stale() {
                 let data: Vec<_> = events.iter().map(|event| event.data.clone()).collect();
                 assert_eq!(data, expected(after + 1, EVENTS));
                 subscriber.assert_idle_for(Duration::from_secs(10)).await;
-                assert_eq!(subscriber.signals, []);
+                assert_eq!(subscriber.control_events, []);
                 fixture.store.heal();
             }
         }
@@ -105,7 +105,7 @@ async fn a_live_stream_is_exact_while_store_reads_keep_failing() {
         .map(|number| numbered_text(number, 1_000))
         .collect();
     assert_eq!(data_in_order(events), expected);
-    assert_eq!(subscriber.signals, []);
+    assert_eq!(subscriber.control_events, []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +129,7 @@ async fn a_segment_deleted_during_a_slow_replay_is_reported_as_a_gap() {
         assert_eq!(event.data, numbered_text(event.seq(), BYTES));
         // Each gap starts at the position of the client, or at the end of the previous gap.
         let mut next = last.seq() + 1;
-        for gap in std::mem::take(&mut subscriber.signals) {
+        for gap in std::mem::take(&mut subscriber.control_events) {
             gaps += 1;
             assert_eq!(gap.name.as_deref(), Some("runnel.gap"));
             let details: serde_json::Value = serde_json::from_str(&gap.data).unwrap();
@@ -170,8 +170,9 @@ async fn a_lost_or_corrupt_segment_is_reported_as_a_gap() {
             .map(|e| e.seq())
             .collect();
         assert_eq!(seqs, (1..from).chain(to..=EVENTS).collect::<Vec<_>>());
-        assert_eq!(subscriber.signals.len(), 1);
-        let gap: serde_json::Value = serde_json::from_str(&subscriber.signals[0].data).unwrap();
+        assert_eq!(subscriber.control_events.len(), 1);
+        let gap: serde_json::Value =
+            serde_json::from_str(&subscriber.control_events[0].data).unwrap();
         assert_eq!(gap["reason"], "evicted");
     }
 }

@@ -141,7 +141,7 @@ async fn a_live_stream_misses_no_event_between_its_first_byte_and_its_first_stor
             assert_eq!(subscriber.event().await.unwrap().seq(), expected);
         }
         subscriber.assert_idle_for(Duration::from_secs(20)).await;
-        assert_eq!(subscriber.signals, []);
+        assert_eq!(subscriber.control_events, []);
     }
 }
 
@@ -191,8 +191,8 @@ async fn a_closed_channel_ends_its_streams_after_the_last_event() {
     assert_eq!(data(&early.events(3).await).len(), 3);
     for subscriber in [&mut early, &mut live] {
         assert_eq!(subscriber.event().await, None);
-        let [end] = &subscriber.signals[..] else {
-            panic!("{:?}", subscriber.signals)
+        let [end] = &subscriber.control_events[..] else {
+            panic!("{:?}", subscriber.control_events)
         };
         assert_eq!(end.name.as_deref(), Some("runnel.end"));
         assert_eq!(end.id, ids[2]);

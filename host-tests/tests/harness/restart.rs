@@ -31,7 +31,7 @@ async fn a_stream_resumes_exactly_on_another_host_with_the_same_store() {
         .collect();
     let expected: Vec<_> = (1..=120).map(|number| numbered_text(number, 700)).collect();
     assert_eq!(data, expected.iter().collect::<Vec<_>>());
-    assert_eq!(subscriber.signals, []);
+    assert_eq!(subscriber.control_events, []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,6 +99,6 @@ async fn a_log_on_disk_survives_a_restart() {
     );
     let replayed_ids: Vec<_> = replayed.iter().map(|event| &event.id).collect();
     assert_eq!(replayed_ids, ids[20..].iter().collect::<Vec<_>>());
-    assert_eq!(subscriber.signals, []);
+    assert_eq!(subscriber.control_events, []);
     assert_no_trap(&second);
 }

@@ -29,9 +29,9 @@ pub struct Attributes {
 
 #[derive(Debug, Error)]
 enum CloudEventError {
-    #[error("the CloudEvent has no {0}")]
+    #[error("there is no {0}")]
     Missing(&'static str),
-    #[error("the specversion of the CloudEvent is {0:?}; accepted is \"1.0\"")]
+    #[error("the specversion is {0:?}; expected \"1.0\"")]
     Version(String),
     #[error("it has both data and data_base64")]
     DataTwice,

@@ -12,7 +12,8 @@ pub(super) fn parse(text: &str, event_type: Option<&str>) -> Result<Publication,
     let form = Query::decode(text, &[]).map_err(Problem::body)?;
     let malformed = |reason: &str| {
         Problem::body(format_args!(
-            "{reason}; a form has the field `data`, and optionally `event` and `id`"
+            "{reason}; expected `data`, and optionally `event` and `id`; data that is not a form needs \
+             its own content-type"
         ))
     };
     if let Some(name) = form.names().find(|name| !FIELDS.contains(name)) {

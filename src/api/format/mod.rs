@@ -57,7 +57,7 @@ impl Format {
         let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
         if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Problem::media_type(
-                "the body has a content-encoding; accepted are only bodies without one",
+                "the body has a content-encoding; send it uncompressed",
             ));
         }
         let attributes = Attributes::from_headers(headers)?;

@@ -19,7 +19,7 @@ pub enum Algorithm {
 
 /// The text is not the name of a supported [`Algorithm`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the algorithm is not supported; accepted are HS256, RS256, ES256 and EdDSA")]
+#[error("the algorithm is not supported; expected HS256, RS256, ES256 or EdDSA")]
 pub struct UnknownAlgorithm;
 
 impl Algorithm {

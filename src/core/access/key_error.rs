@@ -43,14 +43,12 @@ pub enum KeyError {
     TooManyUnnamed(Algorithm),
     /// A secret is too short.
     #[error(
-        "has a secret that is too short; accepted are secrets of at least {MIN_SECRET_BYTES} bytes, \
+        "has a secret that is too short; expected secrets of at least {MIN_SECRET_BYTES} bytes, \
          separated by white space, or a JSON Web Key Set"
     )]
     ShortSecret,
     /// An RSA key is too short.
-    #[error(
-        "has an RSA key that is too short; accepted are keys of at least {MIN_MODULUS_BITS} bits"
-    )]
+    #[error("has an RSA key that is too short; expected at least {MIN_MODULUS_BITS} bits")]
     ShortModulus,
     /// A key in PEM is given as a secret. Such a key is usually public.
     #[error(
@@ -60,13 +58,13 @@ pub enum KeyError {
     PemForSecret,
     /// The text is not a public key for this algorithm in PEM.
     #[error(
-        "has something other than public keys for {}; accepted are one or more keys in PEM \
+        "has something other than public keys for {}; expected one or more keys in PEM \
          (`-----BEGIN PUBLIC KEY-----`), or a JSON Web Key Set",
         .0.name()
     )]
     Pem(Algorithm),
     /// A key is private and should have stayed with the issuer.
-    #[error("has a private key, which should stay with the issuer; accepted are public keys")]
+    #[error("has a private key, which should stay with the issuer; expected public keys")]
     Private,
     /// The text is not a JSON Web Key Set.
     #[error("is not a JSON Web Key Set (RFC 7517)")]

@@ -128,7 +128,7 @@ pub enum CommitError {
     Timeout,
     /// The circuit breaker is open: the store has been failing and was not asked. It is worth a try
     /// after this time.
-    #[error("the store has been failing and is not asked for another {} ms", .0.as_millis())]
+    #[error("the store keeps failing; the next attempt is in {} ms", .0.as_millis())]
     CircuitOpen(Duration),
     /// The store failed in mid-commit and has not worked since: the change may have taken place.
     #[error("the outcome of the commit is unknown: {0}")]

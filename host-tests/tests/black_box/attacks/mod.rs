@@ -146,7 +146,7 @@ async fn an_oversized_cursor_is_reported_as_a_reset_gap() {
         let start = Instant::now();
         let request = request.header("last-event-id", &cursor);
         let mut stream = Stream::of(request.open().await);
-        let (_, gap) = stream.signal("runnel.gap").await;
+        let (_, gap) = stream.control_event("runnel.gap").await;
         assert_eq!(gap["reason"], "reset");
         assert!(gap["requested"].as_str().unwrap().len() <= 128);
         assert_eq!(stream.event().await.id, target.id);

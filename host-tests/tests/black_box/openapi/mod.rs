@@ -267,7 +267,7 @@ async fn authentication_responses_are_described_and_occur() {
 }
 
 #[tokio::test]
-async fn the_signals_of_a_stream_are_described() {
+async fn the_control_events_of_a_stream_are_described() {
     let mut description = Description::new();
     let channel = Channel::new();
     channel.publish_text("kept").await;
@@ -277,13 +277,13 @@ async fn the_signals_of_a_stream_are_described() {
         .await
         .expect_status(204);
     let mut stream = Stream::of(channel.events("?last_event_id=no-id").open().await);
-    let (id, gap) = stream.signal("runnel.gap").await;
+    let (id, gap) = stream.control_event("runnel.gap").await;
     description.check("/components/schemas/Gap", &gap).unwrap();
     description
         .check("/components/schemas/Cursor", &json!(id))
         .unwrap();
     stream.event().await;
-    let (_, end) = stream.signal("runnel.end").await;
+    let (_, end) = stream.control_event("runnel.end").await;
     description.check("/components/schemas/End", &end).unwrap();
 }
 

@@ -24,7 +24,7 @@ async fn an_invalid_setting_is_reported_with_its_variable_and_no_secret() {
     let cases: [(&[&str], &str); 13] = [
         (
             &["subscribe_auth=none"],
-            "subscribe_auth is \"none\"; accepted are `open`, `token` and `jwt`",
+            "subscribe_auth is \"none\"; expected `open`, `token` or `jwt`",
         ),
         (&["subscribe_auth=token"], "subscribe_token is empty"),
         (
@@ -36,11 +36,11 @@ async fn an_invalid_setting_is_reported_with_its_variable_and_no_secret() {
         (&[jwt, &long], "jwt_key is given, which needs jwt_algorithm"),
         (
             &[jwt, "jwt_algorithm=none", &long],
-            "jwt_algorithm is \"none\"; accepted are HS256,",
+            "jwt_algorithm is \"none\"; expected HS256,",
         ),
         (
             &[jwt, "jwt_algorithm=HS256", &short],
-            "jwt_key has a secret that is too short; accepted are",
+            "jwt_key has a secret that is too short; expected ",
         ),
         (
             &[jwt, "jwt_algorithm=HS256", &pem],

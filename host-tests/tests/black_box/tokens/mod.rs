@@ -180,7 +180,7 @@ async fn a_stream_ends_when_its_token_expires_and_resumes_with_a_new_one() {
     assert_eq!(ids(&stream.events(2).await), sent);
     let third = fixture.channel.publish_text("3").await;
     assert_eq!(stream.event().await.id, third);
-    let (id, data) = stream.signal("runnel.expired").await;
+    let (id, data) = stream.control_event("runnel.expired").await;
     assert_eq!((id, &data), (third.clone(), &json!({"reason": "token"})));
     assert_eq!(stream.next().await, None);
     assert!(opened.elapsed() < Duration::from_secs(30));
