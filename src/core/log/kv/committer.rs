@@ -124,20 +124,17 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         newer_than: Instant,
     ) -> Result<CachedHead, ReadError> {
         let asked = self.0.env.now();
+        let mut now = asked;
         loop {
-            match self
-                .0
-                .heads
-                .lookup(channel, newer_than, asked, self.0.env.now())
-            {
+            match self.0.heads.lookup(channel, newer_than, asked, now) {
                 head_cache::Lookup::Hit(read) => return read,
                 head_cache::Lookup::Miss => return self.fetch_head(channel).await,
-                head_cache::Lookup::InFlight => self.await_other_reader(asked).await,
+                head_cache::Lookup::InFlight => now = self.await_other_reader(asked, now).await,
             }
         }
     }
 
-    /// Returns the same if it is to be had without waiting.
+    /// Returns the head as [`KvLog::head`] does, if that needs no waiting.
     pub(super) fn cached_head(
         &self,
         channel: &Channel,
@@ -182,17 +179,18 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
     /// Returns the values of segments, in the order of their keys; `None` where there is none.
     pub(super) async fn segments(&self, keys: &[String]) -> Vec<Result<Option<Bytes>, StoreError>> {
         let asked = self.0.env.now();
+        let mut now = asked;
         loop {
-            match self.0.segments.lookup(keys, self.0.env.now()) {
+            match self.0.segments.lookup(keys, now) {
                 segment_cache::Lookup::Hit(values) => {
                     return values.into_iter().map(|value| Ok(Some(value))).collect();
                 }
                 segment_cache::Lookup::Miss => break,
-                segment_cache::Lookup::InFlight => self.await_other_reader(asked).await,
+                segment_cache::Lookup::InFlight => now = self.await_other_reader(asked, now).await,
             }
         }
         let _announced = Announced(&self.0.parking);
-        let _read = self.0.segments.begin(keys, self.0.env.now());
+        let _read = self.0.segments.begin(keys, now);
         join_all(keys.iter().map(|key| self.segment(key))).await
     }
 
@@ -207,12 +205,13 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         Ok(value)
     }
 
-    async fn await_other_reader(&self, asked: Instant) {
-        let now = self.0.env.now();
+    /// Waits until another reader may have read what this one has wanted since `asked`. Returns the time.
+    async fn await_other_reader(&self, asked: Instant, now: Instant) -> Instant {
         let (min, max) = LOOKUP_INTERVAL;
         let waited = now.saturating_duration_since(asked).clamp(min, max);
         let parking = &self.0.parking;
         parking.sleep(now.saturating_add(waited), true).await;
+        self.0.env.now()
     }
 
     /// Commits `request` and returns its outcome. While the circuit breaker is open, the store is not
