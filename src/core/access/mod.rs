@@ -83,7 +83,7 @@ impl Authenticator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AuthError {
     /// The token is none of the shared tokens and cannot be a JWT, or no JWTs are accepted.
-    #[error("the token is neither the publish token nor any other accepted token")]
+    #[error("the token is not the publish token or any other accepted token")]
     Unknown,
     /// The token is not a JWS in compact serialisation (RFC 7515, 7.1) or too long, or its header cannot
     /// be read or names an unknown algorithm, such as `none`.
