@@ -47,7 +47,7 @@ async fn a_subscription_without_a_channel_is_rejected() {
     for path in ["/events", "/events?", "/events?last=1", "/events?Channel=a"] {
         get_raw(path)
             .await
-            .assert_problem(400, "query", "0 channels");
+            .assert_problem(400, "query", "no channel is named");
     }
 }
 

@@ -80,9 +80,11 @@ async fn run(cli: Cli) -> Result<()> {
         ..defaults
     };
     let server = Server::start(&host, listener, options).context("the listener has no address")?;
+    // A program that reads the announcement may stop this one at once.
+    let mut signals = StopSignals::catch()?;
     announce(&server, token.as_ref(), &data_file);
-    wait_for_signal().await?;
-    stop(server).await;
+    signals.next().await?;
+    stop(server, signals).await;
     Ok(())
 }
 
@@ -154,29 +156,50 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Waits for Ctrl-C or, on Unix, SIGTERM.
-async fn wait_for_signal() -> Result<()> {
+/// The signals that stop the server: Ctrl-C and, on Unix, SIGTERM. They are caught as soon as this exists.
+struct StopSignals {
     #[cfg(unix)]
-    {
+    interrupt: signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: signal::unix::Signal,
+}
+
+impl StopSignals {
+    #[cfg(unix)]
+    fn catch() -> Result<Self> {
         use signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-        tokio::select! {
-            interrupted = signal::ctrl_c() => interrupted.context("cannot watch for Ctrl-C"),
-            _ = terminate.recv() => Ok(()),
-        }
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?,
+            terminate: signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?,
+        })
     }
+
     #[cfg(not(unix))]
-    signal::ctrl_c().await.context("cannot watch for Ctrl-C")
+    fn catch() -> Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Waits for the next signal.
+    async fn next(&mut self) -> Result<()> {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        signal::ctrl_c().await.context("cannot watch for Ctrl-C")?;
+        Ok(())
+    }
 }
 
 /// Shuts down gracefully, or at once on a second signal.
-async fn stop(server: Server) {
+async fn stop(server: Server, mut signals: StopSignals) {
     _ = writeln!(
         io::stdout(),
         "Stopping: open streams end after their current event. Ctrl-C again stops at once."
     );
     tokio::select! {
         () = server.shutdown() => {}
-        _ = wait_for_signal() => {}
+        _ = signals.next() => {}
     }
 }
