@@ -3,6 +3,9 @@
 use crate::core::log::StartFrom;
 use crate::core::time::Instant;
 
+/// A replayed chunk ends with the event that takes it to this size: 64 KiB.
+pub const CHUNK_BYTES: usize = 64 * 1024;
+
 /// The next command of a stream or a long-poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {

@@ -17,8 +17,7 @@
 use bytes::Bytes;
 use std::time::Duration;
 
-use super::action::{ReadRequest, ReadWhen};
-use super::event_stream::CHUNK_BYTES;
+use super::action::{CHUNK_BYTES, ReadRequest, ReadWhen};
 use super::page_buffer::{CorruptRecord, Delivered, PageBuffer};
 use super::shared_frames::{EncodedBatch, SharedFrames};
 use super::stats::EventCount;

@@ -2,24 +2,11 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::action::Action;
 use super::event_stream::{EventStream, IdState, Phase};
-use crate::core::log::Gap;
 use crate::core::metrics::EndReason;
 use crate::core::sse::{Cursor, EventType, Frames, reconnection_time};
 use crate::core::time::Instant;
-
-/// The data of a `runnel.gap` event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct GapSignal {
-    /// The channel in which events are missing.
-    pub channel: String,
-    /// The gap.
-    #[serde(flatten)]
-    pub gap: Gap,
-}
 
 impl EventStream {
     /// Emits the first bytes. They repeat the last event ID that the client gave, because some clients

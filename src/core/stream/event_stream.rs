@@ -73,7 +73,7 @@
 
 use std::time::Duration;
 
-use super::action::Action;
+use super::action::{Action, CHUNK_BYTES};
 use super::merged_reader::{MergedAction, MergedReader};
 use super::shared_frames::SharedFrames;
 use super::stats::{EventCount, StreamStats};
@@ -81,9 +81,6 @@ use super::subscription::{EventFilter, StreamConfig, Subscription};
 use crate::core::metrics::EndReason;
 use crate::core::sse::{Cursor, Frames, reconnection_time};
 use crate::core::time::{ClockReading, Instant, millis};
-
-/// A replayed chunk ends with the event that takes it to this size: 64 KiB.
-pub const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The bytes of an event's field names and line ends, about.
 const FIELDS_BYTES: usize = 20;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::action::ReadRequest;
-use super::control::GapSignal;
 use super::fetcher::Fetcher;
+use super::gap_signal::GapSignal;
 use super::merged_reader::{MergedAction, MergedReader};
 use super::subscriber::{StreamObserver, report_errors};
 use super::subscription::{EventFilter, StreamConfig, Subscription};

@@ -2,7 +2,7 @@
 
 use super::action::ReadRequest;
 use super::channel_reader::{ChannelAction, ChannelReader, End};
-use super::control::GapSignal;
+use super::gap_signal::GapSignal;
 use super::page_buffer::Delivered;
 use super::shared_frames::{EncodedBatch, SharedFrames};
 use super::stats::EventCount;

@@ -10,6 +10,7 @@ mod channel_reader;
 mod control;
 mod event_stream;
 mod fetcher;
+mod gap_signal;
 mod long_poll;
 mod merged_reader;
 mod page_buffer;
@@ -21,10 +22,10 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, ReadRequest, ReadWhen};
-pub use control::GapSignal;
-pub use event_stream::{CHUNK_BYTES, EventStream};
+pub use action::{Action, CHUNK_BYTES, ReadRequest, ReadWhen};
+pub use event_stream::EventStream;
 pub use fetcher::Fetcher;
+pub use gap_signal::GapSignal;
 pub use long_poll::{LongPoll, LongPollPage, PageEvent};
 pub use merged_reader::MergedReader;
 pub use shared_frames::SharedFrames;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Buf;
 
-use super::event_stream::CHUNK_BYTES;
+use super::action::CHUNK_BYTES;
 use crate::core::log::{PageBatch, Record};
 use crate::core::sse::{EventId, Seq};
 use crate::core::time::Timestamp;

@@ -24,6 +24,7 @@
 mod checker;
 mod coverage;
 mod footprint;
+mod ledger;
 mod publisher;
 mod scenario;
 mod schedule;

@@ -8,8 +8,8 @@ use futures::future::join_all;
 
 use super::super::{SimulatedEnvironment, SimulatedStore, Violation};
 use super::checker::Report;
+use super::ledger::Ledger;
 use super::scenario::{LARGE_BYTES, PublisherPlan};
-use super::schedule::Ledger;
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::log::kv::KvLog;

@@ -5,32 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::{AppliedSwap, Conditions, Model, Size, Violation, World};
-use super::checker::Checker;
 use super::coverage::Coverage;
+use super::ledger::Ledger;
 use super::publisher::Publisher;
 use super::scenario::Scenario;
 use super::subscriber::Server;
 use crate::core::channel::Channel;
 use crate::core::log::kv::Head;
 use crate::core::log::kv::key::head_key;
-
-/// The record of a schedule, which all actors keep.
-#[derive(Default)]
-pub(super) struct Ledger {
-    pub(super) checker: Checker,
-    pub(super) coverage: Coverage,
-    /// The first law that was broken.
-    pub(super) violation: Option<Violation>,
-}
-
-impl Ledger {
-    /// Notes the result of a check.
-    pub(super) fn note(&mut self, checked: Result<(), Violation>) {
-        if let Err(violation) = checked {
-            self.violation.get_or_insert(violation);
-        }
-    }
-}
 
 pub(super) struct Schedule {
     world: World,

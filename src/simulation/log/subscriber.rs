@@ -11,8 +11,8 @@ use futures::future::poll_fn;
 
 use super::super::{SimulatedEnvironment, Violation};
 use super::checker::token;
+use super::ledger::Ledger;
 use super::publisher::{SimulatedLog, new_log};
-use super::schedule::Ledger;
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::log::PollInterval;

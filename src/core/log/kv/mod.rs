@@ -10,7 +10,6 @@
 mod append;
 mod commit;
 mod commit_queue;
-mod committer;
 mod creation_lease;
 pub mod format;
 #[cfg(test)]
@@ -18,10 +17,11 @@ mod golden;
 mod head;
 mod head_cache;
 pub mod key;
+mod kv_log;
+mod kv_reader;
 mod locate;
 pub(crate) mod mutant;
 mod poll_schedule;
-mod reader;
 mod retention;
 pub mod segment;
 mod segment_cache;
@@ -33,13 +33,13 @@ use std::time::Duration;
 pub use append::{Append, Change, IDEMPOTENCY_WINDOW, MAX_GROUP_BYTES, append, purge};
 pub use commit::{Action, Commit, Completion, Contention, Request};
 pub use commit_queue::{CommitQueue, GroupLeader, Ticket};
-pub use committer::KvLog;
 pub use head::{
     CommitRecord, Head, IDEMPOTENCY_KEYS, IdempotencyEntry, InvariantError, RECENT_COMMITS,
 };
+pub use kv_log::KvLog;
+pub use kv_reader::KvReader;
 pub use locate::Location;
 pub use poll_schedule::PollInterval;
-pub use reader::KvReader;
 
 /// The time for which readers wait for one that reads what they want; then they read it themselves.
 /// While a stream writes to its client, its reads are not polled, and a client may stall for long: 1 s.

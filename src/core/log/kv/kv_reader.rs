@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::committer::KvLog;
 use super::format;
 use super::head::Head;
 use super::head_cache::CachedHead;
 use super::key::segment_key;
+use super::kv_log::KvLog;
 use super::locate::Location;
 use super::poll_schedule::PollSchedule;
 use super::segment::{self, SegmentId, SegmentMeta};

@@ -14,7 +14,7 @@ use super::commit_queue::{CommitQueue, GroupLeader, GroupOutcome, Ticket};
 use super::head::Head;
 use super::head_cache::{self, CachedHead, HeadCache};
 use super::key::{create_key, head_key};
-use super::reader::KvReader;
+use super::kv_reader::KvReader;
 use super::segment_cache::{self, SegmentCache};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
