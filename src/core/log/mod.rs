@@ -19,6 +19,8 @@ pub mod kv;
 mod page;
 mod record;
 mod retention;
+#[cfg(test)]
+mod sample;
 mod start;
 
 pub use append::{

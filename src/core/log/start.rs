@@ -112,41 +112,12 @@ impl StartFrom {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kv::{Head, append};
-    use super::super::{Batch, NewEvent, Retention};
+    use super::super::kv::Head;
+    use super::super::sample::log;
     use super::*;
-    use crate::core::sse::Epoch;
     use crate::core::stream::ResumePoint;
 
     const NOW: Timestamp = Timestamp(1_000);
-
-    /// A log of events appended at these times, one commit each; each of 6 000 bytes, so that two
-    /// make a segment. Keeps the newest `events`.
-    fn log(times: &[u64], events: u64) -> Head {
-        let retention = Retention {
-            events,
-            bytes: u64::MAX,
-            max_age: None,
-        };
-        let mut head = Head::new(Epoch::from_random(7));
-        for &time in times {
-            let event = NewEvent {
-                event_type: None,
-                data: "x".repeat(6_000),
-                trace: None,
-            };
-            let batch = Batch {
-                events: vec![event],
-                ..Batch::default()
-            };
-            head = append(&head, &[batch], time, Timestamp(time), &retention)
-                .unwrap()
-                .change
-                .unwrap()
-                .head;
-        }
-        head
-    }
 
     fn after(last_event_id: &str) -> StartFrom {
         ResumePoint::parse(last_event_id, 1).start_from(0)

@@ -73,38 +73,8 @@ impl Head {
 
 #[cfg(test)]
 mod tests {
-    use super::super::append;
     use super::*;
-    use crate::core::log::{Batch, NewEvent, Retention};
-    use crate::core::sse::Epoch;
-
-    /// A log of events appended at these times, one commit each; each of 6 000 bytes, so that two
-    /// make a segment. Keeps the newest `events`.
-    fn log(times: &[u64], events: u64) -> Head {
-        let retention = Retention {
-            events,
-            bytes: u64::MAX,
-            max_age: None,
-        };
-        let mut head = Head::new(Epoch::from_random(7));
-        for &time in times {
-            let event = NewEvent {
-                event_type: None,
-                data: "x".repeat(6_000),
-                trace: None,
-            };
-            let batch = Batch {
-                events: vec![event],
-                ..Batch::default()
-            };
-            head = append(&head, &[batch], time, Timestamp(time), &retention)
-                .unwrap()
-                .change
-                .unwrap()
-                .head;
-        }
-        head
-    }
+    use crate::core::log::sample::log;
 
     #[test]
     fn every_record_is_located() {
