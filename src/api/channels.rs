@@ -55,8 +55,9 @@ pub(super) async fn state(
 ) -> Result<Response, Problem> {
     auth::publisher(instance, channel, request).await?;
     let state = instance.log.state(channel).await.map_err(|error| {
+        let problem = Problem::read(&error);
         instance.logger.error("read_failed", Some(channel), error);
-        Problem::store()
+        problem
     })?;
     let state = state.ok_or_else(|| Problem::unknown_channel(channel))?;
     Ok(body::json(StatusCode::OK, &State::new(channel, &state)))

@@ -11,7 +11,7 @@ use super::body::{Body, Response, allow};
 use crate::config::ConfigError;
 use crate::core::access::Permission;
 use crate::core::channel::{Channel, ChannelError};
-use crate::core::log::{AppendError, CommitError};
+use crate::core::log::{AppendError, CommitError, ReadError};
 use crate::core::problem::ProblemKind;
 use crate::core::sse::EventTypeError;
 use crate::core::time::millis;
@@ -189,6 +189,16 @@ impl Problem {
     pub(super) fn store() -> Self {
         Self::new(ProblemKind::Store, "the store does not answer")
             .with_retry_after(STORE_RETRY_AFTER)
+    }
+
+    pub(super) fn read(error: &ReadError) -> Self {
+        match error {
+            ReadError::Store(_) => Self::store(),
+            ReadError::Format(_) | ReadError::Missing { .. } => Self::new(
+                ProblemKind::LogUnreadable,
+                "the stored log of this channel cannot be decoded",
+            ),
+        }
     }
 
     pub(super) fn commit(error: &CommitError) -> Self {

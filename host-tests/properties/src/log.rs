@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use runnel::core::log::kv::segment::{self, SegmentId};
-use runnel::core::log::kv::{Head, Location, append, purge};
+use runnel::core::log::kv::{Head, Location, append, format, purge};
 use runnel::core::log::{Batch, NewEvent, RecordBatch, Retention, StartFrom};
 use runnel::core::sse::{Epoch, Position, Seq};
 use runnel::core::time::Timestamp;
@@ -16,10 +16,15 @@ use runnel::core::time::Timestamp;
 /// # Panics
 /// If the property is violated.
 pub fn head(data: &[u8]) {
-    let Ok(head) = Head::decode("head!fuzz", &Bytes::copy_from_slice(data)) else {
-        return;
-    };
-    assert_eq!(stored(&head), head);
+    for data in with_and_without_checksum(data) {
+        if let Ok(head) = Head::decode("head!fuzz", &data) {
+            check_head(&head);
+        }
+    }
+}
+
+fn check_head(head: &Head) {
+    assert_eq!(&stored(head), head);
     let mut next = head.first();
     for segment in &head.segments {
         assert!(segment.first == next && segment.count > 0);
@@ -27,11 +32,18 @@ pub fn head(data: &[u8]) {
     }
     assert_eq!(next, head.inline.first);
     let is_complete = check_records(&head.inline);
-    check_reading(&head);
+    check_reading(head);
     // Close to the end of the numbers, which no log can reach, writers cannot continue.
     if head.next().0.max(head.bytes()) < 1 << 62 {
-        check_writing(&head, is_complete);
+        check_writing(head, is_complete);
     }
+}
+
+/// Returns the data as it is, and completed by its checksum: no search would find one that is right.
+fn with_and_without_checksum(data: &[u8]) -> [Bytes; 2] {
+    let mut complete = data.to_vec();
+    format::append_checksum(&mut complete);
+    [Bytes::copy_from_slice(data), complete.into()]
 }
 
 /// Property: any bytes are a segment or rejected. A decoded segment is encoded to the same value, is
@@ -40,31 +52,61 @@ pub fn head(data: &[u8]) {
 /// # Panics
 /// If the property is violated.
 pub fn segment(data: &[u8]) {
-    let bytes = Bytes::copy_from_slice(data);
     // After two bytes for kind and version, a segment begins with its id.
     let id = postcard::take_from_bytes::<(Epoch, Seq)>(data.get(2..).unwrap_or_default());
-    let Ok(((epoch, first), _)) = id else {
-        let any = SegmentId {
-            epoch: Epoch::from_random(0),
-            first: Seq(0),
-        };
-        assert!(segment::decode("seg!fuzz", any, &bytes).is_err());
+    let id = id.map(|((epoch, first), _)| SegmentId::sealed(epoch, first));
+    for data in with_and_without_checksum(data) {
+        match id {
+            Ok(id) => check_segment(id, &data),
+            Err(_) => {
+                let any = SegmentId::sealed(Epoch::from_random(0), Seq(0));
+                assert!(segment::decode("seg!fuzz", any, &data).is_err());
+            }
+        }
+    }
+}
+
+fn check_segment(id: SegmentId, data: &Bytes) {
+    let Ok(parts) = segment::decode("seg!fuzz", id, data) else {
         return;
     };
-    let id = SegmentId { epoch, first };
-    let Ok(batch) = segment::decode("seg!fuzz", id, &bytes) else {
-        return;
-    };
+    let count = parts.iter().map(|part| part.count);
+    let count = count.fold(0, u64::saturating_add);
     let other = SegmentId {
-        first: Seq(first.0 ^ 1),
+        first: Seq(id.first.0 ^ 1),
         ..id
     };
-    assert!(segment::decode("seg!fuzz", other, &bytes).is_err());
-    let encoded = segment::encode(epoch, &batch).expect("a vector has room");
-    let decoded = segment::decode("seg!fuzz", id, &encoded);
-    assert_eq!(decoded.as_ref(), Ok(&batch));
-    check_records(&batch);
-    if let Ok((segments, rest)) = segment::cut(&batch) {
+    let longer = SegmentId {
+        merged: Some(count.wrapping_add(1)),
+        ..id
+    };
+    for id in [other, longer] {
+        assert!(segment::decode("seg!fuzz", id, data).is_err());
+    }
+    let merged = SegmentId {
+        merged: Some(count),
+        ..id
+    };
+    assert_eq!(
+        segment::decode("seg!fuzz", merged, data).as_ref(),
+        Ok(&parts)
+    );
+    if !parts.is_empty() {
+        let encoded = segment::encode(id.epoch, &parts).expect("a vector has room");
+        let decoded = segment::decode("seg!fuzz", id, &encoded);
+        assert_eq!(decoded.as_ref(), Ok(&parts));
+    }
+    let mut next = id.first;
+    for part in &parts {
+        assert_eq!(part.first, next);
+        next = part.next();
+        check_records(part);
+        check_cutting(part);
+    }
+}
+
+fn check_cutting(batch: &RecordBatch) {
+    if let Ok((segments, rest)) = segment::cut(batch) {
         let mut next = batch.first;
         let mut joined = vec![];
         for part in segments.iter().chain([&rest]) {

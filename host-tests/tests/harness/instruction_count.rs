@@ -111,14 +111,14 @@ async fn fixed_workloads_take_a_known_number_of_instructions() {
         one.publish(&numbered_text(number, 200)).await.event_id();
     }
     let each = instructions(&one).await - before;
-    table.line("publish an event of 200 B", each, 100, 216_800);
+    table.line("publish an event of 200 B", each, 100, 216_200);
 
     let many = fixture();
     publish_hundreds(&many, 1).await;
     let before = instructions(&many).await;
     publish_hundreds(&many, 99).await;
     let each = instructions(&many).await - before;
-    table.line("publish an event of a batch of 100", each, 9_900, 12_860);
+    table.line("publish an event of a batch of 100", each, 9_900, 14_440);
 
     let before = instructions(&many).await;
     assert_eq!(many.log().await.len(), 9_900 + 100);
@@ -127,7 +127,7 @@ async fn fixed_workloads_take_a_known_number_of_instructions() {
         "replay an event of 200 B, first in the instance",
         each,
         10_000,
-        3_050,
+        3_370,
     );
 
     let before = instructions(&many).await;
@@ -143,15 +143,15 @@ async fn fixed_workloads_take_a_known_number_of_instructions() {
         "replay an event of 200 B, ten in the instance",
         each,
         100_000,
-        840,
+        816,
     );
 
-    for (streams, expected) in [(1, 1_080_000), (100, 109_300)] {
+    for (streams, expected) in [(1, 725_000), (100, 105_700)] {
         let workload = format!("100 ms of one of {streams} live streams, with an event");
         let all = live(&fixture(), streams).await;
         table.line(&workload, all, 100 * streams as u64, expected);
     }
-    for (streams, expected) in [(1, 48_200), (100, 10_650)] {
+    for (streams, expected) in [(1, 46_250), (100, 10_630)] {
         let workload = format!("an idle second of one of {streams} streams");
         let all = idle(&fixture(), streams).await;
         table.line(&workload, all, 600 * streams as u64, expected);

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::super::{Storage, Violation};
 use crate::core::channel::Channel;
 use crate::core::log::Appended;
+use crate::core::log::kv::Head;
 use crate::core::log::kv::key::{head_key, segment_key};
-use crate::core::log::kv::{Head, segment};
+use crate::core::log::kv::segment::{self, SegmentId};
 use crate::core::sse::{Epoch, EventId, Seq};
 
 /// The outcome of a batch, as its publisher was answered.
@@ -272,16 +273,16 @@ impl Checker {
             return Ok(());
         };
         let head = Head::decode(&key, head).map_err(|error| Violation(error.to_string()))?;
-        let live = head.segments.iter().map(|segment| segment.first);
+        let listed = head.segments.iter().map(|segment| segment.id(head.epoch));
         // An instance may have crashed sealing these; the next to seal them writes the same values.
         let sealable = segment::cut(&head.inline)
             .map_err(|error| Violation(error.to_string()))?
             .0;
-        let live = live
-            .chain(sealable.iter().map(|batch| batch.first))
-            .map(|first| head.segment_id(first));
+        let sealable = sealable.iter();
+        let sealable = sealable.map(|batch| SegmentId::sealed(head.epoch, batch.first));
         let pending = head.pending_deletes.iter().map(|pending| pending.segment);
-        let known: HashSet<_> = live
+        let known: HashSet<_> = listed
+            .chain(sealable)
             .chain(pending)
             .map(|id| segment_key(channel, id))
             .chain([key])

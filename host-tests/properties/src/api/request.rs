@@ -92,6 +92,7 @@ fn check_channel(channel: &Channel) {
     let segment = SegmentId {
         epoch: Epoch::from_random(u64::MAX),
         first: Seq(u64::MAX),
+        merged: Some(u64::MAX),
     };
     let keys = [
         head_key(channel),

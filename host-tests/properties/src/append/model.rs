@@ -1,6 +1,6 @@
 //! A model of a log: the state that the log should have, beside the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
@@ -22,7 +22,7 @@ const START_TIME: Timestamp = Timestamp(1_767_225_600_000);
 pub(super) struct Model {
     head: Head,
     /// The segments in the store.
-    store: BTreeMap<(Epoch, Seq), Bytes>,
+    store: HashMap<SegmentId, Bytes>,
     now: Timestamp,
     commits: u64,
     /// The events of this epoch with the times of their appends; the first has seq 1.
@@ -43,7 +43,7 @@ impl Default for Model {
     fn default() -> Self {
         Self {
             head: Head::new(Epoch::from_random(0)),
-            store: BTreeMap::new(),
+            store: HashMap::new(),
             now: START_TIME,
             commits: 0,
             events: vec![],
@@ -113,9 +113,9 @@ impl Model {
         self.idempotency = idempotency;
         self.store_segments(change.seal);
         for id in &change.discard {
-            assert!(!refers(&self.head, *id), "{id:?} may still be read");
-            assert!(!refers(&change.head, *id), "{id:?} will still be read");
-            self.store.remove(&(id.epoch, id.first));
+            assert!(!self.head.lists(*id), "{id:?} may still be read");
+            assert!(!change.head.lists(*id), "{id:?} will still be read");
+            self.store.remove(id);
         }
         let old_first = self.head.first();
         self.replace_head(change.head);
@@ -145,14 +145,12 @@ impl Model {
     /// Reads the whole log and compares it with the model.
     pub(super) fn check(&self) {
         let mut next = self.head.first();
-        for sealed in &self.head.segments {
-            assert_eq!(sealed.first, next);
-            let batch = self.segment(sealed.first);
-            assert_eq!(batch.count, sealed.count);
-            assert_eq!(batch.records.len() as u64, sealed.bytes);
-            let newest = self.check_records(&batch);
-            assert_eq!(newest, Some(sealed.newest));
-            next = sealed.next();
+        for listed in &self.head.segments {
+            assert_eq!(listed.first, next);
+            let parts = self.segment(listed.id(self.head.epoch));
+            assert!(listed.describes(&parts));
+            assert_eq!(self.check_parts(&parts), Some(listed.newest));
+            next = listed.next();
         }
         assert_eq!(self.head.inline.first, next);
         self.check_records(&self.head.inline);
@@ -165,10 +163,9 @@ impl Model {
     /// Stores segments. Planning is deterministic, so one that exists already has the same bytes.
     fn store_segments(&mut self, sealed: Vec<(SegmentId, Bytes)>) {
         for (id, bytes) in sealed {
-            let before = self.store.insert((id.epoch, id.first), bytes.clone());
-            match before {
+            match self.store.insert(id, bytes.clone()) {
                 Some(before) => assert_eq!(before, bytes, "{id:?}"),
-                None => drop(self.check_records(&self.segment(id.first))),
+                None => drop(self.check_parts(&self.segment(id))),
             }
         }
     }
@@ -180,7 +177,7 @@ impl Model {
         assert_eq!(self.head, head);
         assert_eq!((head.closed, head.next()), (self.closed, self.next()));
         assert_eq!(head.commits, self.commits);
-        assert!(head.recent_commit(self.commits).is_some());
+        assert!(head.remembers(self.commits));
         assert!(head.recent_commits.len() as u64 <= RECENT_COMMITS);
         assert!(head.idempotency.len() <= IDEMPOTENCY_KEYS);
         if let Some((time, _)) = self.events.last() {
@@ -192,24 +189,18 @@ impl Model {
     /// The store has every segment that the head refers to, and none that no head will refer to.
     fn check_store(&self) {
         let epoch = self.head.epoch;
-        for sealed in &self.head.segments {
-            assert!(
-                self.store.contains_key(&(epoch, sealed.first)),
-                "{sealed:?} is missing"
-            );
+        for listed in &self.head.segments {
+            let id = listed.id(epoch);
+            assert!(self.store.contains_key(&id), "{id:?} is missing");
         }
         let (to_seal, _) = segment::cut(&self.head.inline).expect("an appended record can be read");
-        for &(epoch, first) in self.store.keys() {
-            let id = SegmentId { epoch, first };
-            let is_to_be_sealed =
-                epoch == self.head.epoch && to_seal.iter().any(|batch| batch.first == first);
-            let is_pending_delete = self
-                .head
-                .pending_deletes
-                .iter()
-                .any(|pending| pending.segment == id);
+        for &id in self.store.keys() {
+            let mut to_seal = to_seal.iter();
+            let is_to_be_sealed = to_seal.any(|batch| SegmentId::sealed(epoch, batch.first) == id);
+            let mut pending = self.head.pending_deletes.iter();
+            let is_pending_delete = pending.any(|pending| pending.segment == id);
             assert!(
-                refers(&self.head, id) || is_pending_delete || is_to_be_sealed,
+                self.head.lists(id) || is_pending_delete || is_to_be_sealed,
                 "{id:?} is an orphan"
             );
         }
@@ -233,10 +224,14 @@ impl Model {
         }
     }
 
-    fn segment(&self, first: Seq) -> RecordBatch {
-        let id = self.head.segment_id(first);
-        let bytes = &self.store[&(id.epoch, first)];
-        segment::decode("seg!fuzz", id, bytes).expect("a sealed segment can be decoded")
+    fn segment(&self, id: SegmentId) -> Vec<RecordBatch> {
+        segment::decode("seg!fuzz", id, &self.store[&id]).expect("a segment can be decoded")
+    }
+
+    /// Checks the records of a segment. Returns the newest time.
+    fn check_parts(&self, parts: &[RecordBatch]) -> Option<Timestamp> {
+        let newest = parts.iter().map(|part| self.check_records(part));
+        newest.max().flatten()
     }
 
     /// Every record is the event of its seq. Returns the newest time.
@@ -260,9 +255,4 @@ impl Model {
         assert_eq!((seq, records.offset()), (batch.next(), batch.records.len()));
         newest
     }
-}
-
-fn refers(head: &Head, id: SegmentId) -> bool {
-    let sealed = |first| head.segments.iter().any(|sealed| sealed.first == first);
-    id.epoch == head.epoch && sealed(id.first)
 }

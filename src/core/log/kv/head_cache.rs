@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::SHARED_READ_TIMEOUT;
 use super::head::Head;
+use super::{SHARED_READ_TIMEOUT, format};
 use crate::core::channel::Channel;
 use crate::core::log::ReadError;
 use crate::core::time::Instant;
@@ -90,7 +90,7 @@ impl HeadCache {
         let entries = self.0.borrow();
         let newest = entries.get(channel)?.newest.as_ref()?;
         let (head, stored) = newest.head.as_ref().zip(newest.value.as_ref())?;
-        head.is_stored_as(stored, value).then(|| head.clone())
+        format::is_unchanged(stored, value).then(|| head.clone())
     }
 
     /// Begins a read, which is under way until the guard is dropped.

@@ -1,9 +1,10 @@
 //! The key schema.
 //!
 //! ```text
-//! head!{channel}                    the head: epoch, directory, recent commits, newest records
-//! seg!{channel}!{epoch}!{first}     a sealed segment: records that no longer change
-//! create!{channel}!{period}         a counter that elects the creator of the head
+//! head!{channel}                          the head: epoch, directory, recent commits, newest records
+//! seg!{channel}!{epoch}!{first}           a sealed segment: records that no longer change
+//! seg!{channel}!{epoch}!{first}!{count}   a merged segment: the records of several sealed ones
+//! create!{channel}!{period}               a counter that elects the creator of the head
 //! ```
 //!
 //! Parts are joined by `!`, which no channel contains, so that no two values share a key.
@@ -31,15 +32,10 @@ pub fn create_key(channel: &Channel, period: u64) -> String {
     format!("create!{}!{period}", escaped(channel))
 }
 
-/// Returns the key of a sealed segment.
+/// Returns the key of a segment.
 #[must_use]
 pub fn segment_key(channel: &Channel, segment: SegmentId) -> String {
-    format!(
-        "seg!{}!{}!{}",
-        escaped(channel),
-        segment.epoch,
-        segment.first.0
-    )
+    format!("seg!{}!{segment}", escaped(channel))
 }
 
 #[cfg(test)]
@@ -50,13 +46,15 @@ mod tests {
     #[test]
     fn keys_are_portable_and_distinct() {
         let channel: Channel = "shop/eu:1".parse().unwrap();
-        let segment = SegmentId {
-            epoch: Epoch::from_random(35),
-            first: Seq(17),
+        let sealed = SegmentId::sealed(Epoch::from_random(35), Seq(17));
+        let merged = SegmentId {
+            merged: Some(480),
+            ..sealed
         };
         assert_eq!(head_key(&channel), "head!shop+eu:1");
         assert_eq!(create_key(&channel, 6), "create!shop+eu:1!6");
-        assert_eq!(segment_key(&channel, segment), "seg!shop+eu:1!00000z!17");
+        assert_eq!(segment_key(&channel, sealed), "seg!shop+eu:1!00000z!17");
+        assert_eq!(segment_key(&channel, merged), "seg!shop+eu:1!00000z!17!480");
     }
 
     #[test]
@@ -65,7 +63,8 @@ mod tests {
         let segment = SegmentId {
             epoch: Epoch::from_random(u64::MAX),
             first: Seq(u64::MAX),
+            merged: Some(u64::MAX),
         };
-        assert_eq!(segment_key(&channel, segment).len(), 192);
+        assert_eq!(segment_key(&channel, segment).len(), 213);
     }
 }

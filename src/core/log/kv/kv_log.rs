@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
+use thiserror::Error;
 
 use super::commit::{Action, Commit, Completion, Contention, Request};
 use super::commit_queue::{CommitQueue, GroupLeader, GroupOutcome, Ticket};
+use super::format::FormatError;
 use super::head::Head;
 use super::head_cache::{self, CachedHead, HeadCache};
-use super::key::{create_key, head_key};
+use super::key::{create_key, head_key, segment_key};
 use super::kv_reader::KvReader;
-use super::segment_cache::{self, SegmentCache};
+use super::segment::{self, SegmentId};
+use super::segment_cache::{self, Parts, SegmentCache};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::limit::RetryAfter;
@@ -30,6 +33,20 @@ use crate::core::time::Instant;
 /// The shortest and the longest interval at which a reader that waits for another looks the result up in
 /// the cache. Between these it has waited as long as it waits again.
 const LOOKUP_INTERVAL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(64));
+
+/// A segment that could not be read.
+#[derive(Debug, Error)]
+pub(super) enum SegmentError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store has no value under its key.
+    #[error("there is no value under its key")]
+    Absent,
+    /// The value cannot be used.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
 
 /// The log engine on a key-value store. Clones are handles to the same engine.
 pub struct KvLog<E, S>(Rc<Shared<E, S>>);
@@ -176,33 +193,39 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         Ok(CachedHead { as_of, value, head })
     }
 
-    /// Returns the values of segments, in the order of their keys; `None` where there is none.
-    pub(super) async fn segments(&self, keys: &[String]) -> Vec<Result<Option<Bytes>, StoreError>> {
+    /// Reads segments. One read serves all readers of the instance that ask meanwhile.
+    pub(super) async fn segments(
+        &self,
+        channel: &Channel,
+        ids: &[SegmentId],
+    ) -> Vec<Result<Parts, SegmentError>> {
+        let keys: Vec<_> = ids.iter().map(|id| segment_key(channel, *id)).collect();
         let asked = self.0.env.now();
         let mut now = asked;
         loop {
-            match self.0.segments.lookup(keys, now) {
-                segment_cache::Lookup::Hit(values) => {
-                    return values.into_iter().map(|value| Ok(Some(value))).collect();
+            match self.0.segments.lookup(&keys, now) {
+                segment_cache::Lookup::Hit(segments) => {
+                    return segments.into_iter().map(Ok).collect();
                 }
                 segment_cache::Lookup::Miss => break,
                 segment_cache::Lookup::InFlight => now = self.await_other_reader(asked, now).await,
             }
         }
         let _announced = Announced(&self.0.parking);
-        let _read = self.0.segments.begin(keys, now);
-        join_all(keys.iter().map(|key| self.segment(key))).await
+        let _read = self.0.segments.begin(&keys, now);
+        let reads = keys.iter().zip(ids).map(|(key, id)| self.segment(key, *id));
+        join_all(reads).await
     }
 
-    async fn segment(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        if let Some(value) = self.0.segments.get(key) {
-            return Ok(Some(value));
+    async fn segment(&self, key: &str, id: SegmentId) -> Result<Parts, SegmentError> {
+        if let Some(parts) = self.0.segments.get(key) {
+            return Ok(parts);
         }
         let value = self.0.parking.on_host(self.0.store.get(key)).await?;
-        if let Some(value) = &value {
-            self.0.segments.insert(key, value);
-        }
-        Ok(value)
+        let value = value.ok_or(SegmentError::Absent)?;
+        let parts = segment::decode(key, id, &value)?.into();
+        self.0.segments.insert(key, &parts);
+        Ok(parts)
     }
 
     /// Waits until another reader may have read what this one has wanted since `asked`. Returns the time.

@@ -4,24 +4,23 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::format;
 use super::head::Head;
 use super::head_cache::CachedHead;
 use super::key::segment_key;
-use super::kv_log::KvLog;
+use super::kv_log::{KvLog, SegmentError};
 use super::locate::Location;
 use super::poll_schedule::PollSchedule;
-use super::segment::{self, SegmentId, SegmentMeta};
+use super::segment::{SegmentId, SegmentMeta};
+use super::segment_cache::Parts;
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::log::{
     FormatError, GapReason, LogReader, LogState, News, Page, PageBatch, ReadError, ReaderOptions,
-    RecordBatch, StartFrom,
+    StartFrom,
 };
-use crate::core::sse::Seq;
-use crate::core::store::{KeyValueStore, StoreError};
+use crate::core::sse::{Epoch, Seq};
+use crate::core::store::KeyValueStore;
 use crate::core::time::Instant;
 
 /// The time for which an older head than the one known is put down to a stale read of the store: 1 s.
@@ -71,10 +70,10 @@ impl<E: Environment, S: KeyValueStore> LogReader for KvReader<E, S> {
             LocalPage::Complete(page) => Ok(page),
             LocalPage::InSegments {
                 mut page,
-                head,
+                epoch,
                 segments,
             } => {
-                page.batches = self.read_segments(&head, &segments).await?;
+                page.batches = self.read_segments(epoch, page.start, &segments).await?;
                 self.schedule.activity(self.log.env().now());
                 Ok(page)
             }
@@ -119,7 +118,7 @@ enum LocalPage {
     /// Its records are in these segments.
     InSegments {
         page: Page,
-        head: Rc<Head>,
+        epoch: Epoch,
         segments: Vec<SegmentMeta>,
     },
 }
@@ -168,10 +167,9 @@ impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
                 self.schedule.activity(self.log.env().now());
             }
             Location::Segments(segments) if max_bytes > 0 => {
-                let head = head.clone();
                 return LocalPage::InSegments {
                     page,
-                    head,
+                    epoch: head.epoch,
                     segments,
                 };
             }
@@ -214,54 +212,56 @@ impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
         now.saturating_duration_since(since) < STALE_READS
     }
 
-    /// Reads segments that follow each other. Returns those before the first that cannot be had, if any.
+    /// Reads segments that follow each other, and returns their records from the parts on that have
+    /// `start`: those before the first segment that cannot be had, if any.
     async fn read_segments(
         &self,
-        head: &Head,
+        epoch: Epoch,
+        start: Seq,
         segments: &[SegmentMeta],
     ) -> Result<Vec<PageBatch>, ReadError> {
-        let keys: Vec<_> = segments
-            .iter()
-            .map(|meta| segment_key(&self.channel, head.segment_id(meta.first)))
-            .collect();
-        let values = self.log.segments(&keys).await;
-        let mut batches = Vec::with_capacity(values.len());
-        for ((meta, key), value) in segments.iter().zip(&keys).zip(values) {
-            match decode_listed(meta, head.segment_id(meta.first), key, value) {
-                Ok(records) => batches.push(PageBatch {
-                    records,
-                    is_tail: false,
-                }),
+        let ids: Vec<_> = segments.iter().map(|meta| meta.id(epoch)).collect();
+        let read = self.log.segments(&self.channel, &ids).await;
+        let mut batches = vec![];
+        for ((meta, id), read) in segments.iter().zip(&ids).zip(read) {
+            match self.listed(meta, *id, read) {
+                Ok(parts) => {
+                    let parts = parts.iter().filter(|part| part.next() > start);
+                    batches.extend(parts.map(|part| PageBatch {
+                        records: part.clone(),
+                        is_tail: false,
+                    }));
+                }
                 Err(error) if batches.is_empty() => return Err(error),
                 Err(_) => break,
             }
         }
         Ok(batches)
     }
-}
 
-/// Decodes the value of a segment, which must have the records that the directory lists: with fewer, a
-/// reader would ask for the rest again and again.
-fn decode_listed(
-    meta: &SegmentMeta,
-    id: SegmentId,
-    key: &str,
-    value: Result<Option<Bytes>, StoreError>,
-) -> Result<RecordBatch, ReadError> {
-    let missing = |cause| ReadError::Missing {
-        resume_at: meta.next(),
-        cause,
-    };
-    let Some(bytes) = value? else {
-        return Err(missing(None));
-    };
-    match segment::decode(key, id, &bytes) {
-        Ok(records) if meta.describes(&records) => Ok(records),
-        Ok(_) => {
-            let error = format::corrupt(key, "its records are not those that the head lists");
-            Err(missing(Some(error)))
+    /// Returns the parts of a segment that was read. They must have the records that the directory lists:
+    /// with fewer, a reader would ask for the rest again and again.
+    fn listed(
+        &self,
+        meta: &SegmentMeta,
+        id: SegmentId,
+        read: Result<Parts, SegmentError>,
+    ) -> Result<Parts, ReadError> {
+        let missing = |cause| ReadError::Missing {
+            resume_at: meta.next(),
+            cause,
+        };
+        match read {
+            Ok(parts) if meta.describes(&parts) => Ok(parts),
+            Ok(_) => {
+                let key = segment_key(&self.channel, id);
+                let detail = "its records are not those that the head lists";
+                Err(missing(Some(format::corrupt(&key, detail))))
+            }
+            Err(SegmentError::Store(error)) => Err(error.into()),
+            Err(SegmentError::Absent) => Err(missing(None)),
+            Err(SegmentError::Format(error @ FormatError::Newer { .. })) => Err(error.into()),
+            Err(SegmentError::Format(error)) => Err(missing(Some(error))),
         }
-        Err(error @ FormatError::Newer { .. }) => Err(ReadError::Format(error)),
-        Err(error) => Err(missing(Some(error))),
     }
 }

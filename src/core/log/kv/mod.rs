@@ -33,9 +33,7 @@ use std::time::Duration;
 pub use append::{Append, Change, IDEMPOTENCY_WINDOW, MAX_GROUP_BYTES, append, purge};
 pub use commit::{Action, Commit, Completion, Contention, Request};
 pub use commit_queue::{CommitQueue, GroupLeader, Ticket};
-pub use head::{
-    CommitRecord, Head, IDEMPOTENCY_KEYS, IdempotencyEntry, InvariantError, RECENT_COMMITS,
-};
+pub use head::{Head, IDEMPOTENCY_KEYS, IdempotencyEntry, InvariantError, RECENT_COMMITS};
 pub use kv_log::KvLog;
 pub use kv_reader::KvReader;
 pub use locate::Location;

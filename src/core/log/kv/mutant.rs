@@ -9,6 +9,8 @@ pub(crate) enum Mutant {
     CreatesUnasked,
     /// Deletes segments that the head still refers to.
     TrimsBeforeTheSwap,
+    /// Reads values whose checksum is wrong.
+    TrustsChecksums,
 }
 
 #[cfg(test)]

@@ -42,10 +42,8 @@ pub(super) fn retain(head: &mut Head, now: Timestamp, retention: &Retention) -> 
     });
     let dropped = dropped.count();
     let epoch = head.epoch;
-    let dropped = head.segments.drain(..dropped).map(|segment| SegmentId {
-        epoch,
-        first: segment.first,
-    });
+    let dropped = head.segments.drain(..dropped);
+    let dropped = dropped.map(|segment| segment.id(epoch));
     let dropped: Vec<_> = dropped.collect();
     if is_active(Mutant::TrimsBeforeTheSwap) {
         return dropped;

@@ -2,20 +2,23 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-
-use bytes::Bytes;
+use std::rc::Rc;
 
 use super::SHARED_READ_TIMEOUT;
 use crate::core::cache::BoundedCache;
+use crate::core::log::RecordBatch;
 use crate::core::time::Instant;
 
 /// The memory for segments: 1 MiB.
 const CAPACITY_BYTES: usize = 1024 * 1024;
 
+/// The parts of a segment, which were verified when it was read.
+pub(super) type Parts = Rc<[RecordBatch]>;
+
 #[derive(Debug)]
 pub(super) struct SegmentCache {
     /// By key. A segment never changes, so its age does not matter.
-    segments: RefCell<BoundedCache<String, Bytes>>,
+    segments: RefCell<BoundedCache<String, Parts>>,
     /// The keys that are being read, with the start of the newest read of each.
     in_flight: RefCell<HashMap<String, Instant>>,
 }
@@ -23,8 +26,8 @@ pub(super) struct SegmentCache {
 /// The result of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Lookup {
-    /// All of them are cached: their values, in the order of the keys.
-    Hit(Vec<Bytes>),
+    /// All of them are cached, in the order of the keys.
+    Hit(Vec<Parts>),
     /// The first that is not cached is being read.
     InFlight,
     /// The first that is not cached has to be read.
@@ -44,15 +47,15 @@ impl SegmentCache {
     /// Looks up the segments under `keys`.
     pub(super) fn lookup(&self, keys: &[String], now: Instant) -> Lookup {
         let segments = self.segments.borrow();
-        let mut values = Vec::with_capacity(keys.len());
+        let mut hits = Vec::with_capacity(keys.len());
         for key in keys {
             match segments.get(key) {
-                Some(value) => values.push(value.clone()),
+                Some(parts) => hits.push(parts.clone()),
                 None if self.is_in_flight(key, now) => return Lookup::InFlight,
                 None => return Lookup::Miss,
             }
         }
-        Lookup::Hit(values)
+        Lookup::Hit(hits)
     }
 
     fn is_in_flight(&self, key: &str, now: Instant) -> bool {
@@ -61,13 +64,15 @@ impl SegmentCache {
         started.is_some_and(|started| now.saturating_duration_since(*started) < SHARED_READ_TIMEOUT)
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<Bytes> {
+    pub(super) fn get(&self, key: &str) -> Option<Parts> {
         self.segments.borrow().get(key).cloned()
     }
 
-    pub(super) fn insert(&self, key: &str, value: &Bytes) {
+    pub(super) fn insert(&self, key: &str, parts: &Parts) {
+        let sizes = parts.iter().map(|part| part.records.len());
+        let bytes = sizes.fold(0, usize::saturating_add);
         let mut segments = self.segments.borrow_mut();
-        segments.insert(key.to_owned(), value.clone(), value.len());
+        segments.insert(key.to_owned(), parts.clone(), bytes);
     }
 
     /// Begins a read, which is under way until the guard is dropped.
@@ -110,6 +115,14 @@ mod tests {
         keys.iter().map(|key| (*key).to_owned()).collect()
     }
 
+    fn segment(bytes: usize) -> Parts {
+        let part = RecordBatch {
+            records: vec![0; bytes].into(),
+            ..RecordBatch::default()
+        };
+        vec![part].into()
+    }
+
     #[test]
     fn one_read_serves_all_readers_that_ask_meanwhile() {
         let cache = SegmentCache::default();
@@ -119,18 +132,17 @@ mod tests {
         assert_eq!(cache.lookup(&both, NOW), Lookup::InFlight);
         assert_eq!(cache.lookup(&keys(&["b"]), NOW), Lookup::InFlight);
         assert_eq!(cache.lookup(&keys(&["c", "a"]), NOW), Lookup::Miss);
-        cache.insert("a", &Bytes::from_static(b"1"));
-        let one = Bytes::from_static(b"1");
+        cache.insert("a", &segment(1));
         assert_eq!(
             cache.lookup(&keys(&["a"]), NOW),
-            Lookup::Hit(vec![one.clone()])
+            Lookup::Hit(vec![segment(1)])
         );
         assert_eq!(cache.lookup(&both, NOW), Lookup::InFlight);
-        cache.insert("b", &Bytes::from_static(b"2"));
+        cache.insert("b", &segment(2));
         drop(read);
-        let values = vec![one, Bytes::from_static(b"2")];
-        assert_eq!(cache.lookup(&both, NOW), Lookup::Hit(values));
-        assert_eq!(cache.get("b"), Some(Bytes::from_static(b"2")));
+        let hits = vec![segment(1), segment(2)];
+        assert_eq!(cache.lookup(&both, NOW), Lookup::Hit(hits));
+        assert_eq!(cache.get("b"), Some(segment(2)));
     }
 
     #[test]
@@ -138,7 +150,7 @@ mod tests {
         let cache = SegmentCache::default();
         let both = keys(&["a", "b"]);
         let read = cache.begin(&both, NOW);
-        cache.insert("a", &Bytes::from_static(b"1"));
+        cache.insert("a", &segment(1));
         drop(read);
         assert_eq!(cache.lookup(&both, NOW), Lookup::Miss);
         assert_eq!(cache.get("b"), None);
@@ -159,7 +171,7 @@ mod tests {
     #[test]
     fn the_oldest_segments_are_dropped_when_memory_is_full() {
         let cache = SegmentCache::default();
-        let quarter = Bytes::from(vec![0; CAPACITY_BYTES / 4]);
+        let quarter = segment(CAPACITY_BYTES / 4);
         for key in ["a", "b", "c", "d", "e"] {
             cache.insert(key, &quarter);
         }

@@ -69,10 +69,7 @@ fn a_slow_client_that_retention_overtook_gets_a_gap_and_the_events_kept() {
 fn a_lost_segment_is_skipped_with_a_gap() {
     let mut world = World::with_events(300, 200);
     let lost = world.head.as_ref().unwrap().segments[1];
-    world.segments.remove(&SegmentId {
-        epoch: Epoch::from_random(7),
-        first: lost.first,
-    });
+    world.segments.remove(&lost.id(Epoch::from_random(7)));
     let mut stream = world.open(ResumePoint::Earliest);
     let sent = world.sent(&mut stream, 5_000);
     let expected: Vec<_> = (1..lost.first.0).chain(lost.next().0..=300).collect();
@@ -89,10 +86,7 @@ fn a_lost_segment_is_skipped_with_a_gap() {
 fn a_corrupt_segment_is_reported_and_skipped_with_a_gap() {
     let mut world = World::with_events(300, 200);
     let broken = world.head.as_ref().unwrap().segments[0];
-    let id = SegmentId {
-        epoch: Epoch::from_random(7),
-        first: broken.first,
-    };
+    let id = broken.id(Epoch::from_random(7));
     world.segments.insert(id, Bytes::from_static(b"nonsense"));
     let mut stream = world.open(ResumePoint::Earliest);
     let sent = world.sent(&mut stream, 5_000);
@@ -107,11 +101,9 @@ fn a_corrupt_segment_is_reported_and_skipped_with_a_gap() {
 fn a_segment_with_fewer_records_than_the_directory_lists_is_skipped_with_a_gap() {
     let mut world = World::with_events(300, 200);
     let short = world.head.as_ref().unwrap().segments[1];
-    let id = SegmentId {
-        epoch: Epoch::from_random(7),
-        first: short.first,
-    };
-    let whole = segment::decode("seg!demo", id, &world.segments[&id]).unwrap();
+    let id = short.id(Epoch::from_random(7));
+    let parts = segment::decode("seg!demo", id, &world.segments[&id]).unwrap();
+    let whole = &parts[0];
     let mut records = whole.records();
     records.next();
     let part = RecordBatch {
@@ -121,7 +113,7 @@ fn a_segment_with_fewer_records_than_the_directory_lists_is_skipped_with_a_gap()
     };
     world
         .segments
-        .insert(id, segment::encode(id.epoch, &part).unwrap());
+        .insert(id, segment::encode(id.epoch, &[part]).unwrap());
     let mut stream = world.open(ResumePoint::Earliest);
     let sent = world.sent(&mut stream, 5_000);
     let expected: Vec<_> = (1..short.first.0).chain(short.next().0..=300).collect();

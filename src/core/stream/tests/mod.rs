@@ -151,6 +151,7 @@ impl World {
         let id = SegmentId {
             epoch: parts.next().unwrap().parse().unwrap(),
             first: Seq(parts.next().unwrap().parse().unwrap()),
+            merged: parts.next().map(|count| count.parse().unwrap()),
         };
         if self.failing || self.fails_once.remove(&id) {
             return Err(error);

@@ -38,10 +38,7 @@ fn a_segment_that_fails_once_among_others_is_read_again() {
     let mut world = World::with_events(600, 200);
     let segments = world.head.as_ref().unwrap().segments.clone();
     for failing in &segments {
-        world.fails_once.insert(SegmentId {
-            epoch: Epoch::from_random(7),
-            first: failing.first,
-        });
+        world.fails_once.insert(failing.id(Epoch::from_random(7)));
         let mut stream = world.open(ResumePoint::Earliest);
         let sent = world.sent(&mut stream, 5_000);
         assert_eq!(seqs(&sent), (1..=600).collect::<Vec<_>>());

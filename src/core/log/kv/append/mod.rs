@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::head::{CommitRecord, Head, IDEMPOTENCY_KEYS, IdempotencyEntry, RECENT_COMMITS};
+use super::head::{Head, IDEMPOTENCY_KEYS, IdempotencyEntry, RECENT_COMMITS};
 use super::retention::retain;
-use super::segment::{self, PendingDelete, SegmentId, SegmentMeta};
+use super::segment::{self, PendingDelete, SegmentId, SegmentKind, SegmentMeta};
 use crate::core::log::{
     AppendError, Appended, Batch, IdempotencyKey, MAX_BATCH_BYTES, Record, RecordBatch, Retention,
     TRACE,
 };
-use crate::core::sse::{Epoch, EventType, Seq};
+use crate::core::sse::{Epoch, EventType};
 use crate::core::time::Timestamp;
 
 /// The bytes of events in one commit, so that a head stays below 100 KB. A single event or batch that is
@@ -104,8 +104,7 @@ pub fn append(
         next.newest = now;
     }
     let discard = retain(&mut next, now, retention);
-    let first = head.next();
-    record_commit(&mut next, nonce, head.epoch, first);
+    record_commit(&mut next, nonce);
     debug_assert!(preserves_invariants(head, &next), "{:?}", next.check());
     Ok(Append {
         outcomes,
@@ -131,19 +130,18 @@ pub fn purge(
     let mut next = Head::new(epoch);
     next.pending_deletes.clone_from(&head.pending_deletes);
     let sealable = segment::cut(&head.inline)?.0;
-    let firsts = head
-        .segments
+    let listed = head.segments.iter().map(|segment| segment.id(head.epoch));
+    let sealable = sealable
         .iter()
-        .map(|segment| segment.first)
-        .chain(sealable.iter().map(|batch| batch.first));
-    next.pending_deletes
-        .extend(firsts.map(|first| PendingDelete {
-            segment: head.segment_id(first),
-            since: now,
-        }));
+        .map(|batch| SegmentId::sealed(head.epoch, batch.first));
+    let dropped = listed.chain(sealable).map(|segment| PendingDelete {
+        segment,
+        since: now,
+    });
+    next.pending_deletes.extend(dropped);
     next.commits = head.commits;
     next.recent_commits.clone_from(&head.recent_commits);
-    record_commit(&mut next, nonce, epoch, Seq::FIRST);
+    record_commit(&mut next, nonce);
     debug_assert!(preserves_invariants(head, &next), "{:?}", next.check());
     Ok(next)
 }
@@ -207,15 +205,11 @@ fn remember(head: &mut Head, batch: &Batch, appended: &Appended, now: Timestamp)
     });
 }
 
-fn record_commit(head: &mut Head, nonce: u64, epoch: Epoch, first: Seq) {
+fn record_commit(head: &mut Head, nonce: u64) {
     while head.recent_commits.len() as u64 >= RECENT_COMMITS {
         head.recent_commits.pop_front();
     }
-    head.recent_commits.push_back(CommitRecord {
-        nonce,
-        epoch,
-        first,
-    });
+    head.recent_commits.push_back(nonce);
     head.commits = head.commits.saturating_add(1);
 }
 
@@ -241,9 +235,10 @@ fn seal(head: &mut Head) -> Result<Vec<(SegmentId, Bytes)>, postcard::Error> {
             count: batch.count,
             bytes: batch.records.len() as u64,
             newest,
+            kind: SegmentKind::Sealed,
         });
-        let bytes = segment::encode(head.epoch, &batch)?;
-        sealed.push((head.segment_id(batch.first), bytes));
+        let bytes = segment::encode(head.epoch, std::slice::from_ref(&batch))?;
+        sealed.push((SegmentId::sealed(head.epoch, batch.first), bytes));
     }
     Ok(sealed)
 }

@@ -326,7 +326,7 @@ impl Commit {
             Err(error) => return ControlFlow::Break(Action::Failed(error.into())),
         };
         if let Some(plan) = self.unsettled.take() {
-            if head.recent_commit(self.nonce).is_some() && !is_active(Mutant::ForgetsItsNonce) {
+            if head.remembers(self.nonce) && !is_active(Mutant::ForgetsItsNonce) {
                 return ControlFlow::Break(self.committed(plan));
             }
             match head.commits.saturating_sub(plan.base.commits()) {

@@ -1,5 +1,4 @@
 use super::*;
-use crate::core::log::kv::CommitRecord;
 use crate::core::log::{Batch, NewEvent};
 use crate::core::time::Timestamp;
 
@@ -70,11 +69,7 @@ fn a_swap_that_took_effect_is_committed_although_the_store_reports_a_loss() {
 fn commit_others(head: &mut Head, count: u64) {
     for _ in 0..count {
         head.commits += 1;
-        head.recent_commits.push_back(CommitRecord {
-            nonce: head.commits,
-            epoch: head.epoch,
-            first: head.next(),
-        });
+        head.recent_commits.push_back(head.commits);
     }
     let surplus = head
         .recent_commits

@@ -1,12 +1,14 @@
 //! The head: the one value whose swap commits a change.
 
+mod codec;
+mod invariants;
+mod version_1;
+
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use super::format::{self, FormatError, Kind};
+pub use self::invariants::InvariantError;
 use super::segment::{PendingDelete, SegmentId, SegmentMeta};
 use crate::core::log::{LogState, RecordBatch};
 use crate::core::sse::{Epoch, EventId, Seq};
@@ -25,7 +27,7 @@ pub struct Head {
     pub epoch: Epoch,
     /// Set once nothing may be appended any more.
     pub closed: bool,
-    /// The directory: sealed segments, oldest first, without holes up to `inline`.
+    /// The directory: segments, oldest first, without holes up to `inline`.
     pub segments: Vec<SegmentMeta>,
     /// The newest records.
     pub inline: RecordBatch,
@@ -35,21 +37,11 @@ pub struct Head {
     pub pending_deletes: Vec<PendingDelete>,
     /// The number of commits, over all epochs.
     pub commits: u64,
-    /// The newest commits, oldest first; at most [`RECENT_COMMITS`].
-    pub recent_commits: VecDeque<CommitRecord>,
+    /// The nonces of the newest commits, oldest first; at most [`RECENT_COMMITS`]. A nonce is a random
+    /// number that the writer of a commit drew.
+    pub recent_commits: VecDeque<u64>,
     /// Outcomes to repeat, oldest first; at most [`IDEMPOTENCY_KEYS`].
     pub idempotency: VecDeque<IdempotencyEntry>,
-}
-
-/// A commit that took effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommitRecord {
-    /// The random number that its writer drew.
-    pub nonce: u64,
-    /// The epoch of the log.
-    pub epoch: Epoch,
-    /// The seq of the first event that it appended, or would have.
-    pub first: Seq,
 }
 
 /// A publish with an idempotency key, and its outcome.
@@ -65,39 +57,6 @@ pub struct IdempotencyEntry {
     pub count: u64,
     /// The time of the append.
     pub time: Timestamp,
-}
-
-/// An invariant of a [`Head`] that does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the head breaks an invariant: {0}")]
-pub struct InvariantError(&'static str);
-
-/// More events or bytes than a log can ever have. With fewer, no sum over a head wraps.
-const BEYOND_ANY_LOG: u64 = 1 << 63;
-
-/// The stored form of a head, followed by the bytes of the inline records. Integers take one byte for
-/// each seven bits.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    epoch: Epoch,
-    closed: bool,
-    first: Seq,
-    segments: Vec<StoredSegment>,
-    inline_count: u64,
-    newest: Timestamp,
-    pending_deletes: Vec<PendingDelete>,
-    commits: u64,
-    recent_commits: VecDeque<CommitRecord>,
-    idempotency: VecDeque<IdempotencyEntry>,
-}
-
-/// The stored form of a directory entry: `first` follows from the entries before it, the time is a
-/// difference to the entry before.
-#[derive(Serialize, Deserialize)]
-struct StoredSegment {
-    count: u64,
-    bytes: u64,
-    newest_delta: i64,
 }
 
 impl Head {
@@ -150,21 +109,20 @@ impl Head {
         sealed.fold(self.inline.records.len() as u64, u64::saturating_add)
     }
 
-    /// Returns the commit with this nonce, if it is among the recent ones.
+    /// Returns whether the commit with this nonce is among the recent ones.
     #[must_use]
-    pub fn recent_commit(&self, nonce: u64) -> Option<&CommitRecord> {
-        self.recent_commits
-            .iter()
-            .find(|commit| commit.nonce == nonce)
+    pub fn remembers(&self, nonce: u64) -> bool {
+        self.recent_commits.contains(&nonce)
     }
 
-    /// Returns the id of a segment of this log.
+    /// Returns whether the directory lists this segment.
     #[must_use]
-    pub const fn segment_id(&self, first: Seq) -> SegmentId {
-        SegmentId {
-            epoch: self.epoch,
-            first,
-        }
+    pub fn lists(&self, id: SegmentId) -> bool {
+        let listed = self
+            .segments
+            .binary_search_by_key(&id.first, |segment| segment.first);
+        let listed = listed.ok().and_then(|index| self.segments.get(index));
+        listed.is_some_and(|segment| segment.id(self.epoch) == id)
     }
 
     /// Returns the log's state, as readers see it.
@@ -179,160 +137,6 @@ impl Head {
             bytes: self.bytes(),
         }
     }
-
-    /// Checks the invariants of a head that this code writes.
-    ///
-    /// # Errors
-    /// The first invariant that does not hold.
-    pub fn check(&self) -> Result<(), InvariantError> {
-        let require = |holds: bool, invariant| {
-            if holds {
-                Ok(())
-            } else {
-                Err(InvariantError(invariant))
-            }
-        };
-        let mut next = self.first();
-        require(next >= Seq::FIRST, "seqs begin with 1")?;
-        for segment in &self.segments {
-            require(segment.first == next, "segments follow each other")?;
-            require(segment.count > 0, "no segment is empty")?;
-            next = segment.next();
-        }
-        require(
-            self.inline.first == next,
-            "inline records follow the segments",
-        )?;
-        let mut records = self.inline.records();
-        let readable = records.by_ref().filter(Result::is_ok).count() as u64;
-        require(
-            readable == self.inline.count && records.offset() == self.inline.records.len(),
-            "the inline records are as many as counted, and nothing else",
-        )?;
-        let is_live = |id: SegmentId| id.epoch == self.epoch && id.first >= self.first();
-        let mut pending = self.pending_deletes.iter();
-        require(
-            !pending.any(|pending| is_live(pending.segment)),
-            "nothing that is listed is about to be deleted",
-        )?;
-        let remembered = self.recent_commits.len() as u64;
-        require(
-            remembered == self.commits.min(RECENT_COMMITS),
-            "the newest commits are remembered",
-        )?;
-        require(
-            self.idempotency.len() <= IDEMPOTENCY_KEYS,
-            "idempotency keys are bounded",
-        )
-    }
-
-    /// Returns the bytes to store.
-    ///
-    /// # Errors
-    /// Never in practice; see [`Record::encode`](crate::core::log::Record::encode).
-    pub fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
-        let mut before = 0;
-        let segments = self.segments.iter().map(|segment| StoredSegment {
-            count: segment.count,
-            bytes: segment.bytes,
-            newest_delta: delta(&mut before, segment.newest),
-        });
-        let stored = Stored {
-            epoch: self.epoch,
-            closed: self.closed,
-            first: self.first(),
-            segments: segments.collect(),
-            inline_count: self.inline.count,
-            newest: self.newest,
-            pending_deletes: self.pending_deletes.clone(),
-            commits: self.commits,
-            recent_commits: self.recent_commits.clone(),
-            idempotency: self.idempotency.clone(),
-        };
-        let mut bytes = postcard::to_extend(&stored, format::prefix(Kind::Head).to_vec())?;
-        bytes.extend_from_slice(&self.inline.records);
-        Ok(bytes)
-    }
-
-    /// Returns whether `bytes` are this head, which was stored as `stored`. It compares only what stands
-    /// before the inline records: each commit draws a number that is part of it.
-    #[must_use]
-    pub fn is_stored_as(&self, stored: &[u8], bytes: &[u8]) -> bool {
-        let before_records = stored.len().checked_sub(self.inline.records.len());
-        stored.len() == bytes.len()
-            && before_records.is_some_and(|end| stored.get(..end) == bytes.get(..end))
-    }
-
-    /// Decodes a stored head. The inline records share memory with `bytes` and are not decoded.
-    ///
-    /// # Errors
-    /// If the bytes are not a head, contradict themselves, or have a newer format.
-    pub fn decode(key: &str, bytes: &Bytes) -> Result<Self, FormatError> {
-        let body = format::strip_prefix(Kind::Head, key, bytes)?;
-        let (stored, records): (Stored, &[u8]) =
-            postcard::take_from_bytes(body).map_err(|error| format::corrupt(key, error))?;
-        let mut next = stored.first;
-        let mut total = records.len() as u64;
-        let mut time = 0_i64;
-        let mut segments = Vec::with_capacity(stored.segments.len());
-        for StoredSegment {
-            count,
-            bytes,
-            newest_delta,
-        } in stored.segments
-        {
-            time = time.wrapping_add(newest_delta);
-            let first = next;
-            next = after(key, first, count)?;
-            if count == 0 {
-                return Err(format::corrupt(
-                    key,
-                    format!("segment {} is empty", first.0),
-                ));
-            }
-            total = total
-                .checked_add(bytes)
-                .filter(|total| *total < BEYOND_ANY_LOG)
-                .ok_or_else(|| format::corrupt(key, "its sizes are beyond any log's"))?;
-            segments.push(SegmentMeta {
-                first,
-                count,
-                bytes,
-                newest: Timestamp(time.cast_unsigned()),
-            });
-        }
-        after(key, next, stored.inline_count)?;
-        Ok(Self {
-            epoch: stored.epoch,
-            closed: stored.closed,
-            segments,
-            inline: RecordBatch {
-                first: next,
-                count: stored.inline_count,
-                records: bytes.slice_ref(records),
-            },
-            newest: stored.newest,
-            pending_deletes: stored.pending_deletes,
-            commits: stored.commits,
-            recent_commits: stored.recent_commits,
-            idempotency: stored.idempotency,
-        })
-    }
-}
-
-/// Returns the difference from the previous time to this one, which becomes the previous one.
-fn delta(previous: &mut i64, time: Timestamp) -> i64 {
-    let time = time.0.cast_signed();
-    let delta = time.wrapping_sub(*previous);
-    *previous = time;
-    delta
-}
-
-fn after(key: &str, first: Seq, count: u64) -> Result<Seq, FormatError> {
-    let next = first.0.checked_add(count);
-    next.filter(|next| *next < BEYOND_ANY_LOG)
-        .map(Seq)
-        .ok_or_else(|| format::corrupt(key, "its seqs are beyond any log's"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::super::format::{self, Kind};
+use super::super::segment::SegmentKind;
 use super::super::{append, purge};
 use super::*;
 use crate::core::log::{Batch, IdempotencyKey, NewEvent, Record, Retention};
@@ -21,36 +25,42 @@ prop_compose! {
     }
 }
 
+fn kinds() -> impl Strategy<Value = SegmentKind> {
+    prop_oneof![
+        Just(SegmentKind::Sealed),
+        Just(SegmentKind::Settled),
+        Just(SegmentKind::Merged)
+    ]
+}
+
 prop_compose! {
     /// Any head that can be encoded.
     pub(in crate::core::log) fn heads()(
         (epoch, closed, newest, commits) in any::<(u64, bool, u64, u64)>(),
-        entries in prop::collection::vec((1_u64..2_000, any::<u32>(), any::<u64>()), 0..9),
+        entries in prop::collection::vec((1_u64..2_000, any::<u32>(), any::<u64>(), kinds()), 0..9),
         inline in batches(),
-        pending in prop::collection::vec(any::<(u64, u64, u64)>(), 0..9),
-        commit_records in prop::collection::vec(any::<(u64, u64, u64)>(), 0..=RECENT_COMMITS as usize),
+        pending in prop::collection::vec(any::<(Option<u64>, u64, Option<u64>, u64)>(), 0..9),
+        nonces in prop::collection::vec(any::<u64>(), 0..=RECENT_COMMITS as usize),
         idempotency in prop::collection::vec(any::<([u8; 16], [u8; 16], u64, u64, u64)>(), 0..9),
     ) -> Head {
         let epoch = Epoch::from_random(epoch);
         let total: u64 = entries.iter().map(|entry| entry.0).sum();
         let inline = RecordBatch { first: inline.first.plus(total), ..inline };
         let mut first = inline.first.minus(total);
-        let segments = entries.into_iter().map(|(count, bytes, newest)| {
-            let sealed = SegmentMeta { first, count, bytes: bytes.into(), newest: Timestamp(newest) };
-            first = sealed.next();
-            sealed
+        let segments = entries.into_iter().map(|(count, bytes, newest, kind)| {
+            let segment = SegmentMeta { first, count, bytes: bytes.into(), newest: Timestamp(newest), kind };
+            first = segment.next();
+            segment
         }).collect();
         Head {
             epoch, closed, segments, inline, newest: Timestamp(newest), commits,
             pending_deletes: pending.into_iter()
-                .map(|(epoch, first, since)| PendingDelete {
-                    segment: SegmentId { epoch: Epoch::from_random(epoch), first: Seq(first) },
+                .map(|(other, first, merged, since)| PendingDelete {
+                    segment: SegmentId { epoch: other.map_or(epoch, Epoch::from_random), first: Seq(first), merged },
                     since: Timestamp(since),
                 })
                 .collect(),
-            recent_commits: commit_records.into_iter()
-                .map(|(nonce, epoch, first)| CommitRecord { nonce, epoch: Epoch::from_random(epoch), first: Seq(first) })
-                .collect(),
+            recent_commits: nonces.into(),
             idempotency: idempotency.into_iter()
                 .map(|(key, content, first, count, time)| IdempotencyEntry {
                     key, content, first: Seq(first), count, time: Timestamp(time),
@@ -68,31 +78,37 @@ proptest! {
         prop_assert_eq!(Head::decode("head!x", &bytes), Ok(head));
     }
 
-    /// Property: two heads differ in what stands before their records.
+    /// Property: two heads differ in length or checksum.
     #[test]
     fn a_head_is_recognised_by_its_stored_bytes(head in heads(), other in heads()) {
         let (stored, other) = (head.encode().unwrap(), other.encode().unwrap());
-        prop_assert!(head.is_stored_as(&stored, &stored.clone()));
-        prop_assert_eq!(head.is_stored_as(&stored, &other), stored == other);
+        prop_assert!(format::is_unchanged(&stored, &stored.clone()));
+        prop_assert_eq!(format::is_unchanged(&stored, &other), stored == other);
     }
 
     /// Property: no bytes make decoding a head panic, nor iterating over its records.
     #[test]
-    fn arbitrary_bytes_are_decoded_or_rejected(bytes: Vec<u8>, valid_prefix: bool) {
-        let mut value = if valid_prefix { format::prefix(Kind::Head).to_vec() } else { vec![] };
+    fn arbitrary_bytes_are_decoded_or_rejected(bytes: Vec<u8>, version in 0_u8..4, is_complete: bool) {
+        let mut value = format::begin(Kind::Head, 0);
+        value[1] = version;
         value.extend(bytes);
+        if is_complete {
+            format::append_checksum(&mut value);
+        }
         if let Ok(head) = Head::decode("head!x", &value.into()) {
             let _ = head.inline.records().count();
         }
     }
 
-    /// Property: a head with one byte changed, or cut off anywhere, never makes decoding panic.
+    /// Property: a head with one byte changed before its checksum was computed never makes decoding
+    /// panic.
     #[test]
-    fn damaged_heads_are_decoded_or_rejected(head in heads(), at in any::<prop::sample::Index>(), byte: u8) {
+    fn wrong_heads_are_decoded_or_rejected(head in heads(), at in any::<prop::sample::Index>(), byte: u8) {
         let mut bytes = head.encode().unwrap();
+        bytes.truncate(bytes.len() - 8);
         let at = at.index(bytes.len());
-        let _ = Head::decode("head!x", &Bytes::copy_from_slice(&bytes[..at]));
         bytes[at] = byte;
+        format::append_checksum(&mut bytes);
         if let Ok(head) = Head::decode("head!x", &bytes.into()) {
             let _ = head.inline.records().count();
         }
@@ -111,8 +127,12 @@ fn decoding_errors_name_the_key() {
         "the value of head!demo is corrupt: it does not begin as a Head does"
     );
     assert_eq!(
+        refused(b"H\x03whatever"),
+        "the value of head!demo has format version 3; this Runnel reads up to 2"
+    );
+    assert_eq!(
         refused(b"H\x02whatever"),
-        "the value of head!demo has format version 2; this Runnel reads up to 1"
+        "the value of head!demo is corrupt: its checksum is wrong"
     );
     assert_eq!(
         refused(b"H\x00"),
@@ -122,6 +142,15 @@ fn decoding_errors_name_the_key() {
         refused(b"H\x01\x01"),
         "the value of head!demo is corrupt: Hit the end of buffer, expected more data"
     );
+}
+
+#[test]
+fn a_head_with_any_bit_flipped_or_cut_off_anywhere_is_rejected() {
+    let head = head_of(&[9_000, 9_000, 9_000, 9_000, 40, 7]);
+    assert!(!head.segments.is_empty() && head.inline.count > 1);
+    format::for_each_damage(&head.encode().unwrap(), |damaged| {
+        assert!(Head::decode("head!x", &damaged.into()).is_err());
+    });
 }
 
 /// Appends events of these sizes, one commit each.
@@ -177,6 +206,7 @@ fn each_broken_invariant_is_reported() {
         broken(&|head| head.inline.first = head.inline.first.plus(1)),
         "inline records follow the segments"
     );
+    let deleted = "nothing that is listed, or will be, is about to be deleted";
     let records = "the inline records are as many as counted, and nothing else";
     assert_eq!(broken(&|head| head.inline.count += 1), records);
     assert_eq!(broken(&|head| head.inline.count -= 1), records);
@@ -188,8 +218,15 @@ fn each_broken_invariant_is_reported() {
         records
     );
     assert_eq!(
-        broken(&|head| head.pending_deletes[0].segment = head.segment_id(head.first())),
-        "nothing that is listed is about to be deleted"
+        broken(&|head| head.pending_deletes[0].segment = head.segments[1].id(head.epoch)),
+        deleted
+    );
+    assert_eq!(
+        broken(&|head| {
+            let next = SegmentId::sealed(head.epoch, head.inline.first);
+            head.pending_deletes[0].segment = next;
+        }),
+        deleted
     );
     let commits = "the newest commits are remembered";
     assert_eq!(broken(&|head| head.commits += 1), commits);
