@@ -101,10 +101,13 @@ fn parse_keys(algorithm: &str, key: &str) -> Result<Option<Keys>, ConfigError> {
         }
         (false, _) => {}
     }
-    let Ok(parsed) = algorithm.parse::<Algorithm>() else {
-        return error(format!(
-            "the variable jwt_algorithm is {algorithm:?}; expected HS256, RS256, ES256 or EdDSA"
-        ));
+    let parsed: Algorithm = match algorithm.parse() {
+        Ok(parsed) => parsed,
+        Err(expected) => {
+            return error(format!(
+                "the variable jwt_algorithm is {algorithm:?}; {expected}"
+            ));
+        }
     };
     if key.is_empty() {
         return error("the variable jwt_key is empty".to_owned());

@@ -19,14 +19,14 @@ pub enum Algorithm {
 
 /// The text is not the name of a supported [`Algorithm`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the algorithm is not supported; expected HS256, RS256, ES256 or EdDSA")]
+#[error("expected HS256, RS256, ES256 or EdDSA, which is also called Ed25519")]
 pub struct UnknownAlgorithm;
 
 impl Algorithm {
     /// Every supported algorithm.
     pub const ALL: [Self; 4] = [Self::Hs256, Self::Rs256, Self::Es256, Self::EdDsa];
 
-    /// Returns the name used in JOSE headers.
+    /// Returns the name used in JOSE headers; of two names the older one.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -41,7 +41,12 @@ impl Algorithm {
 impl FromStr for Algorithm {
     type Err = UnknownAlgorithm;
 
+    /// Parses a name as it is used in JOSE headers. `Ed25519` replaces `EdDSA`, which leaves the curve open
+    /// (RFC 9864, 2.2 and 4.1.2).
     fn from_str(text: &str) -> Result<Self, UnknownAlgorithm> {
+        if text == "Ed25519" {
+            return Ok(Self::EdDsa);
+        }
         Self::ALL
             .into_iter()
             .find(|algorithm| algorithm.name() == text)

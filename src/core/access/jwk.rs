@@ -11,14 +11,16 @@ use super::algorithm::Algorithm;
 use super::key::Key;
 use super::key_error::KeyError;
 
-/// The private members of a set's keys, which the library ignores.
+/// The members of a set's keys that the library ignores, or of which it does not know all values.
 #[derive(Deserialize)]
-struct PrivateKeySet {
-    keys: Vec<PrivateKey>,
+struct OtherMembersSet {
+    keys: Vec<OtherMembers>,
 }
 
 #[derive(Deserialize)]
-struct PrivateKey {
+struct OtherMembers {
+    alg: Option<String>,
+    /// The private part of a key.
     d: Option<IgnoredAny>,
 }
 
@@ -26,11 +28,11 @@ struct PrivateKey {
 /// are ignored, as RFC 7517, 5, requires.
 pub(super) fn parse_set(algorithm: Algorithm, json: &str) -> Result<Vec<Key>, KeyError> {
     let set: JwkSet = deserialize(json)?;
-    let private: PrivateKeySet = deserialize(json)?;
-    let keys = set.keys.into_iter().zip(private.keys);
-    keys.filter(|(jwk, _)| is_for(algorithm, jwk))
-        .map(|(jwk, private)| {
-            if private.d.is_some() {
+    let others: OtherMembersSet = deserialize(json)?;
+    let keys = set.keys.into_iter().zip(others.keys);
+    keys.filter(|(jwk, others)| is_for(algorithm, jwk, others.alg.as_deref()))
+        .map(|(jwk, others)| {
+            if others.d.is_some() {
                 return Err(KeyError::Private);
             }
             let key = DecodingKey::from_jwk(&jwk).map_err(|_| KeyError::Invalid)?;
@@ -45,7 +47,7 @@ fn deserialize<T: DeserializeOwned>(json: &str) -> Result<T, KeyError> {
     serde_json::from_slice(json.as_bytes()).map_err(|_| KeyError::KeySet)
 }
 
-fn is_for(algorithm: Algorithm, jwk: &Jwk) -> bool {
+fn is_for(algorithm: Algorithm, jwk: &Jwk, own_algorithm: Option<&str>) -> bool {
     let is_of_type = match (algorithm, &jwk.algorithm) {
         (Algorithm::Hs256, AlgorithmParameters::OctetKey(_))
         | (Algorithm::Rs256, AlgorithmParameters::RSA(_)) => true,
@@ -57,11 +59,10 @@ fn is_for(algorithm: Algorithm, jwk: &Jwk) -> bool {
         }
         _ => false,
     };
-    let own_algorithm = jwk.common.key_algorithm;
     let own_use = jwk.common.public_key_use.as_ref();
     let operations = jwk.common.key_operations.as_ref();
     is_of_type
-        && own_algorithm.is_none_or(|own| own == jsonwebtoken::Algorithm::from(algorithm).into())
+        && own_algorithm.is_none_or(|own| own.parse() == Ok(algorithm))
         && own_use.is_none_or(|own| *own == PublicKeyUse::Signature)
         && operations.is_none_or(|own| own.contains(&KeyOperations::Verify))
 }

@@ -4,8 +4,11 @@ use thiserror::Error;
 
 use super::algorithm::Algorithm;
 
-/// The most keys of an issuer.
-pub(super) const MAX_KEYS: usize = 8;
+/// The most keys of an issuer. Large issuers publish a dozen, of which a token names one.
+pub(super) const MAX_KEYS: usize = 32;
+
+/// The most secrets that one token is verified with.
+const MAX_SECRETS: usize = 8;
 
 /// The shortest HMAC secret, in bytes (RFC 7518, 3.2).
 pub(super) const MIN_SECRET_BYTES: usize = 32;
@@ -19,7 +22,7 @@ pub(super) const MIN_MODULUS_BITS: usize = 2_048;
 /// verify, two suffice: the old key and the new one during a rotation.
 pub(super) const fn max_attempts(algorithm: Algorithm) -> usize {
     match algorithm {
-        Algorithm::Hs256 => MAX_KEYS,
+        Algorithm::Hs256 => MAX_SECRETS,
         Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa => 2,
     }
 }

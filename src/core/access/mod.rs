@@ -86,10 +86,10 @@ pub enum AuthError {
     #[error("the token is not the publish token or any other accepted token")]
     Unknown,
     /// The token is not a JWS in compact serialisation (RFC 7515, 7.1) or too long, or its header cannot
-    /// be read or names an unknown algorithm, such as `none`.
+    /// be read.
     #[error(
         "the token is not a signed JWT: three parts separated by dots, each in base64url without \
-         padding, at most {MAX_TOKEN_BYTES} bytes in all, the first a JSON header with a known `alg`"
+         padding, at most {MAX_TOKEN_BYTES} bytes in all, the first a JSON header with `alg`"
     )]
     Malformed,
     /// The header names another algorithm than the configured one.

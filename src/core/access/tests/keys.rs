@@ -16,7 +16,11 @@ fn algorithms_are_parsed_from_their_exact_names() {
     for algorithm in Algorithm::ALL {
         assert_eq!(algorithm.name().parse(), Ok(algorithm));
     }
-    for name in ["none", "hs256", "HS512", "PS256", "ES384", "", "HS256 "] {
+    // RFC 9864 gives it a name of its own. The other new names there are not of JOSE.
+    assert_eq!("Ed25519".parse(), Ok(Algorithm::EdDsa));
+    for name in [
+        "none", "hs256", "HS512", "PS256", "ES384", "ESP256", "Ed448", "ed25519", "", "HS256 ",
+    ] {
         assert!(name.parse::<Algorithm>().is_err(), "{name}");
     }
 }
@@ -132,10 +136,26 @@ fn malformed_and_weak_keys_are_rejected() {
 }
 
 #[test]
-fn at_most_eight_keys_are_accepted() {
+fn at_most_eight_secrets_without_a_kid_are_accepted() {
     let secrets = |count: usize| vec!["0123456789abcdef0123456789abcdef"; count].join("\n");
     assert!(Keys::parse(Algorithm::Hs256, &secrets(8)).is_ok());
-    assert_eq!(rejected(Algorithm::Hs256, &secrets(9)), KeyError::TooMany);
+    let error = KeyError::TooManyUnnamed(Algorithm::Hs256);
+    assert_eq!(rejected(Algorithm::Hs256, &secrets(9)), error);
+}
+
+#[test]
+fn at_most_32_keys_with_a_kid_are_accepted() {
+    let set: Value = serde_json::from_str(KEY_SET).unwrap();
+    let set = |count: usize| {
+        let keys = (0..count).map(|number| {
+            let mut key = set["keys"][1].clone();
+            key["kid"] = json!(number.to_string());
+            key
+        });
+        json!({"keys": keys.collect::<Vec<_>>()}).to_string()
+    };
+    assert!(Keys::parse(Algorithm::Es256, &set(32)).is_ok());
+    assert_eq!(rejected(Algorithm::Es256, &set(33)), KeyError::TooMany);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Authentication with tokens of every kind. The keys in `fixtures` are used nowhere else.
 
+mod issuers;
 mod key_selection;
 mod keys;
 mod tokens;

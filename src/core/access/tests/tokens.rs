@@ -232,23 +232,16 @@ fn a_token_without_the_claim_runnel_grants_nothing() {
 #[test]
 fn only_the_configured_algorithm_is_accepted() {
     let claims = json!({"exp": 4_102_444_800_u64}).to_string();
-    for (alg, error) in [
-        ("none", AuthError::Malformed),
-        ("None", AuthError::Malformed),
-        ("NONE", AuthError::Malformed),
-        ("nOnE", AuthError::Malformed),
-        ("hs256", AuthError::Malformed),
-        ("", AuthError::Malformed),
-        ("HS384", AuthError::Algorithm),
-        ("HS512", AuthError::Algorithm),
-        ("RS256", AuthError::Algorithm),
-        ("PS256", AuthError::Algorithm),
+    for alg in [
+        "none", "None", "NONE", "nOnE", "hs256", " HS256", "", "HS384", "HS512", "RS256", "PS256",
+        "EdDSA", "Ed25519", "HS256\0",
     ] {
         let header = json!({ "alg": alg }).to_string();
         let whole = signed(&header, &claims, SECRET.as_bytes());
-        assert_eq!(hs256(&whole), Err(error), "{alg}");
+        assert_eq!(hs256(&whole), Err(AuthError::Algorithm), "{alg}");
         let (unsigned, _) = whole.rsplit_once('.').unwrap();
-        assert_eq!(hs256(&format!("{unsigned}.")), Err(error), "{alg}");
+        let unsigned_token = hs256(&format!("{unsigned}."));
+        assert_eq!(unsigned_token, Err(AuthError::Algorithm), "{alg}");
         assert_eq!(hs256(unsigned), Err(AuthError::Malformed));
     }
     for header in [
@@ -285,17 +278,10 @@ fn critical_extensions_are_rejected_and_embedded_keys_ignored() {
         let header = format!(r#"{{"alg":"HS256","{name}":{value}}}"#);
         hs256(&signed(&header, &claims, secret.as_bytes())).map(drop)
     };
-    for crit in ["[\"exp\"]", "[]", "null"] {
+    for crit in ["[\"exp\"]", "[]", "null", "\"b64\"", "{}", "[null]"] {
         assert_eq!(
             with("crit", crit, SECRET),
             Err(AuthError::Critical),
-            "{crit}"
-        );
-    }
-    for crit in ["\"b64\"", "{}", "[null]"] {
-        assert_eq!(
-            with("crit", crit, SECRET),
-            Err(AuthError::Malformed),
             "{crit}"
         );
     }
@@ -306,6 +292,9 @@ fn critical_extensions_are_rejected_and_embedded_keys_ignored() {
         ("jku", "\"https://evil.example/keys\""),
         ("x5u", "\"https://evil.example/keys\""),
         ("x5c", "[\"AAAA\"]"),
+        ("x5c", "1"),
+        ("typ", "\"at+jwt\""),
+        ("nonce", "\"x\""),
     ] {
         assert_eq!(with(name, value, theirs), Err(AuthError::Signature));
         assert_eq!(with(name, value, SECRET), Ok(()));
