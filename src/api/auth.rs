@@ -61,8 +61,9 @@ async fn authenticate<B>(
     let principal = auth.authenticator.authenticate(&token, source, now);
     let principal = principal.map_err(Problem::invalid_token)?;
     if source == TokenSource::Cookie && !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let origins = instance.config.origins().await;
-        if !cors::is_trusted(&*origins.map_err(Problem::config)?, request) {
+        let origins = instance.config.origins().await.map_err(Problem::config)?;
+        let public = instance.config.public_origins().await;
+        if !cors::is_trusted(&origins, &public.map_err(Problem::config)?, request) {
             return Err(Problem::untrusted_origin());
         }
     }

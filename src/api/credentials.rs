@@ -47,10 +47,10 @@ pub(super) fn remove_from_query<B>(request: &mut http::Request<B>) {
     request.extensions_mut().insert(tokens);
 }
 
-/// Returns the token of a request, if it has one.
+/// Returns the token of a request, if it has one, without white space around it.
 ///
-/// The header `authorization` takes precedence over cookies of the name `cookie` and, if
-/// `accept_query` is set, the query. Cookies and query can repeat the same token, but different
+/// A `Bearer` token in the header `authorization` takes precedence over cookies of the name `cookie`
+/// and, if `accept_query` is set, the query. Cookies and query can repeat the same token, but different
 /// tokens are rejected: nothing shows which one the client means, and another site may have set the
 /// others.
 pub(super) fn token<B>(
@@ -72,7 +72,7 @@ pub(super) fn token<B>(
         .filter(|_| accept_query)
         .map_or(&[][..], |tokens| &tokens.0)
         .iter()
-        .map(|token| (token.clone(), TokenSource::Query));
+        .map(|token| (token.trim_ascii().to_vec(), TokenSource::Query));
     let mut tokens = in_cookies
         .chain(in_query)
         .filter(|(token, _)| !token.is_empty());
@@ -85,30 +85,31 @@ pub(super) fn token<B>(
     }
 }
 
-/// Returns the token in the header `authorization`, if the request has that header.
+/// Returns the token in the header `authorization`, if it has one.
+///
+/// Credentials of other schemes are ignored: a proxy in front may have asked the client for `Basic`
+/// ones, or have added its own.
 pub(super) fn bearer_token<B>(request: &http::Request<B>) -> Result<Option<Vec<u8>>, Problem> {
-    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
-    let Some(header) = headers.next() else {
-        return Ok(None);
-    };
-    if headers.next().is_some() {
+    let headers = request.headers().get_all(AUTHORIZATION).iter();
+    let mut tokens = headers.filter_map(|header| parse_bearer(header.as_bytes()));
+    let token = tokens.next();
+    if tokens.next().is_some() {
         return Err(Problem::invalid_token(
-            "the header `authorization` is given more than once",
+            "the header `authorization` has more than one `Bearer` token",
         ));
     }
-    parse_bearer(header.as_bytes()).map(Some)
+    Ok(token.map(<[u8]>::to_vec))
 }
 
-/// Parses the value of an `authorization` header (RFC 6750, 2.1).
-fn parse_bearer(header: &[u8]) -> Result<Vec<u8>, Problem> {
-    let space = header.iter().position(|&byte| byte == b' ');
-    let (scheme, token) = header.split_at(space.unwrap_or(header.len()));
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
-        return Err(Problem::invalid_token(
-            "the authorization scheme is not `Bearer`",
-        ));
-    }
-    Ok(token.trim_ascii().to_vec())
+/// Returns the token in the value of an `authorization` header (RFC 6750, 2.1); `None` if its scheme is
+/// not `Bearer`.
+fn parse_bearer(header: &[u8]) -> Option<&[u8]> {
+    let header = header.trim_ascii();
+    let end = header.iter().position(u8::is_ascii_whitespace);
+    let (scheme, token) = header.split_at(end.unwrap_or(header.len()));
+    scheme
+        .eq_ignore_ascii_case(b"bearer")
+        .then(|| token.trim_ascii())
 }
 
 /// Returns the value, without quotes, of a `name=value` pair of a cookie header (RFC 6265, 4.2.1),
@@ -118,14 +119,16 @@ fn cookie_value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let value = value.strip_prefix(b"=")?;
     let quoted = value.strip_prefix(b"\"");
     let quoted = quoted.and_then(|value| value.strip_suffix(b"\""));
-    Some(quoted.unwrap_or(value))
+    Some(quoted.unwrap_or(value).trim_ascii())
 }
 
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::api::sample::any_header_value;
 
     fn request(uri: &str, headers: &[(&str, &[u8])]) -> http::Request<()> {
         let mut request = http::Request::builder().uri(uri);
@@ -152,17 +155,41 @@ mod tests {
 
     #[test]
     fn the_header_takes_precedence_over_cookies_and_query() {
-        for value in [&b"Bearer a"[..], b"bearer  a ", b"BEARER a"] {
+        for value in [&b"Bearer a"[..], b"bearer  a ", b"BEARER a", b"Bearer\ta"] {
             let headers = [("authorization", value), ("cookie", b"t=b")];
             let found = found("/x?access_token=c", &headers);
             assert_eq!(found, a_from(TokenSource::AuthorizationHeader));
         }
-        for value in [&b""[..], b"Basic a", b"a", b"Bearer,a", b"Bearer\ta"] {
-            let headers = [("authorization", value), ("cookie", b"t=b")];
-            assert_eq!(found("/", &headers), REJECTED, "{value:?}");
-        }
+        let none = [("authorization", &b"Bearer"[..]), ("cookie", b"t=a")];
+        let none = found("/", &none);
+        assert_eq!(
+            none,
+            Ok(Some((String::new(), TokenSource::AuthorizationHeader)))
+        );
         let twice = [("authorization", &b"Bearer a"[..]); 2];
         assert_eq!(found("/", &twice), REJECTED);
+    }
+
+    #[test]
+    fn credentials_of_other_schemes_are_ignored() {
+        for value in [
+            &b""[..],
+            b"Basic Ym9iOmI=",
+            b"a",
+            b"Bearer,a",
+            b"Bearera",
+            b"\xff \xff",
+        ] {
+            let other = ("authorization", value);
+            assert_eq!(found("/", &[other]), Ok(None), "{value:?}");
+            let in_cookie = found("/", &[other, ("cookie", b"t=a")]);
+            assert_eq!(in_cookie, a_from(TokenSource::Cookie), "{value:?}");
+            let bearer = ("authorization", &b"Bearer a"[..]);
+            for headers in [[other, bearer], [bearer, other]] {
+                let in_header = found("/", &headers);
+                assert_eq!(in_header, a_from(TokenSource::AuthorizationHeader));
+            }
+        }
     }
 
     #[test]
@@ -236,5 +263,30 @@ mod tests {
         let found = token(&in_query, "t", true).ok().flatten();
         assert_eq!(found, Some((b"x+ y".to_vec(), TokenSource::Query)));
         assert!(matches!(token(&in_query, "t", false), Ok(None)));
+    }
+
+    #[test]
+    fn white_space_around_a_token_is_ignored() {
+        let in_query = found("/?access_token=a%0A", &[]);
+        assert_eq!(in_query, a_from(TokenSource::Query));
+        let in_both = found(
+            "/?access_token=%20a%0d%0a",
+            &[("cookie", b"x=1;  t=a ; y=2")],
+        );
+        assert_eq!(in_both, a_from(TokenSource::Cookie));
+        assert_eq!(found("/?access_token=%20%0a", &[]), Ok(None));
+    }
+
+    proptest! {
+        /// Property: any bytes in any of the headers are a token or none, without a panic.
+        #[test]
+        fn any_header_has_a_token_or_none(value in any_header_value()) {
+            for name in [AUTHORIZATION, COOKIE] {
+                for prefix in ["", "Bearer ", "t="] {
+                    let value = [prefix.as_bytes(), value.as_bytes()].concat();
+                    found("/", &[(name.as_str(), &value)]).ok();
+                }
+            }
+        }
     }
 }

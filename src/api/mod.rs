@@ -25,7 +25,7 @@ mod trace;
 pub use crate::platform::Instance;
 pub use body::{Body, Request, Response};
 
-use http::header::ORIGIN;
+use cors::CrossOrigin;
 use http::{Method, StatusCode};
 use problem::Problem;
 use route::Route;
@@ -71,11 +71,10 @@ async fn respond_with_cors(instance: &Instance, request: Request, trace: Trace) 
         Ok(origins) => origins,
         Err(error) => return reject(instance, Problem::config(error), &path, trace),
     };
-    let origin = request.headers().get(ORIGIN).cloned();
-    let is_preflight = cors::is_preflight(&request);
+    let cross_origin = CrossOrigin::of(&request);
     let answer = dispatch(instance, request).await;
     let mut response = answer.unwrap_or_else(|problem| reject(instance, problem, &path, trace));
-    cors::allow_origin(&origins, origin, is_preflight, &mut response);
+    cross_origin.allow(&origins, &mut response);
     response
 }
 
@@ -132,5 +131,18 @@ async fn dispatch(instance: &Instance, request: Request) -> Result<Response, Pro
         Route::Metrics => metrics::scrape(instance, &request).await,
         Route::OpenApi => Ok(console::openapi()),
         Route::Console => Ok(console::page(&instance.env)),
+    }
+}
+
+#[cfg(test)]
+mod sample {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    /// Any bytes that a header can have, not only UTF-8.
+    pub(super) fn any_header_value() -> impl Strategy<Value = HeaderValue> {
+        let byte = prop_oneof![Just(b'\t'), 0x20..=0x7e_u8, 0x80..=0xff_u8];
+        let bytes = prop::collection::vec(byte, 0..20);
+        bytes.prop_map(|bytes| HeaderValue::from_bytes(&bytes).unwrap())
     }
 }

@@ -168,8 +168,9 @@ impl Problem {
     pub(super) fn untrusted_origin() -> Self {
         Self::new(
             ProblemKind::Origin,
-            "a request with its token in a cookie needs an `origin` that is this server's own or listed \
-             in `cors_origins`; a token in the header `authorization` is accepted from every origin",
+            "a request with its token in a cookie needs an `origin` that is this server's own (see \
+             `public_origins`) or listed in `cors_origins`; a token in the header `authorization` is \
+             accepted from every origin",
         )
     }
 

@@ -5,6 +5,7 @@
 
 mod auth;
 mod observability;
+mod origin;
 mod origins;
 mod publish;
 mod subscribe;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use auth::AuthConfig;
+pub use origin::{NotAnOrigin, Origin};
 pub use origins::Origins;
 pub use publish::PublishConfig;
 pub use subscribe::SubscribeConfig;
@@ -46,6 +48,7 @@ pub struct Config {
     publish: OnceCell<Rc<PublishConfig>>,
     subscribe: OnceCell<SubscribeConfig>,
     origins: OnceCell<Rc<Origins>>,
+    public_origins: OnceCell<Rc<Vec<Origin>>>,
     publisher_auth: OnceCell<Rc<AuthConfig>>,
     subscriber_auth: OnceCell<Option<Rc<AuthConfig>>>,
     metrics_interval: OnceCell<Option<Duration>>,
@@ -80,6 +83,7 @@ impl Config {
             publish: OnceCell::new(),
             subscribe: OnceCell::new(),
             origins: OnceCell::new(),
+            public_origins: OnceCell::new(),
             publisher_auth: OnceCell::new(),
             subscriber_auth: OnceCell::new(),
             metrics_interval: OnceCell::new(),
@@ -111,6 +115,15 @@ impl Config {
     pub async fn origins(&self) -> Result<Rc<Origins>, ConfigError> {
         let parse = async { Ok(Rc::new(Origins::parse(&*self.variables).await?)) };
         cached(&self.origins, parse).await
+    }
+
+    /// Returns the origins at which browsers reach this server; none if they are unknown.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub async fn public_origins(&self) -> Result<Rc<Vec<Origin>>, ConfigError> {
+        let parse = async { Ok(Rc::new(origins::public(&*self.variables).await?)) };
+        cached(&self.public_origins, parse).await
     }
 
     /// Returns the authentication of publishers.

@@ -182,3 +182,18 @@ fn each_kind_of_subscriber_authentication_needs_its_variables() {
             .starts_with("the variable subscribe_auth is \"none\"")
     );
 }
+#[test]
+fn the_public_origins_are_origins() {
+    let public = |value: &str| now(config(&[("public_origins", value)]).public_origins());
+    let expected: Vec<Origin> = ["https://a.example", "http://localhost:3000"]
+        .map(|origin| origin.parse().unwrap())
+        .to_vec();
+    let given = "https://a.example:443, http://localhost:3000\n";
+    assert_eq!(public(given), Ok(Rc::new(expected)));
+    for value in ["*", "a.example", "https://a.example/realtime"] {
+        let error = public(value).unwrap_err().to_string();
+        let start = format!("the variable public_origins has {value:?}; expected origins such as");
+        assert!(error.starts_with(&start), "{error}");
+    }
+}
+

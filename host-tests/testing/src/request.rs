@@ -60,7 +60,7 @@ impl Request {
         }
     }
 
-    /// Adds a header.
+    /// Adds a header; `host` replaces that of the server.
     pub fn header(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name, value.as_ref().to_vec()));
         self
@@ -88,6 +88,12 @@ impl Request {
         self.header("content-type", content_type)
     }
 
+    /// Sets the body without a type.
+    pub fn untyped_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// Accepts JSON: `GET /events` then responds with one page instead of a stream.
     pub fn accept_json(self) -> Self {
         self.header("accept", "application/json")
@@ -107,10 +113,10 @@ impl Request {
         stream.set_nodelay(true)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = Connection(tokio::spawn(connection).abort_handle());
-        let mut request = http::Request::builder()
-            .method(self.method)
-            .uri(self.path)
-            .header("host", &self.server.authority);
+        let mut request = http::Request::builder().method(self.method).uri(self.path);
+        if self.headers.iter().all(|(name, _)| *name != "host") {
+            request = request.header("host", &self.server.authority);
+        }
         for (name, value) in self.headers {
             request = request.header(name, value);
         }

@@ -103,7 +103,7 @@ async fn metrics_require_exactly_the_metrics_token() {
         (scrape("GET").bearer(&publish_token), invalid_token),
         (
             scrape("GET").header("authorization", "Basic eyes-only"),
-            invalid_token,
+            no_token,
         ),
         (
             scrape("GET").bearer("eyes-only").bearer("eyes-only"),

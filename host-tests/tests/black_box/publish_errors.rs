@@ -29,12 +29,15 @@ async fn publishing_and_channel_management_require_the_publish_token() {
     let shortened = &channel.server.token[..channel.server.token.len() - 1];
     let credentials = [
         (None, "Bearer TOKEN"),
-        (Some(String::new()), "scheme"),
+        (Some(String::new()), "Bearer TOKEN"),
         (Some("Bearer".to_owned()), "not the publish token"),
         (Some(format!("Bearer {wrong}")), "not the publish token"),
         (Some(format!("Bearer {shortened}")), "not the publish token"),
-        (Some(format!("Basic {}", channel.server.token)), "`Bearer`"),
-        (Some(channel.server.token.clone()), "`Bearer`"),
+        (
+            Some(format!("Basic {}", channel.server.token)),
+            "Bearer TOKEN",
+        ),
+        (Some(channel.server.token.clone()), "Bearer TOKEN"),
     ];
     for (method, path) in [
         ("POST", format!("/publish/{}", channel.name)),

@@ -1,6 +1,7 @@
 //! Authentication and authorization: tokens and the permissions they grant.
 
 mod configuration;
+mod csrf;
 pub(crate) mod fixture;
 mod forged;
 mod jose_headers;

@@ -1,71 +1,8 @@
-//! The locations that can carry a token, several tokens in one request, and requests forged by other
-//! pages (CSRF).
+//! The locations that can carry a token, and several tokens in one request.
 
 use runnel_testing::{Response, can_start_hosts};
 
-use super::fixture::{Fixture, LISTED, SECRET, SUBSCRIBE_TOKEN, token_for};
-
-#[tokio::test]
-async fn a_cookie_authorizes_changes_only_for_the_same_and_listed_origins() {
-    if !can_start_hosts("cookies and origins") {
-        return;
-    }
-    for wildcard in [false, true] {
-        let origins = if wildcard { "*" } else { LISTED };
-        let origins = format!("cors_origins={origins}");
-        let fixture = Fixture::with_jwt("HS256", SECRET, &[&origins]);
-        let token = token_for(&["*"], &["*"]);
-        let name = &fixture.channel.name;
-        let own_origin = format!("http://{}", fixture.channel.server.authority);
-        let foreign: [Option<&str>; 6] = [
-            None,
-            Some("null"),
-            Some(""),
-            Some("https://evil.example"),
-            Some("https://a.example.evil"),
-            Some("http://127.0.0.1"),
-        ];
-        for (method, path) in [
-            ("POST", format!("/publish/{name}")),
-            ("POST", format!("/channels/{name}/close")),
-            ("DELETE", format!("/channels/{name}")),
-        ] {
-            for origin in foreign.into_iter().chain(wildcard.then_some(Some(LISTED))) {
-                let request = fixture.request(method, &path).body("text/plain", "x");
-                let mut request = request.cookie(&token);
-                if let Some(origin) = origin {
-                    request = request.header("origin", origin);
-                }
-                request
-                    .send()
-                    .await
-                    .assert_problem(403, "origin", "cors_origins");
-            }
-        }
-        let state = fixture.channel.manage("GET", "").send().await;
-        state.assert_problem(404, "unknown-channel", name);
-        let allowed = [own_origin.as_str(), LISTED];
-        for origin in allowed.iter().take(if wildcard { 1 } else { 2 }) {
-            let request = fixture.publish().cookie(&token).header("origin", origin);
-            request.send().await.expect_status(201);
-        }
-        // A token in the header authorizes every origin: a forged request cannot contain it.
-        let request = fixture.publish().bearer(&token);
-        request
-            .header("origin", "https://evil.example")
-            .send()
-            .await
-            .expect_status(201);
-        // Reads with a cookie are allowed, because CORS keeps the response from other pages.
-        let request = fixture.replay().cookie(&token);
-        let response = request
-            .header("origin", "https://evil.example")
-            .send()
-            .await
-            .expect_status(200);
-        assert_eq!(response.header("access-control-allow-credentials"), None);
-    }
-}
+use super::fixture::{Fixture, SECRET, SUBSCRIBE_TOKEN, token_for};
 
 #[tokio::test]
 async fn the_authorization_header_takes_precedence_and_other_tokens_must_agree() {
@@ -91,6 +28,18 @@ async fn the_authorization_header_takes_precedence_and_other_tokens_must_agree()
             .replay()
             .header("cookie", format!("a=1; runnel_token=\"{valid}\"; b=2")),
         fixture.replay().cookie(&valid).cookie(&valid),
+        // The credentials of a proxy in front.
+        fixture
+            .replay()
+            .header("authorization", "Basic YTpi")
+            .cookie(&valid),
+        query(&[&valid]).header("authorization", "Basic YTpi"),
+        fixture
+            .replay()
+            .header("authorization", "Basic YTpi")
+            .bearer(&valid),
+        // As encoded from a file with a final line feed.
+        query(&[&format!("{valid}%0A")]),
         fixture.replay().header(
             "cookie",
             format!("{}runnel_token={valid}", "a=1; ".repeat(500)),
@@ -100,10 +49,8 @@ async fn the_authorization_header_takes_precedence_and_other_tokens_must_agree()
     }
     for request in [
         fixture.replay().bearer("bad").cookie(&valid),
-        fixture
-            .replay()
-            .header("authorization", "Basic YTpi")
-            .cookie(&valid),
+        fixture.replay().header("authorization", "Basic YTpi"),
+        fixture.replay().header("authorization", &valid),
         query(&[&valid]).bearer("bad"),
         fixture.replay().bearer(&valid).bearer(&valid),
         fixture.replay().bearer(&valid).bearer(&other),

@@ -1,5 +1,7 @@
 //! Cross-origin requests (CORS).
 
+mod preflights;
+
 use runnel_testing::{Channel, HostProcess, Request, Response, can_start_hosts};
 
 const LISTED: &str = "https://a.example";
@@ -211,57 +213,35 @@ async fn a_wildcard_allows_every_origin_but_no_credentials() {
 }
 
 #[tokio::test]
-async fn a_preflight_is_answered_with_methods_headers_and_a_max_age() {
-    if !can_start_hosts("preflights") {
+async fn a_page_may_read_why_it_was_rejected() {
+    if !can_start_hosts("exposed headers of problems") {
         return;
     }
-    for (value, credentials) in [(LISTED, Some("true")), ("*", None)] {
-        let fixture = Fixture::with(value);
-        for (path, method, methods) in [
-            ("/events/a", "GET", &["GET", "HEAD"][..]),
-            ("/events", "GET", &["GET", "HEAD"]),
-            ("/publish/a", "POST", &["POST"]),
-            ("/channels/a", "DELETE", &["GET", "HEAD", "DELETE"]),
-            ("/channels/a/close", "POST", &["POST"]),
-        ] {
-            let request = preflight(&fixture.channel, path, LISTED, method);
-            let requested = "authorization,content-type,idempotency-key,last-event-id";
-            let request = request.header("access-control-request-headers", requested);
-            // A preflight has no credentials.
-            let response = request.send().await.expect_status(204);
-            let allowed = response.header_list("access-control-allow-methods");
-            assert!(
-                methods.iter().all(|method| allowed.contains(method)),
-                "{path}: {allowed:?}"
-            );
-            let allowed = response.header_list("access-control-allow-headers");
-            for name in requested
-                .split(',')
-                .chain(["if-none-match", "prefer", "ce-id", "ce-type"])
-            {
-                assert!(allowed.contains(&name), "{name} is not in {allowed:?}");
-            }
-            assert!(
-                !allowed.contains(&"*"),
-                "a wildcard does not include authorization"
-            );
-            let seconds = response.header("access-control-max-age").unwrap();
-            assert!(seconds.parse::<u64>().unwrap() >= 600);
-            assert_eq!(
-                response.header("access-control-allow-credentials"),
-                credentials
-            );
-            assert_eq!(response.body, "");
-        }
-        // Not every OPTIONS is a preflight.
-        let plain = fixture.channel.server.request("OPTIONS", "/publish/a");
-        let plain = plain
-            .header("origin", LISTED)
-            .send()
-            .await
-            .expect_status(204);
-        assert_eq!(plain.header("access-control-allow-methods"), None);
-        assert_eq!(plain.header("allow"), Some("POST, OPTIONS"));
+    let fixture = Fixture::with(LISTED);
+    let path = format!("/publish/{}", fixture.channel.name);
+    for (method, status, name) in [("POST", 401, "www-authenticate"), ("PUT", 405, "allow")] {
+        let request = fixture.channel.server.request(method, &path);
+        let response = request.header("origin", LISTED).send().await;
+        let response = response.expect_status(status);
+        assert!(response.header(name).is_some());
+        let exposed = response.header_list("access-control-expose-headers");
+        assert!(exposed.contains(&name), "{exposed:?}");
+    }
+}
+
+#[tokio::test]
+async fn origins_can_have_default_ports_and_be_on_lines() {
+    if !can_start_hosts("origins with default ports") {
+        return;
+    }
+    let fixture = Fixture::with("https://c.example:443\nhttp://my_host:8080\n");
+    for origin in ["https://c.example", "http://my_host:8080"] {
+        let response = fixture
+            .channel
+            .events("?live=false")
+            .header("origin", origin);
+        let response = response.send().await.expect_status(204);
+        assert_eq!(response.header("access-control-allow-origin"), Some(origin));
     }
 }
 
