@@ -1,6 +1,6 @@
 //! The authentication of publishers and subscribers.
 
-use super::variables::{flag, non_empty, optional, text};
+use super::variables::{flag, keyword, non_empty, optional, text};
 use super::{ConfigError, Variables};
 use crate::core::access::{Algorithm, Authenticator, Issuer, Keys, Secret};
 
@@ -33,7 +33,7 @@ impl AuthConfig {
     pub(super) async fn of_subscribers(
         variables: &dyn Variables,
     ) -> Result<Option<Self>, ConfigError> {
-        let (subscribe_token, issuer) = match text(variables, "subscribe_auth").await?.as_str() {
+        let (subscribe_token, issuer) = match keyword(variables, "subscribe_auth").await?.as_str() {
             "open" => return Ok(None),
             "token" => (Some(subscribe_token(variables).await?), None),
             "jwt" => (None, Some(required_issuer(variables).await?)),

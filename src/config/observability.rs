@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::variables::{optional, seconds, text};
+use super::variables::{keyword, optional, seconds};
 use super::{ConfigError, Variables};
 use crate::core::access::Secret;
 use crate::core::logging::Level;
@@ -23,7 +23,7 @@ pub(super) async fn metrics_token(
 }
 
 pub(super) async fn log_level(variables: &dyn Variables) -> Result<Level, ConfigError> {
-    let level = text(variables, "log_level").await?;
+    let level = keyword(variables, "log_level").await?;
     level
         .parse()
         .map_err(|error| ConfigError(format!("the variable log_level is {level:?}; {error}")))

@@ -111,13 +111,68 @@ fn a_bad_number_is_rejected_by_name_with_the_accepted_range() {
         retry("3000").unwrap().stream.retry,
         Duration::from_millis(3_000)
     );
-    for value in ["", "0", "60001", "-1", "2s", "1.5", " 5"] {
+    for value in ["", "0", "60001", "-1", "2s", "1.5", "5 000"] {
         let error = retry(value).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("the variable retry_ms is {value:?}; expected a whole number from 1 to 60000")
         );
     }
+}
+
+/// What surrounds values that come from files, templates and editors.
+const SURROUNDINGS: [(&str, &str); 5] = [
+    ("", "\n"),
+    ("", "\r\n"),
+    (" \t", " "),
+    ("\n\n", "\n\n"),
+    ("\u{feff}", "\r\n"),
+];
+
+#[test]
+fn white_space_around_any_value_is_ignored() {
+    let plain = TestVariables::new(&[]);
+    for (before, after) in SURROUNDINGS {
+        let surround =
+            |(name, value): (&String, &String)| (name.clone(), format!("{before}{value}{after}"));
+        let mut variables = plain.clone();
+        variables.values = plain.values.iter().map(surround).collect();
+        let (surrounded, plain) = (Config::new(variables), Config::new(plain.clone()));
+        assert_eq!(
+            format!("{:?}", now(surrounded.publish()).unwrap()),
+            format!("{:?}", now(plain.publish()).unwrap())
+        );
+        assert_eq!(
+            format!("{:?}", now(surrounded.subscribe()).unwrap()),
+            format!("{:?}", now(plain.subscribe()).unwrap())
+        );
+        assert_eq!(now(surrounded.origins()), Ok(Rc::new(Origins::None)));
+        assert_eq!(now(surrounded.public_origins()), Ok(Rc::new(vec![])));
+        assert_eq!(now(surrounded.metrics_token()), Ok(None));
+        assert_eq!(now(surrounded.log_level()), Ok(Level::Info));
+        assert!(now(surrounded.subscriber_auth()).unwrap().is_none());
+        let auth = now(surrounded.publisher_auth()).unwrap();
+        assert!(auth.authenticator.publish_token.matches(b"secret"));
+        assert_eq!(auth.cookie, "runnel_token");
+    }
+}
+
+#[test]
+fn a_secret_of_white_space_only_is_empty() {
+    let error = now(config(&[("publish_token", " \n")]).publisher_auth()).unwrap_err();
+    assert_eq!(error.to_string(), "the variable publish_token is empty");
+}
+
+#[test]
+fn keywords_are_accepted_in_upper_and_lower_case() {
+    for (value, expected) in [("True", true), ("TRUE", true), ("False\n", false)] {
+        let config = config(&[("trace_events", value)]);
+        assert_eq!(now(config.publish()).unwrap().trace_events, expected);
+    }
+    let level = now(config(&[("log_level", "INFO")]).log_level());
+    assert_eq!(level, Ok(Level::Info));
+    let open = now(config(&[("subscribe_auth", "Open")]).subscriber_auth());
+    assert!(open.unwrap().is_none());
 }
 
 #[test]
@@ -148,10 +203,25 @@ fn an_unknown_log_level_is_rejected() {
         now(config(&[("log_level", "off")]).log_level()),
         Ok(Level::Off)
     );
-    for level in ["", "INFO", "trace"] {
+    for level in ["", "trace", "warning"] {
         let error = now(config(&[("log_level", level)]).log_level()).unwrap_err();
         let expected = format!("the variable log_level is {level:?}; expected");
         assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn the_public_origins_are_origins() {
+    let public = |value: &str| now(config(&[("public_origins", value)]).public_origins());
+    let expected: Vec<Origin> = ["https://a.example", "http://localhost:3000"]
+        .map(|origin| origin.parse().unwrap())
+        .to_vec();
+    let given = "https://a.example:443, http://localhost:3000\n";
+    assert_eq!(public(given), Ok(Rc::new(expected)));
+    for value in ["*", "a.example", "https://a.example/realtime"] {
+        let error = public(value).unwrap_err().to_string();
+        let start = format!("the variable public_origins has {value:?}; expected origins such as");
+        assert!(error.starts_with(&start), "{error}");
     }
 }
 
@@ -182,18 +252,3 @@ fn each_kind_of_subscriber_authentication_needs_its_variables() {
             .starts_with("the variable subscribe_auth is \"none\"")
     );
 }
-#[test]
-fn the_public_origins_are_origins() {
-    let public = |value: &str| now(config(&[("public_origins", value)]).public_origins());
-    let expected: Vec<Origin> = ["https://a.example", "http://localhost:3000"]
-        .map(|origin| origin.parse().unwrap())
-        .to_vec();
-    let given = "https://a.example:443, http://localhost:3000\n";
-    assert_eq!(public(given), Ok(Rc::new(expected)));
-    for value in ["*", "a.example", "https://a.example/realtime"] {
-        let error = public(value).unwrap_err().to_string();
-        let start = format!("the variable public_origins has {value:?}; expected origins such as");
-        assert!(error.starts_with(&start), "{error}");
-    }
-}
-

@@ -20,9 +20,20 @@ pub trait Variables: 'static {
     fn get<'a>(&'a self, name: &'a str) -> LocalBoxFuture<'a, Result<String, VariableError>>;
 }
 
+/// Reads a text, without the white space around it: a value from a file usually ends in a line feed,
+/// and some editors put a byte order mark before it.
 pub(super) async fn text(variables: &dyn Variables, name: &str) -> Result<String, ConfigError> {
     let value = variables.get(name).await;
-    value.map_err(|error| ConfigError(format!("the variable {name} cannot be read: {error}")))
+    let value = value
+        .map_err(|error| ConfigError(format!("the variable {name} cannot be read: {error}")))?;
+    let trimmed = value.trim_start_matches('\u{feff}').trim();
+    Ok(trimmed.to_owned())
+}
+
+/// Reads a word from a fixed set, in lower case: tools that generate configuration write `True` or `INFO`.
+pub(super) async fn keyword(variables: &dyn Variables, name: &str) -> Result<String, ConfigError> {
+    let value = text(variables, name).await?;
+    Ok(value.to_ascii_lowercase())
 }
 
 /// Reads a text that is not empty.
@@ -47,7 +58,7 @@ pub(super) async fn optional(
 }
 
 pub(super) async fn flag(variables: &dyn Variables, name: &str) -> Result<bool, ConfigError> {
-    match text(variables, name).await?.as_str() {
+    match keyword(variables, name).await?.as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
         other => Err(ConfigError(format!(

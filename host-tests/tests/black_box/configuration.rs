@@ -124,6 +124,48 @@ async fn size_limits_can_be_lowered() {
 }
 
 #[tokio::test]
+async fn values_from_files_and_templates_are_accepted() {
+    if !can_start_hosts("values with white space around them") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let variables = [
+        "publish_token=\u{feff}from-a-file\r\n",
+        "subscribe_auth=Token\n",
+        "subscribe_token= another \n",
+        "retry_ms=700\n",
+        "max_event_bytes=\t10 ",
+        "token_in_query=True\n",
+        "log_level=INFO\n",
+        "cors_origins=\nhttps://a.example\nhttps://b.example\n",
+        "token_cookie=t\n",
+    ];
+    let mut host = HostProcess::start(directory.path(), &variables);
+    host.server.token = "from-a-file".to_owned();
+    let channel = Channel::on(host.server.clone());
+    channel.publish_text("x".repeat(10)).await;
+    let event = channel.publish("").body("text/plain", "x".repeat(11));
+    let event = event.send().await;
+    event.assert_problem(413, "too-large", "at most 10");
+    for request in [
+        channel.events("?last=1&live=false").bearer("another"),
+        channel.events("?last=1&live=false&access_token=another"),
+        channel
+            .events("?last=1&live=false")
+            .header("cookie", "t=another"),
+    ] {
+        let request = request.header("origin", "https://b.example");
+        let response = request.send().await.expect_status(200);
+        let allowed = response.header("access-control-allow-origin");
+        assert_eq!(allowed, Some("https://b.example"));
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        let retry = text.lines().next().unwrap().strip_prefix("retry: ");
+        let millis: u64 = retry.unwrap().parse().unwrap();
+        assert!((700..=1_400).contains(&millis), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn an_invalid_value_is_reported_with_its_variable() {
     if !can_start_hosts("invalid values of variables") {
         return;
