@@ -71,7 +71,9 @@ pub(super) async fn respond(
     let wait = query.number("wait", 0..=MAX_WAIT_SECONDS)?.unwrap_or(0);
     let limit = query.number("limit", 1..=MAX_EVENTS)?.unwrap_or(MAX_EVENTS);
     if request.method() == Method::HEAD {
-        return Ok(body::json_head());
+        let mut response = body::json_head();
+        response.headers_mut().insert(CACHE_CONTROL, REVALIDATE);
+        return Ok(response);
     }
     subscription.live &= wait > 0;
     let channels = subscription.channels.clone();

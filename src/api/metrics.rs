@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -51,7 +51,6 @@ pub(super) async fn scrape(instance: &Instance, request: &Request) -> Result<Res
     let mut response = Response::new(Body::Full(text.into()));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 

@@ -26,7 +26,8 @@ pub use crate::platform::Instance;
 pub use body::{Body, Request, Response};
 
 use cors::CrossOrigin;
-use http::{Method, StatusCode};
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, Method, StatusCode};
 use problem::Problem;
 use route::Route;
 
@@ -46,6 +47,12 @@ pub async fn respond(instance: &Instance, mut request: Request) -> Response {
             .await
             .unwrap_or_else(Problem::into_response)
     };
+    // Caches may otherwise keep many responses, among them 204, 404 and 405 (RFC 9111, 4.2.2).
+    let no_store = HeaderValue::from_static("no-store");
+    response
+        .headers_mut()
+        .entry(CACHE_CONTROL)
+        .or_insert(no_store);
     body::set_content_length(&mut response);
     trace::add_to(trace, &mut response);
     response

@@ -27,7 +27,63 @@ async fn only_an_immutable_page_is_cacheable_without_revalidation() {
         assert_eq!(response.header("cache-control"), Some(expected), "{query}");
     }
     let response = channel.events("?limit=0").accept_json().send().await;
-    assert_eq!(response.header("cache-control"), None);
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
+async fn no_cache_may_store_what_changes() {
+    // Without `cache-control`, caches may store 204, 404, 405 and many others (RFC 9111, 4.2.2).
+    let channel = Channel::new();
+    let server = &channel.server;
+    let id = channel.publish_text("last").await;
+    let closed = Channel::new();
+    closed.publish_text("x").await;
+    closed.close().await;
+    let name = &channel.name;
+    let publish = |content_type: &str| channel.publish("").body(content_type, "x");
+    for (request, status) in [
+        (channel.events("?live=false&last_event_id=earliest"), 200),
+        (
+            channel.events("?live=false").header("last-event-id", &id),
+            204,
+        ),
+        (channel.events("?last=0"), 400),
+        (channel.events("?wait=26").accept_json(), 400),
+        (server.get("/events"), 400),
+        (server.get("/events/a//b"), 400),
+        (server.request("HEAD", &format!("/events/{name}")), 200),
+        (server.request("OPTIONS", &format!("/events/{name}")), 204),
+        (server.request("PUT", &format!("/events/{name}")), 405),
+        (publish("text/plain"), 201),
+        (publish("text/plain").accept_json(), 201),
+        (publish("application/json"), 400),
+        (publish("image/png"), 415),
+        (closed.publish("").body("text/plain", "x"), 409),
+        (server.request("POST", &format!("/publish/{name}")), 401),
+        (server.get(&format!("/publish/{name}")), 405),
+        (server.request("OPTIONS", &format!("/publish/{name}")), 204),
+        (channel.manage("GET", ""), 200),
+        (channel.manage("HEAD", ""), 200),
+        (channel.manage("OPTIONS", ""), 204),
+        (Channel::new().manage("GET", ""), 404),
+        (Channel::new().manage("POST", "/close"), 204),
+        (Channel::new().manage("DELETE", ""), 204),
+        (server.get("/health"), 200),
+        (server.request("HEAD", "/health"), 200),
+        (server.request("POST", "/health"), 405),
+        (server.request("OPTIONS", "/health"), 204),
+        (server.get("/health/live"), 200),
+        (server.get("/metrics"), 200),
+        (server.get("/"), 200),
+        (server.get("/nothing"), 404),
+        (server.request("OPTIONS", "/nothing"), 404),
+    ] {
+        let response = request.send().await.expect_status(status);
+        let directives = response.header_list("cache-control");
+        assert!(directives.contains(&"no-store"), "{response:?}");
+    }
+    let description = server.get("/openapi.json").send().await;
+    assert_eq!(description.header("cache-control"), Some("no-cache"));
 }
 
 /// Sends a long-poll with `If-None-Match`, and returns the response and how long it took.
