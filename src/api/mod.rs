@@ -4,6 +4,7 @@ mod accept;
 mod auth;
 mod body;
 mod channels;
+mod coding;
 mod console;
 mod cors;
 mod credentials;

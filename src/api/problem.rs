@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
@@ -117,6 +117,16 @@ impl Problem {
 
     pub(super) fn media_type(detail: impl Display) -> Self {
         Self::new(ProblemKind::MediaType, detail)
+    }
+
+    /// Rejects a body with a content coding (RFC 9110, 12.5.3).
+    pub(super) fn content_coding(detail: impl Display) -> Self {
+        Self::media_type(detail).with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+    }
+
+    /// Rejects a body with a transfer coding that the host has not decoded (RFC 9112, 6.1).
+    pub(super) fn transfer_coding(detail: impl Display) -> Self {
+        Self::new(ProblemKind::TransferCoding, detail)
     }
 
     pub(super) fn body_timeout(timeout: Duration) -> Self {

@@ -14,10 +14,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::body::{self, Request, Response};
-use super::format::{Format, Publication};
+use super::format::{ContentKey, Format, Publication};
 use super::problem::Problem;
 use super::query::Query;
-use super::{Instance, accept, auth, limits, link, trace};
+use super::{Instance, accept, auth, coding, limits, link, trace};
 use crate::config::PublishConfig;
 use crate::core::channel::Channel;
 use crate::core::environment::Environment as _;
@@ -112,12 +112,13 @@ async fn accept_events(
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query(), &[])?;
     let close = query.flag("close")?.unwrap_or(false);
+    coding::check(&parts.headers)?;
     let format = Format::from_headers(&parts.headers)?;
     let key = idempotency_key_header(&parts.headers)?;
     let body = read_body(instance, &parts, body, &config).await?;
     let mut publication = format.parse(&body, query.get("event"), config.max_event_bytes)?;
     check_count(publication.events.len(), config.max_batch_events)?;
-    let idempotency_key = idempotency_key(key, &publication, &parts, &body)?;
+    let idempotency_key = idempotency_key(key, &publication, close, &parts, &body)?;
     if config.trace_events {
         let trace: Rc<str> = trace.to_string().into();
         for event in &mut publication.events {
@@ -205,17 +206,25 @@ fn prefers_representation(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Returns the digests of the key, which is in the header or in the content, and of the whole request.
+/// Returns the digests of the key, which is in the header or in the content, and of what has to be the
+/// same when the request is repeated.
 fn idempotency_key(
     in_header: Option<&[u8]>,
     publication: &Publication,
+    close: bool,
     parts: &Parts,
     body: &[u8],
 ) -> Result<Option<IdempotencyKey>, Problem> {
-    let key: Vec<&[u8]> = match (in_header, &publication.key) {
+    let key = match (in_header, &publication.key) {
         (None, None) => return Ok(None),
-        (Some(key), None) => vec![key],
-        (None, Some(key)) => key.iter().map(String::as_bytes).collect(),
+        (Some(key), None) => key,
+        (None, Some(ContentKey::Form(key))) => key.as_bytes(),
+        (None, Some(ContentKey::CloudEvent { source, id })) => {
+            return Ok(Some(IdempotencyKey {
+                key: digest(&[b"cloudevents", source.as_bytes(), id.as_bytes()]),
+                content: digest(&[if close { b"close" } else { b"" }]),
+            }));
+        }
         (Some(_), Some(_)) => {
             return Err(Problem::header(
                 "the idempotency key is in the header and in the content; give it once",
@@ -231,7 +240,7 @@ fn idempotency_key(
     ];
     content.extend(types.map(str::as_bytes));
     Ok(Some(IdempotencyKey {
-        key: digest(&key),
+        key: digest(&[key]),
         content: digest(&content),
     }))
 }
@@ -239,7 +248,7 @@ fn idempotency_key(
 fn check_count(events: usize, limit: usize) -> Result<(), Problem> {
     if events > limit {
         return Err(Problem::too_large(format_args!(
-            "the batch has {events} events; at most {limit} are accepted"
+            "the batch has {events} events; at most {limit} are accepted (`max_batch_events`)"
         )));
     }
     Ok(())
@@ -253,7 +262,11 @@ async fn read_body(
     config: &PublishConfig,
 ) -> Result<Bytes, Problem> {
     let limit = config.max_body_bytes;
-    let too_large = || Problem::too_large(format_args!("the body has more than {limit} bytes"));
+    let too_large = || {
+        Problem::too_large(format_args!(
+            "the body has more than {limit} bytes (`max_body_bytes`)"
+        ))
+    };
     let announced = parts
         .headers
         .get(CONTENT_LENGTH)

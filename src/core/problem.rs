@@ -96,6 +96,8 @@ problem_kinds! {
     TooManyStreams: "too-many-streams", 200, "Too many streams";
     /// The client opens streams too often. The response is as for [`ProblemKind::TooManyStreams`].
     StreamRate: "stream-rate", 200, "Streams opened too often";
+    /// The body has a transfer coding other than `chunked`.
+    TransferCoding: "transfer-coding", 501, "Unknown transfer coding";
 }
 
 #[cfg(test)]

@@ -59,7 +59,11 @@ async fn sizes_are_accepted_up_to_and_including_their_limits() {
         let request = channel.publish("").body("application/x-ndjson", body);
         let response = request.send().await.expect_status(status);
         if status == 413 {
-            response.assert_problem(413, "too-large", "4 events; at most 3");
+            response.assert_problem(
+                413,
+                "too-large",
+                "4 events; at most 3 are accepted (`max_batch_events`)",
+            );
         }
     }
     for (bytes, status) in [(39, 201), (40, 201), (41, 400)] {

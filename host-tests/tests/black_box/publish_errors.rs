@@ -90,7 +90,6 @@ async fn an_unsupported_media_type_is_rejected_with_the_supported_ones() {
         "application/xml",
         "application/octet-stream",
         "multipart/form-data; boundary=x",
-        "application/cloudevents-batch+json",
         "application/cloudevents+xml",
         "text",
         "",
@@ -103,6 +102,14 @@ async fn an_unsupported_media_type_is_rejected_with_the_supported_ones() {
     let latin = channel.publish("").body("text/plain; charset=latin1", "x");
     requests.push((latin, "only utf-8"));
     assert_all_rejected(&channel, 415, "media-type", requests).await;
+}
+
+#[tokio::test]
+async fn a_part_of_a_content_is_rejected() {
+    let channel = Channel::new();
+    let request = channel.publish("").body("text/plain", "x");
+    let request = request.header("content-range", "bytes 0-0/10");
+    assert_all_rejected(&channel, 400, "header", [(request, "content-range")]).await;
 }
 
 #[tokio::test]
@@ -202,6 +209,24 @@ async fn an_event_over_the_size_limit_is_rejected() {
     let line = format!("{{\"data\":1}}\n{{\"data\":\"{}\"}}", "x".repeat(65_537));
     let batch = channel.publish("").body("application/x-ndjson", line);
     let requests = [(text, "65537 bytes; at most 65536"), (batch, "line 2")];
+    assert_all_rejected(&channel, 413, "too-large", requests).await;
+}
+
+#[tokio::test]
+async fn a_batch_over_a_limit_is_rejected_with_the_limit() {
+    let channel = Channel::new();
+    let batch = |lines: String| channel.publish("").body("application/x-ndjson", lines);
+    let bytes = batch("{\"data\":\"\"}\n".repeat(4_097));
+    let one_event = format!("{{\"data\":\"{}\"}}", "x".repeat(65_537));
+    let body = batch("\n".repeat(MAX_BODY_BYTES + 1));
+    let requests = [
+        (bytes, "line 4097: with this line the batch has 65552 bytes"),
+        (
+            batch(one_event),
+            "at most 65536 are accepted (`max_event_bytes`)",
+        ),
+        (body, "more than 1048576 bytes (`max_body_bytes`)"),
+    ];
     assert_all_rejected(&channel, 413, "too-large", requests).await;
 }
 

@@ -37,14 +37,14 @@ async fn a_publisher_that_accepts_json_gets_first_last_and_count() {
 }
 
 #[tokio::test]
-async fn json_is_delivered_verbatim() {
+async fn json_on_one_line_is_delivered_verbatim() {
     let channel = Channel::new();
     let documents = [
         r#"{ "b" : 1,"a":[ ] }"#,
         "\"text\"",
         "null",
         "-0.10e1",
-        "[1,\n 2]",
+        "\"a\\nb\"",
     ];
     for content_type in [
         "application/json",
@@ -58,6 +58,56 @@ async fn json_is_delivered_verbatim() {
     let log = channel.log().await;
     let data: Vec<_> = log.iter().map(|(_, data)| data.as_str()).collect();
     assert_eq!(data, [documents, documents].concat());
+}
+
+#[tokio::test]
+async fn json_on_several_lines_is_delivered_on_one() {
+    let channel = Channel::new();
+    let documents = [
+        ("{\"a\":1}\n", "{\"a\":1}"),
+        ("\u{feff}{\"a\":1}\r\n", "{\"a\":1}"),
+        (
+            "{\n  \"b\": [\n    1.0E+2,\n    2\n  ],\r\n  \"b\": \"a\\n b\"\n}\n",
+            "{\"b\": [1.0E+2,2],\"b\": \"a\\n b\"}",
+        ),
+    ];
+    for (document, _) in documents {
+        let request = channel.publish("").body("application/json", document);
+        request.send().await.expect_status(201);
+    }
+    let mut stream = channel.subscribe("?last_event_id=earliest").await;
+    stream.events(3).await;
+    let text = stream.text();
+    for (_, data) in documents {
+        assert!(text.contains(&format!("\ndata: {data}\nid: ")), "{text}");
+    }
+    assert_eq!(text.matches("\ndata:").count(), 3, "{text}");
+}
+
+#[tokio::test]
+async fn a_batch_is_accepted_as_tools_write_it() {
+    for content_type in [
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl; charset=utf-8",
+        "application/x-jsonlines",
+        "text/x-ndjson",
+    ] {
+        for batch in [
+            "{\"data\":\"a\"}\n{\"data\":\"b\"}",
+            "{\"data\":\"a\"}\n{\"data\":\"b\"}\n",
+            "{\"data\":\"a\"}\n  \t\n{\"data\":\"b\"}\n \n",
+            "\u{feff}{\"data\":\"a\"}\r\n\r\n{\"data\":\"b\"}\r\n",
+            "\u{feff}{\"data\":\"a\"}\n\u{feff}{\"data\":\"b\"}\n",
+        ] {
+            let channel = Channel::new();
+            let request = channel.publish("").body(content_type, batch);
+            request.send().await.expect_status(201);
+            let log = channel.log().await;
+            let data: Vec<_> = log.iter().map(|(_, data)| data.as_str()).collect();
+            assert_eq!(data, ["a", "b"], "{content_type} {batch:?}");
+        }
+    }
 }
 
 #[tokio::test]

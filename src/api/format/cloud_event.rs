@@ -1,8 +1,8 @@
 //! CloudEvents 1.0 over HTTP (CloudEvents HTTP protocol binding 1.0.2).
 //!
-//! The body is the event's data, unchanged. In structured mode it is the whole CloudEvent, in binary
-//! mode its data. The attribute `type` becomes the event type, and `source` and `id`, which identify a
-//! CloudEvent, become the idempotency key.
+//! In structured mode the body, which is the whole CloudEvent, is the event's data; in binary mode it is
+//! the data of the CloudEvent. The attribute `type` becomes the event type. `source` and `id` identify a
+//! CloudEvent by themselves: what has the same ones is the same CloudEvent, delivered again.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
-use super::{NotAnObject, Publication, check_object};
+use super::{ContentKey, NotAnObject, Publication, check_object};
 use crate::api::percent;
 use crate::api::problem::Problem;
 use crate::core::log::NewEvent;
-
-/// The first part of the idempotency key, which distinguishes it from keys of other formats.
-const KEY_PREFIX: &str = "cloudevents";
 
 /// The required attributes of a CloudEvent, except `specversion`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +88,10 @@ impl Attributes {
                 data,
                 trace: None,
             }],
-            key: Some(vec![KEY_PREFIX.to_owned(), self.source, self.id]),
+            key: Some(ContentKey::CloudEvent {
+                source: self.source,
+                id: self.id,
+            }),
         }
     }
 }
@@ -122,7 +122,8 @@ impl RawAttributes {
     }
 }
 
-/// Returns the attribute in a `ce-` header, which can be quoted and percent-encoded (3.1.3.2).
+/// Returns the attribute in a `ce-` header, which can be quoted and percent-encoded (3.1.3.2). Text that is
+/// not encoded is accepted as well.
 fn header(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
@@ -134,7 +135,7 @@ fn header(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
         )));
     }
     let malformed = || Problem::header(format_args!("{name} is not percent-encoded UTF-8"));
-    let value = value.to_str().map_err(|_| malformed())?;
+    let value = std::str::from_utf8(value.as_bytes()).map_err(|_| malformed())?;
     let quoted = value
         .strip_prefix('"')
         .and_then(|value| value.strip_suffix('"'));

@@ -1,6 +1,6 @@
 //! `application/x-www-form-urlencoded`: one event, as a form of a page sends it.
 
-use super::Publication;
+use super::{ContentKey, Publication};
 use crate::api::problem::Problem;
 use crate::api::query::Query;
 use crate::core::log::NewEvent;
@@ -33,6 +33,6 @@ pub(super) fn parse(text: &str, event_type: Option<&str>) -> Result<Publication,
         data: data.to_owned(),
         trace: None,
     });
-    publication.key = not_empty("id").map(|id| vec![id.to_owned()]);
+    publication.key = not_empty("id").map(|id| ContentKey::Form(id.to_owned()));
     Ok(publication)
 }

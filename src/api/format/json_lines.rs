@@ -1,10 +1,10 @@
-//! `application/x-ndjson`: a batch with one event on each line.
+//! NDJSON, also known as JSON Lines: a batch with one event on each line.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::{DataTooLarge, NotAnObject, Publication, check_object, check_size};
+use super::{DataTooLarge, NotAnObject, Publication, check_object, check_size, json};
 use crate::api::problem::Problem;
 use crate::core::log::MAX_BATCH_BYTES;
 use crate::core::log::NewEvent;
@@ -32,24 +32,40 @@ enum LineError {
     #[error(transparent)]
     TooLarge(#[from] DataTooLarge),
     #[error(
-        "with this line the batch exceeds {MAX_BATCH_BYTES} bytes, the most that one batch can have"
+        "with this line the batch has {bytes} bytes, counting {overhead} for each event besides its type \
+         and data; at most {MAX_BATCH_BYTES} bytes are accepted, whatever `max_batch_events` is",
+        overhead = NewEvent::OVERHEAD_BYTES
     )]
-    BatchTooLarge,
+    BatchTooLarge { bytes: usize },
+}
+
+/// Returns whether a media type is one of the names of the format, none of which is registered.
+pub(super) fn is_media_type(media_type: &str) -> bool {
+    matches!(
+        media_type.split_once('/'),
+        Some((
+            "application" | "text",
+            "x-ndjson" | "ndjson" | "jsonl" | "x-jsonl" | "jsonlines" | "x-jsonlines"
+        ))
+    )
 }
 
 /// Parses a batch of at most [`MAX_BATCH_BYTES`].
+///
+/// Lines of white space only are ignored, and so is a byte order mark at the beginning of a line: joined
+/// files have them in the middle, too.
 pub(super) fn parse(text: &str, max_event_bytes: usize) -> Result<Publication, Problem> {
     let mut events = vec![];
     let mut bytes = 0;
     for (number, line) in (1_u64..).zip(text.split('\n')) {
-        let line = line.trim_end_matches('\r');
+        let line = json::without_byte_order_mark(line).trim_ascii();
         if line.is_empty() {
             continue;
         }
         let event = parse_line(line, max_event_bytes).map_err(|error| problem(number, &error))?;
         bytes = event.bytes().saturating_add(bytes);
         if bytes > MAX_BATCH_BYTES {
-            return Err(problem(number, &LineError::BatchTooLarge));
+            return Err(problem(number, &LineError::BatchTooLarge { bytes }));
         }
         events.push(event);
     }
@@ -62,7 +78,7 @@ pub(super) fn parse(text: &str, max_event_bytes: usize) -> Result<Publication, P
 fn problem(number: u64, error: &LineError) -> Problem {
     let detail = format_args!("line {number}: {error}");
     match error {
-        LineError::TooLarge(_) | LineError::BatchTooLarge => Problem::too_large(detail),
+        LineError::TooLarge(_) | LineError::BatchTooLarge { .. } => Problem::too_large(detail),
         _ => Problem::body(detail),
     }
 }
@@ -77,7 +93,8 @@ fn parse_line(line: &str, max_event_bytes: usize) -> Result<NewEvent, LineError>
         // A JSON string need not be Unicode: it can escape half of a surrogate pair.
         serde_json::from_str(data.get()).map_err(LineError::NotUnicode)?
     } else {
-        data.get().to_owned()
+        // A carriage return alone does not end a line of NDJSON, but it does in an event stream.
+        json::on_one_line(data.get())
     };
     check_size(&data, max_event_bytes)?;
     Ok(NewEvent {

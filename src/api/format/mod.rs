@@ -2,6 +2,7 @@
 
 mod cloud_event;
 mod form;
+mod json;
 mod json_lines;
 #[cfg(test)]
 mod tests;
@@ -9,8 +10,7 @@ mod tests;
 use std::fmt::Display;
 
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use serde::de::IgnoredAny;
+use http::header::CONTENT_TYPE;
 use thiserror::Error;
 
 pub use cloud_event::Attributes;
@@ -19,12 +19,14 @@ use super::problem::Problem;
 use crate::core::log::NewEvent;
 use crate::core::sse::EventType;
 
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// The format of a request body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One event. The body is its data.
     Body {
-        /// The body must be JSON.
+        /// The body must be JSON, or empty if it is that of a CloudEvent.
         json: bool,
         /// The attributes in the headers of a CloudEvent in binary mode.
         attributes: Option<Attributes>,
@@ -42,50 +44,56 @@ pub enum Format {
 pub struct Publication {
     /// The events, in order.
     pub events: Vec<NewEvent>,
-    /// The parts of the idempotency key, if the content has one.
-    pub key: Option<Vec<String>>,
+    /// The idempotency key, if the content has one.
+    pub key: Option<ContentKey>,
+}
+
+/// An idempotency key in the content of a request rather than in a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContentKey {
+    /// The field `id` of a form. Like a key in the header, it must not be used for other content.
+    Form(String),
+    /// The identity of a CloudEvent. Its content may differ when it is delivered again.
+    CloudEvent {
+        /// The attribute `source`.
+        source: String,
+        /// The attribute `id`.
+        id: String,
+    },
 }
 
 impl Format {
     /// Returns the format that the headers describe.
     ///
+    /// The content type of a CloudEvent in binary mode describes its data, and may be absent. The headers
+    /// of one in structured mode may repeat its attributes (3.2.3), and are ignored.
+    ///
     /// # Errors
-    /// Returns a problem if the content type, charset or content encoding is not supported, or if the
-    /// headers of a CloudEvent are malformed.
+    /// Returns a problem if the content type or charset is not supported, or if the headers of a
+    /// CloudEvent are malformed.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, Problem> {
-        // Decompressing a body could take any amount of memory.
-        let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
-        if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Err(Problem::media_type(
-                "the body has a content-encoding; send it uncompressed",
-            ));
-        }
-        let attributes = Attributes::from_headers(headers)?;
         let media_type = media_type(headers)?;
-        let format = match media_type.as_str() {
-            "application/x-ndjson" => Self::JsonLines,
-            "application/x-www-form-urlencoded" => Self::Form,
-            "application/cloudevents+json" => Self::CloudEvent,
-            json if is_json(json) => {
-                let json = true;
-                return Ok(Self::Body { json, attributes });
-            }
-            text if text.starts_with("text/") && text.len() > 5 => {
-                let json = false;
-                return Ok(Self::Body { json, attributes });
-            }
-            _ => {
-                return Err(unsupported(format_args!(
-                    "the content type {media_type:?} is not supported"
-                )));
-            }
-        };
-        if attributes.is_some() {
-            return Err(Problem::header(format_args!(
-                "the ce- headers of a CloudEvent in binary mode cannot be used with {media_type}"
-            )));
+        let media_type = media_type.as_deref();
+        if media_type == Some("application/cloudevents+json") {
+            return Ok(Self::CloudEvent);
         }
-        Ok(format)
+        let json = media_type.is_some_and(is_json);
+        if let Some(attributes) = Attributes::from_headers(headers)? {
+            let attributes = Some(attributes);
+            return match media_type {
+                Some(other) if !is_text(other) => Err(unsupported(media_type)),
+                _ => Ok(Self::Body { json, attributes }),
+            };
+        }
+        match media_type {
+            Some(lines) if json_lines::is_media_type(lines) => Ok(Self::JsonLines),
+            Some(FORM) => Ok(Self::Form),
+            Some(text) if json || is_of_type_text(text) => {
+                let attributes = None;
+                Ok(Self::Body { json, attributes })
+            }
+            _ => Err(unsupported(media_type)),
+        }
     }
 
     /// Parses a body.
@@ -116,20 +124,24 @@ impl Format {
             Self::Form => form::parse(text, event_type)?,
             Self::CloudEvent => {
                 reject_event_type(event_type, "a CloudEvent, which")?;
-                Attributes::from_body(text)?.publication(text.to_owned())
+                let text = json::without_byte_order_mark(text);
+                Attributes::from_body(text)?.publication(json::on_one_line(text))
             }
             Self::Body { json, attributes } => {
-                if json {
-                    check_json(text)?;
-                }
+                // A CloudEvent need not have data.
+                let data = if json && (attributes.is_none() || !body.is_empty()) {
+                    parse_json(text)?
+                } else {
+                    text.to_owned()
+                };
                 match attributes {
                     Some(attributes) => {
                         reject_event_type(event_type, "a CloudEvent, which")?;
-                        attributes.publication(text.to_owned())
+                        attributes.publication(data)
                     }
                     None => Publication::single(NewEvent {
                         event_type: event_type.map(str::to_owned),
-                        data: text.to_owned(),
+                        data,
                         trace: None,
                     }),
                 }
@@ -162,39 +174,53 @@ struct NotAnObject;
 
 /// The data of an event exceeds the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the event's data has {bytes} bytes; at most {max_bytes} are accepted")]
+#[error("the event's data has {bytes} bytes; at most {max_bytes} are accepted (`max_event_bytes`)")]
 struct DataTooLarge {
     bytes: usize,
     max_bytes: usize,
 }
 
-/// Returns the media type in the header `content-type` in lower case, without parameters. Its charset, if
-/// it has one, is UTF-8.
-fn media_type(headers: &HeaderMap) -> Result<String, Problem> {
+/// Returns the media type in the header `content-type` in lower case, without parameters; `None` if there
+/// is none. Its charset, if it has one, is UTF-8.
+fn media_type(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(unsupported(
-            "there is no content-type header, or more than one",
-        ));
+    let Some(value) = values.next().filter(|value| !value.is_empty()) else {
+        return Ok(None);
     };
+    if values.next().is_some() {
+        return Err(rejected("there is more than one content-type header"));
+    }
     let value = value
         .to_str()
-        .map_err(|_| unsupported("the content-type header is not ASCII"))?;
+        .map_err(|_| rejected("the content-type header is not ASCII"))?;
     let mut parts = value.split(';').map(str::trim);
     let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
     for parameter in parts {
         let (name, charset) = parameter.split_once('=').unwrap_or((parameter, ""));
         let charset = charset.trim_matches('"');
         if name.trim().eq_ignore_ascii_case("charset") && !is_utf8(charset) {
-            return Err(unsupported(format_args!(
+            return Err(rejected(format_args!(
                 "the charset {charset:?} is not supported, only utf-8"
             )));
         }
     }
-    Ok(media_type)
+    Ok(Some(media_type))
 }
 
-fn unsupported(reason: impl Display) -> Problem {
+fn unsupported(media_type: Option<&str>) -> Problem {
+    match media_type {
+        None => rejected("there is no content-type header"),
+        Some("application/cloudevents-batch+json") => Problem::media_type(
+            "a batch of CloudEvents (application/cloudevents-batch+json) is not supported, since each is \
+             remembered by its own `source` and `id`; send each in a request of its own",
+        ),
+        Some(media_type) => rejected(format_args!(
+            "the content type {media_type:?} is not supported"
+        )),
+    }
+}
+
+fn rejected(reason: impl Display) -> Problem {
     Problem::media_type(format_args!(
         "{reason}; accepted are application/json, text/*, application/x-ndjson, \
          application/x-www-form-urlencoded and application/cloudevents+json"
@@ -207,12 +233,10 @@ fn is_utf8(charset: &str) -> bool {
         .any(|accepted| charset.eq_ignore_ascii_case(accepted))
 }
 
-/// Returns whether a media type is JSON (RFC 6839). Batches of CloudEvents are not supported.
+/// Returns whether a media type is JSON (RFC 6839), except that of CloudEvents.
 fn is_json(media_type: &str) -> bool {
-    media_type == "application/json"
-        || (media_type.starts_with("application/")
-            && media_type.ends_with("+json")
-            && media_type != "application/cloudevents-batch+json")
+    let suffix = media_type.strip_prefix("application/").unwrap_or_default();
+    suffix == "json" || suffix.ends_with("+json") && !suffix.starts_with("cloudevents")
 }
 
 fn reject_event_type(event_type: Option<&str>, format: &str) -> Result<(), Problem> {
@@ -224,9 +248,26 @@ fn reject_event_type(event_type: Option<&str>, format: &str) -> Result<(), Probl
     Ok(())
 }
 
-fn check_json(text: &str) -> Result<(), Problem> {
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Ok(()),
+/// Returns whether a media type is that of text, so that the data of a CloudEvent can have it.
+fn is_text(media_type: &str) -> bool {
+    let suffix = media_type.strip_prefix("application/").unwrap_or_default();
+    let is_xml = suffix == "xml" || suffix.ends_with("+xml") && !suffix.starts_with("cloudevents");
+    is_xml
+        || media_type == FORM
+        || is_json(media_type)
+        || is_of_type_text(media_type)
+        || json_lines::is_media_type(media_type)
+}
+
+fn is_of_type_text(media_type: &str) -> bool {
+    let subtype = media_type.strip_prefix("text/");
+    subtype.is_some_and(|subtype| !subtype.is_empty())
+}
+
+fn parse_json(text: &str) -> Result<String, Problem> {
+    let text = json::without_byte_order_mark(text);
+    match json::check(text) {
+        Ok(()) => Ok(json::on_one_line(text)),
         Err(error) => Err(Problem::body(format_args!("the body is not JSON: {error}"))),
     }
 }

@@ -25,6 +25,9 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
+    /// About how many bytes an event takes in the log besides its type, data and trace.
+    pub const OVERHEAD_BYTES: usize = 16;
+
     /// Returns about how many bytes the event takes in the log.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -34,7 +37,7 @@ impl NewEvent {
         event_type
             .saturating_add(self.data.len())
             .saturating_add(trace)
-            .saturating_add(16)
+            .saturating_add(Self::OVERHEAD_BYTES)
     }
 }
 

@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(EndReason::Stalled.value(), "stalled");
         assert_eq!(ProblemKind::StreamRate.value(), "stream-rate");
         assert_eq!(
-            usize::from(ProblemKind::StreamRate.index()) + 1,
+            usize::from(ProblemKind::TransferCoding.index()) + 1,
             ProblemKind::VALUES.len()
         );
         for reason in [GapReason::Evicted, GapReason::Reset, GapReason::Ahead] {

@@ -132,7 +132,7 @@ mod tests {
                 "runnel_store_calls",
             ),
             (
-                Counter::Rejected(ProblemKind::StreamRate),
+                Counter::Rejected(ProblemKind::TransferCoding),
                 "runnel_rejected",
             ),
         ];

@@ -6,9 +6,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::batch::{MAX_EVENT_BYTES, check_events};
+use super::batch::{MAX_EVENT_BYTES, check_events, check_on_one_line};
 use super::check_problem;
-use runnel::api::format::{Format, Publication};
+use runnel::api::format::{ContentKey, Format, Publication};
 use runnel::api::query::Query;
 use runnel::api::route::Route;
 use runnel::core::channel::{Channel, MAX_CHANNEL_BYTES};
@@ -166,15 +166,23 @@ fn check_body(format: Format, body: &[u8], event_type: Option<&str>) {
     let [event] = events.as_slice() else {
         panic!("a body of one event has {}", events.len());
     };
+    let text = std::str::from_utf8(body).expect("a body is UTF-8");
+    let json = text.strip_prefix('\u{feff}').unwrap_or(text);
     match format {
-        Format::Form => {}
+        Format::Form => assert!(matches!(key, None | Some(ContentKey::Form(_)))),
         Format::CloudEvent => {
-            assert_eq!(event.data.as_bytes(), body);
-            assert!(event.event_type.is_some() && key.is_some_and(|key| key.len() == 3));
+            check_on_one_line(json, &event.data);
+            assert!(event.event_type.is_some());
+            assert!(matches!(key, Some(ContentKey::CloudEvent { .. })));
         }
-        _ => {
-            assert_eq!(event.data.as_bytes(), body);
+        Format::Body { json: is_json, .. } => {
+            if is_json {
+                check_on_one_line(json, &event.data);
+            } else {
+                assert_eq!(event.data, text);
+            }
             assert_eq!((event.event_type.as_deref(), key), (event_type, None));
         }
+        Format::JsonLines => unreachable!("a batch has been checked"),
     }
 }

@@ -117,17 +117,21 @@ async fn compressed_bodies_are_rejected_without_decompression() {
         "deflate",
         "zstd",
         "identity, gzip",
+        "gzip, identity",
         "x",
     ] {
         for (content_type, body) in [("text/plain", &b"plain"[..]), ("application/json", gzip)] {
             let request = target.channel.publish("").body(content_type, body);
             let response = request.header("content-encoding", encoding).send().await;
             response.assert_problem(415, "media-type", "content-encoding");
+            assert_eq!(response.header("accept-encoding"), Some("identity"));
         }
     }
-    let request = Channel::new().publish("").body("text/plain", "plain");
-    let request = request.header("content-encoding", "identity");
-    request.send().await.expect_status(201);
+    for encoding in ["identity", "", "identity, Identity"] {
+        let request = Channel::new().publish("").body("text/plain", "plain");
+        let request = request.header("content-encoding", encoding);
+        request.send().await.expect_status(201);
+    }
     target.assert_unchanged().await;
 }
 

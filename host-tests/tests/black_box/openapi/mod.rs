@@ -19,7 +19,7 @@ use crate::tokens::fixture::{Fixture, SECRET, token_for};
 
 /// Described statuses that no request to a healthy server causes, and why. Other tests cover them with
 /// a failing store or other settings.
-const NOT_REPRODUCED: [(&str, &str); 4] = [
+const NOT_REPRODUCED: [(&str, &str); 5] = [
     ("408", "the body timeout is too long for a test"),
     ("429", "rate limits are off by default"),
     ("500", "needs an invalid setting or a corrupt log"),
