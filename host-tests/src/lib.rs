@@ -37,12 +37,14 @@
 //! | [`store`] | the key-value stores |
 //! | `host` | dispatches requests to components |
 //! | `server` | serves a host over TCP |
+//! | [`output`] | standard output and standard error |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod application;
 mod host;
 pub mod manifest;
+pub mod output;
 mod route_table;
 mod runtime;
 mod server;

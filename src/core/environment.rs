@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
+use thiserror::Error;
+
 use super::time::{ClockReading, Instant};
+
+/// A line of the log that the host did not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the host did not take the line")]
+pub struct LogLineLost;
 
 /// The world around an instance. `platform` implements it for Spin, the simulation with virtual time.
 ///
@@ -34,7 +41,9 @@ pub trait Environment: Clone + 'static {
     /// Runs `task` beside the caller. Only within the task of a request.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
 
-    /// Writes one line, which ends in a line feed, to the operator's log. Never blocks and never fails
-    /// visibly: where the host cannot take the line, it is lost.
-    fn write_log_line(&self, line: &[u8]);
+    /// Writes one line, which ends in a line feed, to the operator's log.
+    ///
+    /// # Errors
+    /// If the host does not take the line. Then it is lost.
+    fn write_log_line(&self, line: &[u8]) -> Result<(), LogLineLost>;
 }

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::channel::Channel;
 use super::environment::Environment;
+use super::metrics::{Counter, Metrics};
 
 /// The severity of a line. A configured level includes the levels before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -108,6 +109,7 @@ struct Entry<'a> {
 #[derive(Clone)]
 pub struct Logger<E> {
     env: E,
+    metrics: Metrics,
     level: Rc<Cell<Level>>,
 }
 
@@ -120,11 +122,13 @@ impl<E> fmt::Debug for Logger<E> {
 }
 
 impl<E: Environment> Logger<E> {
-    /// Creates a logger with [`Level::Info`], which holds until the configuration is known.
+    /// Creates a logger with [`Level::Info`], which holds until the configuration is known. The lines that
+    /// the host does not take are counted in `metrics`.
     #[must_use]
-    pub fn new(env: E) -> Self {
+    pub fn new(env: E, metrics: Metrics) -> Self {
         Self {
             env,
+            metrics,
             level: Rc::new(Cell::new(Level::Info)),
         }
     }
@@ -144,7 +148,9 @@ impl<E: Environment> Logger<E> {
         let entry = Entry { time, level, line };
         let mut bytes = serde_json::to_vec(&entry).unwrap_or_default();
         bytes.push(b'\n');
-        self.env.write_log_line(&bytes);
+        if self.env.write_log_line(&bytes).is_err() {
+            self.metrics.add(Counter::LogLinesDropped, 1);
+        }
     }
 
     /// Reports a failure, with the channel if it concerns one.
@@ -177,7 +183,7 @@ mod tests {
     #[test]
     fn a_line_is_one_json_object_with_the_fields_that_apply() {
         let world = World::new(Model::Sound, Conditions::CALM, fastrand::Rng::with_seed(1));
-        let logger = Logger::new(world.instance());
+        let logger = Logger::new(world.instance(), Metrics::new(1));
         let channel: Channel = "orders".parse().unwrap();
         logger.error("read_failed", Some(&channel), "no answer");
         logger.write(Level::Debug, &Line::default());

@@ -60,7 +60,7 @@ impl<E: Environment, S: KeyValueStore> Instance<E, S> {
     #[must_use]
     pub fn new(env: E, store: S, variables: impl Variables) -> Self {
         let metrics = Metrics::new(env.random().max(1));
-        let logger = Logger::new(env.clone());
+        let logger = Logger::new(env.clone(), metrics.clone());
         let store = StoreClient::new(env.clone(), store, metrics.clone());
         let parking = Parking::new(env.clone());
         Self {

@@ -7,7 +7,7 @@ use spin_sdk::wasip3::spawn;
 use wasi::clocks::{monotonic_clock, wall_clock};
 use wasi::random::random::get_random_u64;
 
-use crate::core::environment::Environment;
+use crate::core::environment::{Environment, LogLineLost};
 use crate::core::time::{ClockReading, Instant, Timestamp};
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -51,10 +51,11 @@ impl Environment for SpinEnvironment {
         spawn(task);
     }
 
-    fn write_log_line(&self, line: &[u8]) {
+    fn write_log_line(&self, line: &[u8]) -> Result<(), LogLineLost> {
         // In one write, so that the lines of instances do not mix. `eprintln` would panic where the host
         // cannot take the line, as on a full disk.
-        _ = std::io::stderr().write_all(line);
+        let written = std::io::stderr().write_all(line);
+        written.map_err(|_| LogLineLost)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt;
 
 use super::{EventKey, InstanceId, SimulatedStore, State, TaskId};
-use crate::core::environment::Environment;
+use crate::core::environment::{Environment, LogLineLost};
 use crate::core::time::{ClockReading, Instant};
 
 /// The environment of one instance. Clones are handles to it.
@@ -64,8 +64,9 @@ impl Environment for SimulatedEnvironment {
         self.spawn_task(task);
     }
 
-    fn write_log_line(&self, line: &[u8]) {
+    fn write_log_line(&self, line: &[u8]) -> Result<(), LogLineLost> {
         self.world.write_log_line(line);
+        Ok(())
     }
 }
 

@@ -302,7 +302,7 @@ fn time_that_is_skipped_makes_what_was_due_late() {
     let at = woken.clone();
     env.clone().spawn(async move {
         env.sleep(Duration::from_secs(1)).await;
-        env.write_log_line(b"woken\n");
+        env.write_log_line(b"woken\n").unwrap();
         at.set(Some(env.now()));
     });
     world.run_for(Duration::from_millis(1)).unwrap();

@@ -1,6 +1,7 @@
 //! Building a [`Host`].
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,8 +12,9 @@ use wasmtime_wasi_http::handler::ProxyHandler;
 use super::{Host, Inner};
 use crate::application::Application;
 use crate::manifest::{ComponentConfig, MissingValue};
+use crate::output::ProcessOutput;
 use crate::route_table::UnsupportedRoute;
-use crate::runtime::{Capabilities, ComponentHandler, HostContext};
+use crate::runtime::{Capabilities, ComponentHandler, HostContext, Output};
 use crate::store::{KeyValue, Memory};
 
 /// The configuration of a [`Host`].
@@ -22,7 +24,7 @@ pub struct HostBuilder {
     variables: BTreeMap<String, String>,
     seed: Option<u64>,
     start_time: Option<SystemTime>,
-    captures_output: bool,
+    output: Option<Output>,
 }
 
 /// A configuration that does not fit the application.
@@ -45,6 +47,9 @@ pub enum HostError {
     /// A route has a form that this host does not support.
     #[error(transparent)]
     Route(#[from] UnsupportedRoute),
+    /// The outputs of the process cannot be opened.
+    #[error("cannot write to standard output and standard error")]
+    Output(#[source] io::Error),
 }
 
 impl HostBuilder {
@@ -55,7 +60,7 @@ impl HostBuilder {
             variables: BTreeMap::new(),
             seed: None,
             start_time: None,
-            captures_output: false,
+            output: None,
         }
         .store(Arc::new(Memory::default()))
     }
@@ -100,27 +105,35 @@ impl HostBuilder {
     /// them.
     #[must_use]
     pub fn capture_output(mut self) -> Self {
-        self.captures_output = true;
+        self.output = Some(Output::Captured(MemoryOutputPipe::new(usize::MAX)));
+        self
+    }
+
+    /// Writes the output of guests and the log of the host to `output`. The default is one of the
+    /// host's own.
+    #[must_use]
+    pub fn output(mut self, output: ProcessOutput) -> Self {
+        self.output = Some(Output::Process(output));
         self
     }
 
     /// Builds the host. Instances start when requests arrive.
     ///
     /// # Errors
-    /// If a variable is unknown or has no value, or a component may open a store that the host lacks.
-    pub fn build(self) -> Result<Host, HostError> {
+    /// If a variable is unknown or has no value, a component may open a store that the host lacks, or the
+    /// outputs of the process cannot be opened.
+    pub fn build(mut self) -> Result<Host, HostError> {
+        let output = match self.output.take() {
+            Some(output) => output,
+            None => Output::Process(ProcessOutput::start().map_err(HostError::Output)?),
+        };
         let manifest = self.application.manifest();
         for name in self.variables.keys() {
             if !manifest.variables.contains_key(name) {
                 return Err(HostError::UnknownVariable(name.clone()));
             }
         }
-        let context = Arc::new(HostContext::new(
-            self.seed,
-            self.start_time,
-            self.captures_output
-                .then(|| MemoryOutputPipe::new(usize::MAX)),
-        ));
+        let context = Arc::new(HostContext::new(self.seed, self.start_time, output));
         let mut components = BTreeMap::new();
         for (name, config, service) in self.application.components() {
             let handler = ComponentHandler {

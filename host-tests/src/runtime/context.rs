@@ -1,6 +1,5 @@
 //! The data that all instances of a host share.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
@@ -13,14 +12,14 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use super::guest_clock::GuestClock;
 use super::metrics::{Counter, Gauge};
+use crate::output::{GuestOutput, ProcessOutput, Target};
 
 /// The clock, the random seed, the output and the counters that all instances of a host share.
 pub(crate) struct HostContext {
     clock: GuestClock,
     /// The seed of every random number; without it, the system's random numbers are used.
     seed: Option<u64>,
-    /// The buffer of what guests and the host print; without it, that goes to the host's own output.
-    captured_output: Option<MemoryOutputPipe>,
+    output: Output,
     pub(crate) live_instances: Gauge,
     pub(crate) live_stores: Gauge,
     /// Bytes of linear memory of all live instances.
@@ -32,16 +31,20 @@ pub(crate) struct HostContext {
     pub(crate) trap_next_read: Arc<AtomicBool>,
 }
 
+/// The place of what guests and the host print.
+pub(crate) enum Output {
+    /// A buffer in memory.
+    Captured(MemoryOutputPipe),
+    /// The outputs of the process.
+    Process(ProcessOutput),
+}
+
 impl HostContext {
-    pub(crate) fn new(
-        seed: Option<u64>,
-        start_time: Option<SystemTime>,
-        captured_output: Option<MemoryOutputPipe>,
-    ) -> Self {
+    pub(crate) fn new(seed: Option<u64>, start_time: Option<SystemTime>, output: Output) -> Self {
         Self {
             clock: GuestClock::start(start_time),
             seed,
-            captured_output,
+            output,
             live_instances: Gauge::default(),
             live_stores: Gauge::default(),
             live_memory: Gauge::default(),
@@ -53,20 +56,21 @@ impl HostContext {
 
     /// Returns the captured output; empty if none is captured.
     pub(crate) fn output(&self) -> String {
-        self.captured_output
-            .as_ref()
-            .map_or_else(String::new, |pipe| {
-                String::from_utf8_lossy(&pipe.contents()).into_owned()
-            })
+        match &self.output {
+            Output::Captured(pipe) => String::from_utf8_lossy(&pipe.contents()).into_owned(),
+            Output::Process(_) => String::new(),
+        }
     }
 
     /// Builds the WASI context of a new instance, and counts the instance.
     pub(crate) fn start_instance(&self) -> WasiCtx {
         let mut wasi = WasiCtxBuilder::new();
         wasi.wall_clock(self.clock).monotonic_clock(self.clock);
-        match &self.captured_output {
-            Some(pipe) => wasi.stdout(pipe.clone()).stderr(pipe.clone()),
-            None => wasi.inherit_stdout().inherit_stderr(),
+        match &self.output {
+            Output::Captured(pipe) => wasi.stdout(pipe.clone()).stderr(pipe.clone()),
+            Output::Process(output) => wasi
+                .stdout(GuestOutput::new(output.clone(), Target::Stdout))
+                .stderr(GuestOutput::new(output.clone(), Target::Stderr)),
         };
         let ordinal = self.started_instances.add(1);
         if let Some(seed) = self.seed {
@@ -81,10 +85,11 @@ impl HostContext {
 
     /// Logs a line for the operator of the host.
     pub(crate) fn log(&self, line: &str) {
-        match &self.captured_output {
+        match &self.output {
             // The pipe is in memory and unbounded, so the write cannot fail.
-            Some(pipe) => _ = pipe.clone().write(format!("{line}\n").into()),
-            None => _ = writeln!(std::io::stderr(), "{line}"),
+            Output::Captured(pipe) => _ = pipe.clone().write(format!("{line}\n").into()),
+            // The log itself reports dropped lines.
+            Output::Process(output) => _ = output.line(Target::Stderr, line),
         }
     }
 }

@@ -14,7 +14,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-pub(crate) use context::HostContext;
+pub(crate) use context::{HostContext, Output};
 pub(crate) use handler::ComponentHandler;
 pub(crate) use instance_state::{Capabilities, InstanceState};
 

@@ -1,9 +1,9 @@
 //! Child processes that end with the tests, even if the tests are killed.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -56,7 +56,18 @@ impl ChildProcess {
 
     /// Starts the program of a [`ChildProcess::command`]. A thread passes each line of its standard
     /// output to `on_line`, and drops `on_line` at the end of the output.
-    pub fn spawn(mut command: Command, mut on_line: impl FnMut(String) + Send + 'static) -> Self {
+    pub fn spawn(command: Command, on_line: impl FnMut(String) + Send + 'static) -> Self {
+        let mut process = Self::spawn_unread(command, on_line);
+        process.read_stderr();
+        process
+    }
+
+    /// Starts the same program, and reads nothing of its standard error until
+    /// [`ChildProcess::read_stderr`] is called.
+    pub fn spawn_unread(
+        mut command: Command,
+        mut on_line: impl FnMut(String) + Send + 'static,
+    ) -> Self {
         let mut shell = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -64,7 +75,7 @@ impl ChildProcess {
             .spawn()
             .unwrap();
         let guard = shell.stdin.take();
-        let stderr = Output::collect(shell.stderr.take().unwrap());
+        let stderr = Output::new(shell.stderr.take().unwrap());
         let stdout = shell.stdout.take().unwrap();
         let (id_sender, id) = mpsc::channel();
         thread::spawn(move || {
@@ -108,6 +119,11 @@ impl ChildProcess {
         (status, self.stderr.at_end())
     }
 
+    /// Begins to read the standard error of the program.
+    pub fn read_stderr(&mut self) {
+        self.stderr.collect();
+    }
+
     /// Returns the standard error of the program so far.
     pub fn stderr(&self) -> String {
         self.stderr.so_far()
@@ -138,28 +154,37 @@ pub(crate) fn without_runnel_variables(command: &mut Command) {
     }
 }
 
-/// The text of a pipe, read by a thread.
+/// The text of a pipe, which a thread reads.
 struct Output {
+    /// The pipe, until it is read.
+    pipe: Option<ChildStderr>,
     text: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Output {
-    fn collect(mut pipe: impl Read + Send + 'static) -> Self {
-        let text = Arc::new(Mutex::new(String::new()));
-        let collected = text.clone();
-        let reader = thread::spawn(move || {
+    fn new(pipe: ChildStderr) -> Self {
+        Self {
+            pipe: Some(pipe),
+            text: Arc::default(),
+            reader: None,
+        }
+    }
+
+    /// Starts the thread, unless it runs.
+    fn collect(&mut self) {
+        let Some(mut pipe) = self.pipe.take() else {
+            return;
+        };
+        let collected = self.text.clone();
+        self.reader = Some(thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = pipe.read(&mut buffer) {
                 let text = String::from_utf8_lossy(&buffer[..length]);
                 let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
                 collected.push_str(&text);
             }
-        });
-        Self {
-            text,
-            reader: Some(reader),
-        }
+        }));
     }
 
     fn so_far(&self) -> String {
@@ -169,6 +194,7 @@ impl Output {
 
     /// Waits for the end of the pipe.
     fn at_end(&mut self) -> String {
+        self.collect();
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }

@@ -56,6 +56,29 @@ impl HostProcess {
         Self::run(command, settings, None).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Starts the same host, and reads nothing of its standard error until
+    /// [`HostProcess::read_stderr`] is called.
+    pub fn start_unread(state_dir: &Path, variables: &[&str]) -> Self {
+        let settings = Settings {
+            state_dir: state_dir.to_owned(),
+            options: arguments(variables),
+        };
+        let command = settings.command("127.0.0.1:0", None);
+        let started = start_with(command, ChildProcess::spawn_unread);
+        let (server, process) = started.unwrap_or_else(|error| panic!("{error}"));
+        Self {
+            server,
+            process,
+            settings,
+            _folder: None,
+        }
+    }
+
+    /// Begins to read the standard error of [`HostProcess::start_unread`].
+    pub fn read_stderr(&mut self) {
+        self.process.read_stderr();
+    }
+
     /// Starts a host with data of its own, on a port that stays free while the host is down.
     pub fn start_temporary(variables: &[&str]) -> Self {
         let mut tries = 0;
@@ -64,7 +87,7 @@ impl HostProcess {
             let settings = Settings {
                 state_dir: folder.path().to_owned(),
                 options: arguments(variables),
-            };
+                };
             let command = settings.command(&format!("127.0.0.1:{}", stable_port()), None);
             match Self::run(command, settings, Some(folder)) {
                 Ok(host) => return host,
@@ -178,8 +201,18 @@ fn arguments(variables: &[&str]) -> Vec<String> {
 
 /// Starts a host and waits until it serves.
 fn start(command: Command) -> Result<(Server, ChildProcess), StartError> {
+    start_with(command, ChildProcess::spawn)
+}
+
+/// Called for each line of the standard output of a process.
+type OnLine = Box<dyn FnMut(String) + Send>;
+
+fn start_with(
+    command: Command,
+    spawn: fn(Command, OnLine) -> ChildProcess,
+) -> Result<(Server, ChildProcess), StartError> {
     let (sender, lines) = mpsc::channel();
-    let process = ChildProcess::spawn(command, move |line| _ = sender.send(line));
+    let process = spawn(command, Box::new(move |line| _ = sender.send(line)));
     let after = |prefix: &str| {
         while let Ok(line) = lines.recv_timeout(START_TIMEOUT) {
             if let Some(rest) = line.trim().strip_prefix(prefix) {

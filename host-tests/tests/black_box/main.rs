@@ -48,3 +48,4 @@ mod restart;
 mod routing;
 mod subscribing;
 mod tokens;
+mod unread_log;

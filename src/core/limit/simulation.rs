@@ -95,7 +95,8 @@ impl Instance {
         let env = world.instance();
         let metrics = Metrics::new(1);
         let store = StoreClient::new(env.clone(), env.store(), metrics.clone());
-        let limiter = Limiter::new(env.clone(), store, Logger::new(env.clone()));
+        let logger = Logger::new(env.clone(), metrics.clone());
+        let limiter = Limiter::new(env.clone(), store, logger);
         Self {
             env,
             metrics,

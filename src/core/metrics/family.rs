@@ -177,6 +177,10 @@ pub const FAMILIES: &[Family] = &[
             "Requests that were not served, by reason",
         )
     },
+    counter(
+        "runnel_log_lines_dropped",
+        "Lines of the log that the host did not take",
+    ),
 ];
 
 impl Family {

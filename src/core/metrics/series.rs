@@ -34,6 +34,8 @@ pub enum Counter {
     StoreCalls(Call, CallOutcome),
     /// Requests that were rejected.
     Rejected(ProblemKind),
+    /// Lines of the log that the host did not take.
+    LogLinesDropped,
 }
 
 /// A histogram.
@@ -74,6 +76,7 @@ impl Counter {
                 (15, first.saturating_add(outcome.index()))
             }
             Self::Rejected(reason) => (17, reason.index()),
+            Self::LogLinesDropped => (18, 0),
         }
     }
 }
@@ -135,6 +138,7 @@ mod tests {
                 Counter::Rejected(ProblemKind::TransferCoding),
                 "runnel_rejected",
             ),
+            (Counter::LogLinesDropped, "runnel_log_lines_dropped"),
         ];
         for (counter, name) in counters {
             let (family, series) = counter.index();

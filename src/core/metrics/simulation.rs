@@ -35,7 +35,7 @@ impl LiveInstance {
     fn begin(world: &World, env: &SimulatedEnvironment) -> Self {
         let metrics = Metrics::new(world.random(|random| random.u64(1..)));
         let store = StoreClient::new(env.clone(), env.store(), metrics.clone());
-        let logger = Logger::new(env.clone());
+        let logger = Logger::new(env.clone(), metrics.clone());
         let writer = MetricsWriter::new(env.clone(), store, metrics.clone(), logger);
         writer.set_interval(Some(Duration::from_secs(
             world.random(|random| random.u64(1..=5)),
@@ -144,7 +144,8 @@ fn stored_slots(world: &World) -> Vec<Slot> {
     let reader = world.instance();
     let metrics = Metrics::new(1);
     let store = StoreClient::new(reader.clone(), reader.store(), metrics.clone());
-    let writer = MetricsWriter::new(reader.clone(), store, metrics, Logger::new(reader.clone()));
+    let logger = Logger::new(reader.clone(), metrics.clone());
+    let writer = MetricsWriter::new(reader.clone(), store, metrics, logger);
     let slots = Rc::new(std::cell::RefCell::new(None));
     let found = slots.clone();
     reader.spawn(async move {

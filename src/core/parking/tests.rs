@@ -9,6 +9,7 @@ use futures::channel::oneshot;
 use futures::future::{AbortHandle, abortable, join, select};
 
 use super::*;
+use crate::core::environment::LogLineLost;
 use crate::core::time::{ClockReading, Timestamp};
 
 /// A host with timers.
@@ -59,7 +60,9 @@ impl Environment for Host {
         panic!("parking spawns nothing");
     }
 
-    fn write_log_line(&self, _: &[u8]) {}
+    fn write_log_line(&self, _: &[u8]) -> Result<(), LogLineLost> {
+        Ok(())
+    }
 }
 
 /// The tasks of an instance.

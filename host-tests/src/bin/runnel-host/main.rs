@@ -5,14 +5,16 @@
 mod cli;
 mod publish_token;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
+use runnel_host::output::{ProcessOutput, Target};
 use runnel_host::store::Sqlite;
 use runnel_host::{Application, BuildMode, Host, HostError, Server, ServerOptions};
 use tokio::net::TcpListener;
@@ -22,27 +24,59 @@ use tokio::signal;
 use cli::{Cli, merge_variables};
 use publish_token::PublishToken;
 
+/// The time that the last lines may take to be written at the end of the process.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let output = match ProcessOutput::start() {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("error: cannot write to standard output and standard error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    log_panics(output.clone());
     let result = Runtime::new()
         .context("cannot start the runtime")
         .and_then(|runtime| {
-            let result = runtime.block_on(run(cli));
+            let result = runtime.block_on(run(cli, &output));
             // Leave the runtime to the end of the process. Waiting for it would hang on a guest that
             // computes without end, and dropping it would make the timers of live instances panic.
             std::mem::forget(runtime);
             result
         });
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            _ = writeln!(io::stderr(), "error: {error:#}");
+            print(&output, Target::Stderr, &format!("error: {error:#}"));
             ExitCode::FAILURE
         }
-    }
+    };
+    // What nobody reads is lost.
+    _ = output.flush(FLUSH_TIMEOUT);
+    code
 }
 
-async fn run(cli: Cli) -> Result<()> {
+/// Writes panics to `output`. The default hook would wait for a log that nobody reads.
+fn log_panics(output: ProcessOutput) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let line = match Backtrace::capture() {
+            backtrace if backtrace.status() == BacktraceStatus::Captured => {
+                format!("{panic}\n{backtrace}")
+            }
+            _ => panic.to_string(),
+        };
+        print(&output, Target::Stderr, &line);
+    }));
+}
+
+/// Prints a line. If it is dropped, the log says so.
+fn print(output: &ProcessOutput, target: Target, line: &str) {
+    _ = output.line(target, line);
+}
+
+async fn run(cli: Cli, output: &ProcessOutput) -> Result<()> {
     // Checks that are cheap come before the build.
     let listener = bind(cli.listen).await?;
     let store = Sqlite::open(&cli.state_dir, "default")?;
@@ -69,7 +103,7 @@ async fn run(cli: Cli) -> Result<()> {
         "no value is given for: {} (use --variable NAME=VALUE)",
         missing.join(", ")
     );
-    let host = build_host(&application, store, &variables)?;
+    let host = build_host(&application, store, &variables, output.clone())?;
     let defaults = ServerOptions::default();
     let options = ServerOptions {
         head_timeout: cli.head_timeout,
@@ -82,9 +116,9 @@ async fn run(cli: Cli) -> Result<()> {
     let server = Server::start(&host, listener, options).context("the listener has no address")?;
     // A program that reads the announcement may stop this one at once.
     let mut signals = StopSignals::catch()?;
-    announce(&server, token.as_ref(), &data_file);
+    announce(output, &server, token.as_ref(), &data_file);
     signals.next().await?;
-    stop(server, signals).await;
+    stop(output, server, signals).await;
     Ok(())
 }
 
@@ -102,17 +136,25 @@ fn build_host(
     application: &Arc<Application>,
     store: Sqlite,
     variables: &BTreeMap<String, String>,
+    output: ProcessOutput,
 ) -> Result<Host, HostError> {
-    let mut builder = Host::builder(application).store(Arc::new(store));
+    let mut builder = Host::builder(application)
+        .store(Arc::new(store))
+        .output(output);
     for (name, value) in variables {
         builder = builder.variable(name, value);
     }
     builder.build()
 }
 
-/// Prints the addresses, the publish token and the first commands to try. Standard output is flushed
-/// at every line, so a program that started this one can read the address from a pipe.
-fn announce(server: &Server, token: Option<&PublishToken>, data_file: &str) {
+/// Prints the addresses, the publish token and the first commands to try. A program that started this
+/// one can read the address from a pipe.
+fn announce(
+    output: &ProcessOutput,
+    server: &Server,
+    token: Option<&PublishToken>,
+    data_file: &str,
+) {
     let url = format!("http://{}", reachable(server.address()));
     let mut lines = vec![
         format!("Runnel is listening on http://{}", server.address()),
@@ -138,10 +180,8 @@ fn announce(server: &Server, token: Option<&PublishToken>, data_file: &str) {
         ]);
     }
     lines.extend([String::new(), "Ctrl-C stops it.".to_owned()]);
-    let mut out = io::stdout().lock();
     for line in lines {
-        // Fails only if the reader closed the pipe and so does not want the line.
-        _ = writeln!(out, "{line}");
+        print(output, Target::Stdout, &line);
     }
 }
 
@@ -193,10 +233,11 @@ impl StopSignals {
 }
 
 /// Shuts down gracefully, or at once on a second signal.
-async fn stop(server: Server, mut signals: StopSignals) {
-    _ = writeln!(
-        io::stdout(),
-        "Stopping: open streams end after their current event. Ctrl-C again stops at once."
+async fn stop(output: &ProcessOutput, server: Server, mut signals: StopSignals) {
+    print(
+        output,
+        Target::Stdout,
+        "Stopping: open streams end after their current event. Ctrl-C again stops at once.",
     );
     tokio::select! {
         () = server.shutdown() => {}

@@ -13,7 +13,7 @@ use super::super::long_poll::PollAction;
 use super::super::{Action, EventStream, Fetcher, LongPoll, LongPollPage, MergedReader};
 use super::{CONFIG, World};
 use crate::core::channel::Channel;
-use crate::core::environment::Environment;
+use crate::core::environment::{Environment, LogLineLost};
 use crate::core::log::kv::KvLog;
 use crate::core::metrics::Metrics;
 use crate::core::parking::Parking;
@@ -57,7 +57,9 @@ impl Environment for Host {
         panic!("readers spawn nothing");
     }
 
-    fn write_log_line(&self, _: &[u8]) {}
+    fn write_log_line(&self, _: &[u8]) -> Result<(), LogLineLost> {
+        Ok(())
+    }
 }
 
 impl KeyValueStore for Host {
