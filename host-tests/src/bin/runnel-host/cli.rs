@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Parser;
 use runnel_host::Manifest;
 use thiserror::Error;
+
+use crate::variable_source::VariableSource;
 
 /// The prefix of the environment variable for a variable, as in Spin. The name follows in upper case.
 const ENVIRONMENT_PREFIX: &str = "SPIN_VARIABLE_";
@@ -28,12 +31,14 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FOLDER", default_value = ".runnel")]
     pub(crate) state_dir: PathBuf,
 
-    /// Sets a variable of spin.toml; can be repeated
+    /// Sets a variable of spin.toml; can be repeated, and the last value of a variable counts
+    ///
+    /// NAME=@FILE reads the value from a file; @FILE.json and @FILE.toml read several variables.
     ///
     /// The environment variable SPIN_VARIABLE_NAME does the same; this option takes precedence.
     /// Unless set either way, `publish_token` is generated once and kept in the state folder.
-    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = assignment)]
-    pub(crate) variables: Vec<(String, String)>,
+    #[arg(long = "variable", value_name = "NAME=VALUE|NAME=@FILE|@FILE", value_parser = VariableSource::from_str)]
+    pub(crate) variables: Vec<VariableSource>,
 
     /// Runs another application: a folder with a spin.toml, or the file itself
     #[arg(long, value_name = "PATH")]
@@ -59,17 +64,8 @@ pub(crate) struct Cli {
 /// An option value that cannot be parsed.
 #[derive(Debug, Error)]
 enum InvalidValue {
-    #[error("expected NAME=VALUE")]
-    Assignment,
     #[error("expected 1 to 3600 seconds")]
     Seconds,
-}
-
-fn assignment(text: &str) -> Result<(String, String), InvalidValue> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(InvalidValue::Assignment),
-    }
 }
 
 fn seconds(text: &str) -> Result<Duration, InvalidValue> {
@@ -82,10 +78,10 @@ fn seconds(text: &str) -> Result<Duration, InvalidValue> {
 /// Merges the values set on the command line over those set in the environment.
 ///
 /// # Errors
-/// If the command line sets a variable that the manifest lacks.
+/// If the command line sets a variable that the manifest lacks, or names a file that cannot be used.
 pub(crate) fn merge_variables(
     manifest: &Manifest,
-    command_line: &[(String, String)],
+    command_line: &[VariableSource],
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>> {
     let mut values = BTreeMap::new();
@@ -95,15 +91,19 @@ pub(crate) fn merge_variables(
             values.insert(name.clone(), value);
         }
     }
-    for (name, value) in command_line {
-        if !manifest.variables.contains_key(name) {
+    let mut given = BTreeMap::new();
+    for source in command_line {
+        given.extend(source.read()?);
+    }
+    for (name, value) in given {
+        if !manifest.variables.contains_key(&name) {
             let known: Vec<&str> = manifest.variables.keys().map(String::as_str).collect();
             bail!(
                 "there is no variable {name:?} to set with --variable; there are: {}",
                 known.join(", ")
             );
         }
-        values.insert(name.clone(), value.clone());
+        values.insert(name, value);
     }
     Ok(values)
 }
@@ -142,25 +142,15 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_is_a_name_and_any_value() {
-        let cli = parse(&[
-            "--variable",
-            "a=1",
-            "--variable",
-            "b=x=y",
-            "--variable",
-            "c=",
-        ])
-        .unwrap();
-        let expected = [("a", "1"), ("b", "x=y"), ("c", "")];
-        assert_eq!(
-            cli.variables,
-            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        );
-        for invalid in ["a", "=1"] {
-            let error = parse(&["--variable", invalid]).unwrap_err().to_string();
-            assert!(error.contains("expected NAME=VALUE"), "{error}");
-        }
+    fn an_invalid_variable_is_reported_with_the_forms_that_are_accepted() {
+        let cli = parse(&["--variable", "a=1", "--variable", "b=@file"]).unwrap();
+        assert_eq!(cli.variables.len(), 2);
+        let error = parse(&["--variable", "a"]).unwrap_err().to_string();
+        assert!(error.contains("expected NAME=VALUE, NAME=@FILE"), "{error}");
+    }
+
+    fn sources(texts: &[&str]) -> Vec<VariableSource> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
     #[test]
@@ -170,15 +160,15 @@ mod tests {
             "SPIN_VARIABLE_PUBLISH_TOKEN" => Some("from-environment".to_owned()),
             _ => None,
         };
-        let command_line = [("retry_ms".to_owned(), "3".to_owned())];
+        let command_line = sources(&["retry_ms=3", "retry_ms=4"]);
         let values = merge_variables(&manifest(), &command_line, environment).unwrap();
-        assert_eq!(values["retry_ms"], "3");
+        assert_eq!(values["retry_ms"], "4");
         assert_eq!(values["publish_token"], "from-environment");
     }
 
     #[test]
     fn an_unknown_variable_is_rejected_and_the_known_ones_are_listed() {
-        let command_line = [("retry".to_owned(), "3".to_owned())];
+        let command_line = sources(&["retry=3"]);
         let error = merge_variables(&manifest(), &command_line, |_| None).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -4,6 +4,7 @@
 
 mod cli;
 mod publish_token;
+mod variable_source;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::BTreeMap;
