@@ -143,8 +143,10 @@ impl HostBuilder {
             };
             components.insert(name.to_owned(), ProxyHandler::new(handler));
         }
+        let routes = manifest.route_table()?;
         Ok(Host(Arc::new(Inner {
-            routes: manifest.route_table()?,
+            application: self.application,
+            routes,
             components,
             context,
         })))

@@ -2,6 +2,7 @@
 
 mod builder;
 mod spin_request;
+mod well_known;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,12 +11,13 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use wasmtime_wasi_http::Error;
 use wasmtime_wasi_http::handler::{ProxyHandler, TrapOrPanicError};
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error};
 
 pub use builder::{HostBuilder, HostError};
+pub(crate) use spin_request::Unanswered;
 
 use crate::application::Application;
 use crate::route_table::RouteTable;
@@ -28,6 +30,7 @@ type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Host(Arc<Inner>);
 
 struct Inner {
+    application: Arc<Application>,
     routes: RouteTable,
     components: BTreeMap<String, ProxyHandler<ComponentHandler>>,
     context: Arc<HostContext>,
@@ -43,7 +46,7 @@ impl Host {
     ///
     /// The body of the response is the guest's stream: each frame is polled from it, and dropping it
     /// disconnects the client. Where Spin itself would answer, so does this host: 404 without a
-    /// route, 500 after a trap.
+    /// route, 500 after a trap. A request that would get no answer over a network gets 400.
     pub async fn request<B>(&self, mut request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -54,8 +57,11 @@ impl Host {
                 .headers_mut()
                 .insert(HOST, HeaderValue::from_static("localhost"));
         }
-        self.dispatch(request, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-            .await
+        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        match self.dispatch(request, client).await {
+            Ok(response) => response,
+            Err(error) => text_response(StatusCode::BAD_REQUEST, &format!("{error}\n")),
+        }
     }
 
     /// Returns the number of live component instances.
@@ -100,44 +106,69 @@ impl Host {
         self.0.context.log(line);
     }
 
-    /// Serves a request of `client` by the component of its route.
+    /// Serves a request of `client` by the component of its route, in the order and with the answers of
+    /// Spin's `HttpServer::handle`.
+    ///
+    /// # Errors
+    /// If Spin would not answer.
     pub(crate) async fn dispatch<B>(
         &self,
         mut request: Request<B>,
         client: SocketAddr,
-    ) -> Response<Body>
+    ) -> Result<Response<Body>, Unanswered>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxedError>,
     {
+        spin_request::strip_headers(request.headers_mut());
         let path = request.uri().path().to_owned();
+        if let Some(response) = well_known::respond(&path, &self.0.application) {
+            return Ok(response);
+        }
         let Some(matched) = self.0.routes.find(&path) else {
-            return text_response(StatusCode::NOT_FOUND, "no route for this path\n");
+            return Ok(text_response(
+                StatusCode::NOT_FOUND,
+                "no route for this path\n",
+            ));
         };
+        spin_request::make_uri_absolute(&mut request)?;
         let Some(component) = self.0.components.get(&matched.route.component) else {
-            return text_response(StatusCode::NOT_FOUND, "no component for this route\n");
+            return Ok(text_response(
+                StatusCode::NOT_FOUND,
+                "no component for this route\n",
+            ));
         };
-        if let Err(error) = spin_request::prepare(&mut request, &matched, client) {
-            return text_response(StatusCode::BAD_REQUEST, &format!("{error}\n"));
+        if let Err(error) = spin_request::add_spin_headers(&mut request, &matched, client) {
+            return Ok(text_response(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &format!("{error}\n"),
+            ));
         }
         let request = request.map(|body| body.map_err(body_error).boxed_unsync());
-        match component.handle((), request).await {
-            Ok(response) => response,
-            Err(error) => {
-                // A trap has been logged with its backtrace.
-                if !error.is::<TrapOrPanicError>() {
-                    self.log(&format!(
-                        "the component {:?} returned no response to {path:?}: {error:#}",
-                        matched.route.component
-                    ));
-                }
-                text_response(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the component failed; the reason is in the server's log\n",
-                )
-            }
+        let failure = match component.handle((), request).await {
+            Ok(response) => match forbidden_header(&response) {
+                None => return Ok(response),
+                Some(name) => Some(format!("set the header {name}, which Spin forbids")),
+            },
+            // A trap has been logged with its backtrace.
+            Err(error) if error.is::<TrapOrPanicError>() => None,
+            Err(error) => Some(format!("returned no response to {path:?}: {error:#}")),
+        };
+        if let Some(failure) = failure {
+            let component = &matched.route.component;
+            self.log(&format!("the component {component:?} {failure}"));
         }
+        Ok(text_response(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the component failed; the reason is in the server's log\n",
+        ))
     }
+}
+
+/// Returns a header of the response that a component on Spin cannot set.
+fn forbidden_header(response: &Response<Body>) -> Option<&HeaderName> {
+    let mut names = response.headers().keys();
+    names.find(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name))
 }
 
 fn text_response(status: StatusCode, text: &str) -> Response<Body> {

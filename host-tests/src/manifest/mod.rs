@@ -17,6 +17,9 @@ use crate::route_table::{RouteTable, UnsupportedRoute};
 #[derive(Debug, Clone, Deserialize)]
 pub struct Manifest {
     spin_manifest_version: u32,
+    /// The description of the application.
+    #[serde(default)]
+    pub application: ApplicationConfig,
     /// The application's variables by name.
     #[serde(default)]
     pub variables: BTreeMap<String, Variable>,
@@ -25,6 +28,16 @@ pub struct Manifest {
     /// The components by name.
     #[serde(default)]
     pub component: BTreeMap<String, ComponentConfig>,
+}
+
+/// `[application]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ApplicationConfig {
+    /// The name of the application.
+    #[serde(default)]
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
 }
 
 /// One entry of `[variables]`. Exactly one of `default` and `required` is set.

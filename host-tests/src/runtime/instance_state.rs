@@ -8,7 +8,8 @@ use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+    Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
+    WasiHttpHooks, WasiHttpView,
 };
 
 use super::context::HostContext;
@@ -40,7 +41,7 @@ pub(crate) struct InstanceState {
     pub(crate) trap_next_read: Arc<AtomicBool>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    http_hooks: DenyOutgoingRequests,
+    http_hooks: HttpHooks,
     _live: GaugeGuard,
 }
 
@@ -59,7 +60,7 @@ impl InstanceState {
             trap_next_read: context.trap_next_read.clone(),
             wasi: context.start_instance(),
             http: WasiHttpCtx::new(),
-            http_hooks: DenyOutgoingRequests,
+            http_hooks: HttpHooks,
             _live: context.live_instances.raise(),
         }
     }
@@ -120,12 +121,26 @@ impl WasiHttpView for InstanceState {
     }
 }
 
-/// Denies outgoing requests, as Spin does without `allowed_outbound_hosts`. Runnel makes none.
-struct DenyOutgoingRequests;
+/// The bytes of a response that are taken from a guest at once, and so the largest frame of a body.
+const BODY_CHUNK: usize = 64 * 1024;
+
+/// The differences of this host from wasmtime's defaults.
+struct HttpHooks;
 
 type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
-impl WasiHttpHooks for DenyOutgoingRequests {
+impl WasiHttpHooks for HttpHooks {
+    /// Lets guests see all headers of a request, such as `host`: the wasmtime of Spin 4.1 removes none. The
+    /// host rejects responses with such headers.
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(|_| false)
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
+    }
+
+    /// Denies outgoing requests, as Spin does without `allowed_outbound_hosts`. Runnel makes none.
     fn send_request(
         &mut self,
         _request: http::Request<WasiBody>,

@@ -1,30 +1,25 @@
 //! HTTP over TCP, with time limits for clients and a graceful shutdown.
 
+mod connection;
 mod graceful_body;
+mod http_rules;
+mod phase;
+mod served_body;
 mod timeout_stream;
+mod write_gate;
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::host::Host;
-use crate::runtime::Body;
-use graceful_body::GracefulBody;
-use timeout_stream::TimeoutStream;
+use connection::Connection;
 
 /// The pause after a connection could not be accepted.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
@@ -38,9 +33,15 @@ pub struct ServerOptions {
     /// The time that a client may take for the head of a request, and from the accepted connection to the
     /// first request whatever it sends meanwhile.
     pub head_timeout: Duration,
+    /// The time that a connection is kept without a request. Longer than the time for which proxies keep
+    /// idle connections: one that the server closes first may take a request with it.
+    pub idle_timeout: Duration,
     /// The largest number of open connections. Others wait until one of them is closed, so that file
     /// descriptors are left for the store.
     pub max_connections: usize,
+    /// Serves requests of HTTP/1.0 that name no host, as for `localhost`. Otherwise such a request ends its
+    /// connection without a response, as on Spin.
+    pub serves_without_host: bool,
     /// The time for which a client may accept or acknowledge nothing of what is sent to it. With a
     /// heartbeat of the same length, a client that vanished is detected within two.
     pub write_timeout: Duration,
@@ -53,7 +54,10 @@ impl Default for ServerOptions {
         Self {
             nodelay: true,
             head_timeout: Duration::from_secs(30),
+            // As Google recommends for its load balancer, which keeps connections for 600 s.
+            idle_timeout: Duration::from_secs(620),
             max_connections: default_max_connections(),
+            serves_without_host: false,
             write_timeout: Duration::from_secs(15),
             grace_period: Duration::from_secs(5),
         }
@@ -152,12 +156,14 @@ async fn accept_connections(
         };
         match accepted {
             Ok((stream, client)) => {
-                // Fails only if the connection is already closed.
-                _ = stream.set_nodelay(options.nodelay);
-                let host = host.clone();
-                let signals = signals.clone();
+                let connection = Connection {
+                    host: host.clone(),
+                    client,
+                    options,
+                    signals: signals.clone(),
+                };
                 tasks.spawn(async move {
-                    serve_connection(host, stream, client, options, signals).await;
+                    connection.serve(stream).await;
                     drop(permit);
                 });
             }
@@ -168,71 +174,4 @@ async fn accept_connections(
             }
         }
     }
-}
-
-async fn serve_connection(
-    host: Host,
-    stream: TcpStream,
-    client: SocketAddr,
-    options: ServerOptions,
-    signals: ShutdownSignals,
-) {
-    let first_request = CancellationToken::new();
-    let service = service_fn(|request: Request<Incoming>| {
-        first_request.cancel();
-        let host = host.clone();
-        let shutdown = signals.graceful.clone();
-        async move {
-            let response = host.dispatch(request, client).await;
-            Ok::<_, Infallible>(end_gracefully(response, shutdown))
-        }
-    });
-    let mut builder = Builder::new(TokioExecutor::new());
-    let mut http1 = builder.http1();
-    http1.timer(TokioTimer::new());
-    http1.header_read_timeout(options.head_timeout);
-    let mut http2 = builder.http2();
-    http2.timer(TokioTimer::new());
-    http2.keep_alive_interval(options.write_timeout);
-    http2.keep_alive_timeout(options.write_timeout);
-    let stream = TimeoutStream::new(stream, options.write_timeout);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    // A connection fails when its client is gone, so its error is of no interest.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        // Before the first request hyper limits only the head of HTTP/1, not what comes before it: the
-        // choice of the protocol, and the preface of HTTP/2.
-        () = expire_without(&first_request, options.head_timeout) => return,
-        () = signals.graceful.cancelled() => connection.as_mut().graceful_shutdown(),
-    }
-    tokio::select! {
-        _ = connection => {}
-        () = signals.abort.cancelled() => {}
-    }
-}
-
-/// Completes after `timeout`, unless there was a first request by then.
-async fn expire_without(first_request: &CancellationToken, timeout: Duration) {
-    let waiting = tokio::time::timeout(timeout, first_request.cancelled());
-    if waiting.await.is_ok() {
-        std::future::pending().await
-    }
-}
-
-/// Makes an event stream end between two events on shutdown. Other responses run to their end.
-fn end_gracefully(
-    response: Response<Body>,
-    shutdown: CancellationToken,
-) -> Response<GracefulBody<Body>> {
-    let is_event_stream = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
-    response.map(|body| {
-        if is_event_stream {
-            GracefulBody::event_stream(body, shutdown)
-        } else {
-            GracefulBody::other(body)
-        }
-    })
 }

@@ -9,28 +9,44 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::phase::PhaseTracker;
+use super::write_gate::WriteGate;
+
+/// The bytes that the kernel buffers without having sent them. What it has sent and the client has not
+/// acknowledged is limited by the client's receive window.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 64 * 1024;
+
 /// A TCP stream that fails with [`ErrorKind::TimedOut`] if its client accepts nothing of what is written
-/// to it.
-///
-/// The server limits the time until the first request, hyper that for heads, and the component that for
-/// bodies.
+/// to it, and that reports its progress to the rest of the connection.
 pub(super) struct TimeoutStream {
     inner: TcpStream,
+    phase: PhaseTracker,
+    gate: WriteGate,
     write_timeout: Duration,
     /// Runs while a write is pending.
     write_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl TimeoutStream {
-    pub(super) fn new(inner: TcpStream, write_timeout: Duration) -> Self {
+    pub(super) fn new(
+        inner: TcpStream,
+        write_timeout: Duration,
+        phase: PhaseTracker,
+        gate: WriteGate,
+    ) -> Self {
         // The kernel buffers what is written for a client that vanished, so only the kernel can
         // detect that nothing is acknowledged.
         #[cfg(target_os = "linux")]
         {
-            _ = socket2::SockRef::from(&inner).set_tcp_user_timeout(Some(write_timeout));
+            let socket = socket2::SockRef::from(&inner);
+            _ = socket.set_tcp_user_timeout(Some(write_timeout));
+            _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
         }
         Self {
             inner,
+            phase,
+            gate,
             write_timeout,
             write_timer: None,
         }
@@ -59,7 +75,12 @@ impl AsyncRead for TimeoutStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.phase.received();
+        }
+        read
     }
 }
 
@@ -87,6 +108,8 @@ impl AsyncWrite for TimeoutStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The caller flushes after it has written all that it had, and a TCP stream has no buffer.
+        self.gate.open();
         Pin::new(&mut self.inner).poll_flush(context)
     }
 
@@ -110,7 +133,9 @@ mod tests {
             .await
             .unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
-        (TimeoutStream::new(accepted, TIMEOUT), client)
+        let stream =
+            TimeoutStream::new(accepted, TIMEOUT, PhaseTracker::new(), WriteGate::default());
+        (stream, client)
     }
 
     #[tokio::test]

@@ -28,6 +28,8 @@ pub struct HostProcess {
 struct Settings {
     state_dir: PathBuf,
     options: Vec<String>,
+    /// The limit of open files, if it is not that of the tests.
+    descriptors: Option<u32>,
 }
 
 /// A host that ended or was silent instead of serving.
@@ -51,6 +53,18 @@ impl HostProcess {
         let settings = Settings {
             state_dir: state_dir.to_owned(),
             options: all,
+            descriptors: None,
+        };
+        let command = settings.command("127.0.0.1:0", None);
+        Self::run(command, settings, None).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts the same host without variables. It may have `descriptors` files open.
+    pub fn start_limited(state_dir: &Path, descriptors: u32) -> Self {
+        let settings = Settings {
+            state_dir: state_dir.to_owned(),
+            options: vec![],
+            descriptors: Some(descriptors),
         };
         let command = settings.command("127.0.0.1:0", None);
         Self::run(command, settings, None).unwrap_or_else(|error| panic!("{error}"))
@@ -62,6 +76,7 @@ impl HostProcess {
         let settings = Settings {
             state_dir: state_dir.to_owned(),
             options: arguments(variables),
+            descriptors: None,
         };
         let command = settings.command("127.0.0.1:0", None);
         let started = start_with(command, ChildProcess::spawn_unread);
@@ -87,7 +102,8 @@ impl HostProcess {
             let settings = Settings {
                 state_dir: folder.path().to_owned(),
                 options: arguments(variables),
-                };
+                descriptors: None,
+            };
             let command = settings.command(&format!("127.0.0.1:{}", stable_port()), None);
             match Self::run(command, settings, Some(folder)) {
                 Ok(host) => return host,
@@ -105,6 +121,7 @@ impl HostProcess {
         let settings = Settings {
             state_dir: folder.clone(),
             options: vec![],
+            descriptors: None,
         };
         let command = settings.command("127.0.0.1:0", Some(&folder));
         Self::run(command, settings, None).unwrap_or_else(|error| panic!("{error}"))
@@ -180,9 +197,15 @@ impl Settings {
     fn command(&self, address: &str, folder_to_remove: Option<&Path>) -> Command {
         build_component();
         let binary = host_binary();
-        let mut command = match folder_to_remove {
-            Some(folder) => ChildProcess::command_removing(binary, folder),
-            None => ChildProcess::command(binary),
+        let mut command = match (folder_to_remove, self.descriptors) {
+            (Some(folder), _) => ChildProcess::command_removing(binary, folder),
+            (None, None) => ChildProcess::command(binary),
+            (None, Some(limit)) => {
+                let mut command = ChildProcess::command("sh");
+                let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+                command.args(["-c", &script]).arg(binary);
+                command
+            }
         };
         command
             .args(["--no-build", "--listen", address, "--state-dir"])

@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use runnel_testing::{Channel, HostProcess, Response, can_start_hosts};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -98,21 +103,93 @@ async fn a_connection_over_the_limit_waits_until_another_is_closed() {
     assert_eq!(&received, b"HTTP/1.1 200");
 }
 
+/// Sends a request on a connection that stays open, and reads the response.
+async fn live_probe(connection: &mut TcpStream) {
+    let request = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+    connection.write_all(request).await.unwrap();
+    let mut received = [0; 4096];
+    let read = timeout(MAX_WAIT, connection.read(&mut received)).await;
+    let length = read.expect("no response").unwrap();
+    assert!(received[..length].starts_with(b"HTTP/1.1 200"));
+}
+
 #[tokio::test]
-async fn a_request_with_two_host_headers_is_rejected() {
-    if !can_start_hosts("two host headers") {
+async fn a_connection_is_kept_between_requests_for_longer_than_a_head_may_take() {
+    if !can_start_hosts("idle connections") {
         return;
     }
-    let (_directory, host) = host(&[]);
-    for second in ["x", "y"] {
-        let mut connection = connect(&host).await;
-        let request = format!(
-            "GET /health/live HTTP/1.1\r\nhost: x\r\nhost: {second}\r\nconnection: close\r\n\r\n"
-        );
-        connection.write_all(request.as_bytes()).await.unwrap();
-        let received = read_until_closed(&mut connection).await;
-        assert!(received.starts_with(b"HTTP/1.1 400"), "{received:?}");
+    let directory = tempfile::tempdir().unwrap();
+    let options = ["--head-timeout", "1", "--idle-timeout", "4"];
+    let host = HostProcess::start_with(directory.path(), &[], &options);
+    let mut idle = connect(&host).await;
+    live_probe(&mut idle).await;
+    let mut half = connect(&host).await;
+    live_probe(&mut half).await;
+    sleep(Duration::from_secs(2)).await;
+    live_probe(&mut idle).await;
+    // A head that has begun has its own limit.
+    half.write_all(b"GET /health/live HTTP/1.1\r\n")
+        .await
+        .unwrap();
+    let start = Instant::now();
+    assert_eq!(read_until_closed(&mut half).await, b"");
+    assert!(start.elapsed() >= Duration::from_millis(900));
+    assert!(start.elapsed() < Duration::from_millis(2_900));
+    live_probe(&mut idle).await;
+    let start = Instant::now();
+    assert_eq!(read_until_closed(&mut idle).await, b"");
+    assert!(start.elapsed() >= Duration::from_millis(3_900));
+}
+
+#[tokio::test]
+async fn an_idle_connection_with_http2_is_told_to_send_no_more_requests() {
+    if !can_start_hosts("idle connections with HTTP/2") {
+        return;
     }
+    let directory = tempfile::tempdir().unwrap();
+    let options = ["--head-timeout", "1", "--idle-timeout", "3"];
+    let host = HostProcess::start_with(directory.path(), &[], &options);
+    let io = TokioIo::new(connect(&host).await);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let mut connection = tokio::spawn(connection);
+    for _ in 0..2 {
+        let request = Request::get("http://x/health/live").body(Empty::<Bytes>::new());
+        let response = sender.send_request(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        drop(response);
+        // Longer than a head may take.
+        sleep(Duration::from_secs(2)).await;
+    }
+    let ended = timeout(MAX_WAIT, &mut connection).await;
+    ended.expect("the connection stays open").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_leaves_descriptors_for_the_store() {
+    if !can_start_hosts("a flood of connections") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let host = HostProcess::start_limited(directory.path(), 200);
+    let channel = Channel::on(host.server.clone());
+    let mut publisher = connect(&host).await;
+    live_probe(&mut publisher).await;
+    let mut flood = vec![];
+    for _ in 0..300 {
+        flood.push(connect(&host).await);
+    }
+    // The first of them are accepted by now.
+    sleep(Duration::from_millis(500)).await;
+    let head = publish_head(&channel, 5);
+    publisher
+        .write_all(format!("{head}hello").as_bytes())
+        .await
+        .unwrap();
+    let response = timeout(MAX_WAIT, Response::read_from(&mut publisher)).await;
+    response.expect("no response").expect_status(201);
+    assert_eq!(host.stderr(), "");
+    drop(flood);
+    assert_eq!(channel.log().await[0].1, "hello");
 }
 
 #[tokio::test]

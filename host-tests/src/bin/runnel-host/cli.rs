@@ -48,9 +48,17 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) head_timeout: Duration,
 
+    /// Seconds for which a connection is kept without a request; longer than a proxy in front keeps it
+    #[arg(long, value_name = "SECONDS", default_value = "620", value_parser = idle_seconds)]
+    pub(crate) idle_timeout: Duration,
+
     /// Open connections at most; others wait [default: as many as the limit of open files allows]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
+
+    /// Serves requests of HTTP/1.0 without a host header, which Spin does not answer
+    #[arg(long)]
+    pub(crate) serve_without_host: bool,
 
     /// Seconds for which a client may accept or acknowledge nothing of what is sent to it
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
@@ -64,14 +72,22 @@ pub(crate) struct Cli {
 /// An option value that cannot be parsed.
 #[derive(Debug, Error)]
 enum InvalidValue {
-    #[error("expected 1 to 3600 seconds")]
-    Seconds,
+    #[error("expected 1 to {0} seconds")]
+    Seconds(u64),
 }
 
 fn seconds(text: &str) -> Result<Duration, InvalidValue> {
+    seconds_up_to(3_600, text)
+}
+
+fn idle_seconds(text: &str) -> Result<Duration, InvalidValue> {
+    seconds_up_to(86_400, text)
+}
+
+fn seconds_up_to(max: u64, text: &str) -> Result<Duration, InvalidValue> {
     match text.parse() {
-        Ok(seconds @ 1..=3_600) => Ok(Duration::from_secs(seconds)),
-        _ => Err(InvalidValue::Seconds),
+        Ok(seconds) if (1..=max).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err(InvalidValue::Seconds(max)),
     }
 }
 

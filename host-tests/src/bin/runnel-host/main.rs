@@ -108,6 +108,8 @@ async fn run(cli: Cli, output: &ProcessOutput) -> Result<()> {
     let defaults = ServerOptions::default();
     let options = ServerOptions {
         head_timeout: cli.head_timeout,
+        idle_timeout: cli.idle_timeout,
+        serves_without_host: cli.serve_without_host,
         write_timeout: cli.write_timeout,
         max_connections: cli
             .max_connections
