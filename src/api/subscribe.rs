@@ -21,7 +21,9 @@ use crate::core::logging::{Level, Line};
 use crate::core::metrics::Counter;
 use crate::core::problem::ProblemKind;
 use crate::core::sse::{EventType, Frames, reconnection_time};
-use crate::core::stream::{EventFilter, ResumePoint, StreamConfig, Subscriber, Subscription};
+use crate::core::stream::{
+    EventFilter, ResumePoint, StreamConfig, Subscriber, Subscription, encode_reconnect,
+};
 use crate::core::time::{ClockReading, Instant, Timestamp};
 use crate::core::trace::Trace;
 use crate::instance::StreamPermit;
@@ -153,15 +155,10 @@ fn turn_away(
         ..Line::default()
     };
     instance.logger.write(Level::Warn, &line);
-    let cause = if reason == ProblemKind::TooManyStreams {
-        "there are too many streams"
-    } else {
-        "this client opens streams too often"
-    };
-    let mut frames = Frames::default();
     let retry = reconnection_time(config.retry, OVERLOAD_PRESSURE, instance.env.random());
-    frames.retry(retry, subscription.resume.cursor());
-    frames.comment(&format!("{cause}; reconnect to resume"));
+    let mut frames = Frames::default();
+    let cursor = subscription.resume.cursor();
+    encode_reconnect(&mut frames, reason.name(), retry, cursor);
     let chunks = futures::stream::iter([Bytes::from(frames.into_bytes())]);
     event_stream(Body::Stream(chunks.boxed_local(), Stall::default()))
 }
@@ -169,7 +166,10 @@ fn turn_away(
 fn event_stream(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
     headers.insert(
         CACHE_CONTROL,
         HeaderValue::from_static("no-store, no-transform"),

@@ -9,8 +9,8 @@ class EventStreamParser {
   #type = "";
   #data = [];
 
-  /** Calls `comment(text)` and `retry(milliseconds)` of the observer, and at the end of each block
-   * `event({ type, data, id })` if it has data, or `position(id)` if not. */
+  /** Calls `comment(text)` and `retry(milliseconds)` of the observer, and `event({ type, data, id })` at the end
+   * of each block that has data, as all of this server's do. */
   constructor(observer) {
     this.observer = observer;
   }
@@ -41,6 +41,5 @@ class EventStreamParser {
     const [id, type, data] = [this.#id, this.#type || "message", this.#data];
     [this.#type, this.#data] = ["", []];
     if (data.length > 0) this.observer.event({ type, data: data.join("\n"), id });
-    else this.observer.position(id);
   }
 }

@@ -107,7 +107,6 @@ class Stream {
     return {
       comment: (text) => (text ? text !== "runnel" && this.observer.note("comment", text) : this.observer.heartbeat()),
       retry: (milliseconds) => { this.#retryMs = milliseconds; },
-      position: (id) => this.#advance(id),
       event: (event) => this.#receive(event),
     };
   }
@@ -156,6 +155,8 @@ class Stream {
   #receiveControl(type, data, id) {
     if (id) this.#advance(id);
     if (type === "runnel.end") return this.#end("Every channel is closed, and all events have been delivered.");
+    if (["runnel.open", "runnel.position"].includes(type)) return;
+    if (type === "runnel.reconnect") return this.observer.note("comment", reconnectText(data));
     if (type === "runnel.expired") return this.#refuse({ status: 401, title: "The token has expired", detail: "Enter a new token and watch again." });
     if (this.#replay) this.#replay.hasGap = true;
     this.observer.note("gap", type === "runnel.gap" ? gapText(data) : `${type} ${data}`);
@@ -188,6 +189,22 @@ class Stream {
     this.missed = ends && this.lastEventId ? this.#eventsUpTo(ends) : null;
     this.observer.stateChanged();
     this.#timer = setTimeout(() => this.#pollMissed(), 1_000);
+  }
+}
+
+const RECONNECT_REASONS = {
+  age: "the stream has reached its maximum age",
+  store: "the store does not answer",
+  "too-many-streams": "there are too many streams",
+  "stream-rate": "this client opens streams too often",
+};
+
+function reconnectText(data) {
+  try {
+    const { reason } = JSON.parse(data);
+    return `The server asks to reconnect: ${RECONNECT_REASONS[reason] ?? reason}.`;
+  } catch {
+    return `The server asks to reconnect: ${data}`;
   }
 }
 

@@ -41,7 +41,7 @@ pub fn frame(input: &[u8]) {
         .collect();
     let expected = [
         ("000007-1", expected_type, expected_data.as_str()),
-        ("000007-1", "runnel.end", expected_data.as_str()),
+        ("000007-1", "runnel.open", expected_data.as_str()),
         ("000007-2", "message", "last"),
     ];
     let expected = expected.map(|(id, event, data)| (id.into(), event.into(), data.into()));
@@ -72,11 +72,11 @@ fn id(seq: u64) -> EventId {
 /// Encodes the event among the other blocks of a stream, with the same text wherever text can be.
 fn encode(event_type: Option<EventType<'_>>, data: &str) -> Vec<u8> {
     let mut frames = Frames::default();
-    frames.retry(Duration::from_secs(2), None);
+    frames.comment("");
     frames.event(&Position::After(id(1)).into(), event_type, data, None);
     frames.comment(data);
-    if let Ok(name) = EventType::parse("runnel.end") {
-        frames.control_event(name, None, data);
+    if let Ok(name) = EventType::parse("runnel.open") {
+        frames.control_event(name, Some(Duration::from_secs(2)), None, data);
     }
     frames.event(&Position::After(id(2)).into(), None, "last", None);
     let bytes = frames.len();
@@ -98,15 +98,15 @@ fn check_lines(wire: &[u8], data: &str) {
     assert_eq!(count("id: "), 2);
     assert_eq!(count("retry: "), 1);
     assert_eq!(count("data: "), 2 * lines + 1);
-    assert_eq!(count(":"), lines);
+    assert_eq!(count(":"), lines + 1);
     let prefixes = ["id: ", "retry: ", "data: ", ":", "event: "];
     let blank = wire
         .split(|byte| *byte == b'\n')
         .filter(|line| line.is_empty());
-    // Five blocks, and the empty rest after the last line end.
-    assert_eq!(blank.count(), 5 + 1);
+    // Three blocks, and the empty rest after the last line end.
+    assert_eq!(blank.count(), 3 + 1);
     let all = wire.iter().filter(|byte| **byte == b'\n').count();
-    assert_eq!(prefixes.map(count).iter().sum::<usize>() + 5, all);
+    assert_eq!(prefixes.map(count).iter().sum::<usize>() + 3, all);
 }
 
 fn decode(wire: &[u8], chunk_bytes: usize) -> Vec<Event> {

@@ -8,7 +8,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// A response body that, if it is an event stream, ends on shutdown as soon as the bytes sent end
-/// with a blank line.
+/// with a blank line or a comment after it.
 pub(super) struct GracefulBody<B> {
     /// Dropped at the end, which disconnects the guest.
     body: Option<B>,
@@ -26,8 +26,10 @@ struct EventStream {
 /// A position in an event stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Position {
-    /// At the start of the stream or after a blank line.
+    /// At the start of the stream, after a blank line, or after a comment there.
     BetweenEvents,
+    /// Within a comment between events.
+    Comment,
     /// After the line feed of a line that is not blank.
     LineStart,
     /// Within a line.
@@ -37,18 +39,22 @@ enum Position {
 impl Position {
     fn after_byte(self, byte: u8) -> Self {
         match (self, byte) {
+            (Self::BetweenEvents, b':') => Self::Comment,
+            (Self::Comment | Self::LineStart | Self::BetweenEvents, b'\n') => Self::BetweenEvents,
+            (Self::Comment, _) => Self::Comment,
             (Self::MidLine, b'\n') => Self::LineStart,
-            (Self::LineStart | Self::BetweenEvents, b'\n') => Self::BetweenEvents,
             _ => Self::MidLine,
         }
     }
 
     fn after(self, bytes: &[u8]) -> Self {
-        // The last two bytes determine the position. The byte before them matters only if there is
-        // a single one.
-        let last = &bytes[bytes.len().saturating_sub(2)..];
-        let start = if last.len() == 2 { Self::MidLine } else { self };
-        last.iter()
+        // Most chunks end with a blank line; only what follows the last one matters.
+        let blank = bytes.windows(2).rposition(|pair| pair == b"\n\n");
+        let (start, rest) = match blank {
+            Some(at) => (Self::BetweenEvents, &bytes[at + 2..]),
+            None => (self, bytes),
+        };
+        rest.iter()
             .fold(start, |position, byte| position.after_byte(*byte))
     }
 
@@ -203,6 +209,31 @@ mod tests {
         sender.send_data("b".into()).await.unwrap();
         drop(sender);
         assert_eq!(next(&mut body).await.unwrap(), "b");
+        assert_eq!(next(&mut body).await, None);
+    }
+
+    #[tokio::test]
+    async fn an_event_stream_ends_after_a_comment_between_two_events() {
+        let (mut sender, mut body, shutdown) = event_stream();
+        for text in [": hello\n", "data: a\n\n:\n"] {
+            sender.send_data(text.into()).await.unwrap();
+            assert_eq!(next(&mut body).await.unwrap(), text);
+        }
+        shutdown.cancel();
+        assert_eq!(next(&mut body).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_comment_within_an_event_ends_no_event_stream() {
+        let (mut sender, mut body, shutdown) = event_stream();
+        sender
+            .send_data("data: a\n: comment\n".into())
+            .await
+            .unwrap();
+        assert_eq!(next(&mut body).await.unwrap(), "data: a\n: comment\n");
+        shutdown.cancel();
+        sender.send_data("data: b\n\n:\n".into()).await.unwrap();
+        assert_eq!(next(&mut body).await.unwrap(), "data: b\n\n");
         assert_eq!(next(&mut body).await, None);
     }
 

@@ -2,7 +2,54 @@
 
 use crate::channel::split_id;
 
-/// The fields between two blank lines.
+/// The control events that every stream has, beside those that report something: `runnel.gap`,
+/// `runnel.end` and `runnel.expired`.
+const BOOKKEEPING: [&str; 3] = ["runnel.open", "runnel.position", "runnel.reconnect"];
+
+/// Returns `true` for the name of a control event that every stream has.
+pub fn is_bookkeeping(name: &str) -> bool {
+    BOOKKEEPING.contains(&name)
+}
+
+/// Asserts, line by line, that every blank line ends a block with data: many clients yield an empty event
+/// for a block without, fail on it, or skip its other fields.
+#[derive(Debug, Default)]
+pub(crate) struct BlockChecker {
+    line: Vec<u8>,
+    has_fields: bool,
+    has_data: bool,
+}
+
+impl BlockChecker {
+    /// Takes the next bytes of a stream.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if *byte == b'\n' {
+                let line = std::mem::take(&mut self.line);
+                self.end_line(&line);
+            } else {
+                self.line.push(*byte);
+            }
+        }
+    }
+
+    fn end_line(&mut self, line: &[u8]) {
+        if line.is_empty() {
+            assert!(self.has_data, "a blank line ends a block without data");
+            (self.has_fields, self.has_data) = (false, false);
+        } else if !line.starts_with(b":") {
+            self.has_fields = true;
+            self.has_data |= line.starts_with(b"data: ");
+        }
+    }
+
+    /// Returns `true` between two blocks.
+    pub(crate) fn is_between_blocks(&self) -> bool {
+        self.line.is_empty() && !self.has_fields
+    }
+}
+
+/// A block, the fields before a blank line; or a comment between two blocks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frame {
     /// The text of comments, without leading blanks.
@@ -20,10 +67,29 @@ pub struct Frame {
 impl Frame {
     /// Parses a chunk, which must consist of whole frames.
     pub fn parse_all(chunk: &str) -> Vec<Self> {
-        let frames = chunk
-            .strip_suffix("\n\n")
-            .unwrap_or_else(|| panic!("a chunk ends within a frame: {chunk:?}"));
-        frames.split("\n\n").map(Self::parse).collect()
+        let mut checker = BlockChecker::default();
+        checker.push(chunk.as_bytes());
+        assert!(
+            checker.is_between_blocks(),
+            "a chunk ends within a frame: {chunk:?}"
+        );
+        let mut frames = vec![];
+        let mut rest = chunk;
+        while let Some((line, after)) = rest.split_once('\n') {
+            if let Some(comment) = line.strip_prefix(':') {
+                let comments = vec![comment.trim_start().to_owned()];
+                frames.push(Self {
+                    comments,
+                    ..Self::default()
+                });
+                rest = after;
+            } else {
+                let (block, after) = rest.split_once("\n\n").unwrap();
+                frames.push(Self::parse(block));
+                rest = after;
+            }
+        }
+        frames
     }
 
     fn parse(text: &str) -> Self {
@@ -31,10 +97,6 @@ impl Frame {
         for line in text.split('\n') {
             // Some clients remember an id as soon as they read its line.
             assert_eq!(frame.id, None, "the id is not the last line: {text:?}");
-            if let Some(comment) = line.strip_prefix(':') {
-                frame.comments.push(comment.trim_start().to_owned());
-                continue;
-            }
             let (field, value) = line
                 .split_once(": ")
                 .unwrap_or_else(|| panic!("not a field: {line:?}"));
@@ -61,13 +123,9 @@ impl Frame {
         })
     }
 
-    /// Returns `true` for a frame with nothing but an id.
+    /// Returns `true` for `runnel.position`.
     pub fn is_position(&self) -> bool {
-        let position = Self {
-            id: self.id.clone(),
-            ..Self::default()
-        };
-        self.id.is_some() && *self == position
+        self.id.is_some() && self.name.as_deref() == Some("runnel.position")
     }
 
     /// Returns `true` for a heartbeat: an empty comment and nothing else.
@@ -102,6 +160,11 @@ impl Event {
         split_id(&self.id).0
     }
 
+    /// Returns `true` for a control event that every stream has, such as `runnel.open`.
+    pub fn is_bookkeeping(&self) -> bool {
+        self.name.as_deref().is_some_and(is_bookkeeping)
+    }
+
     /// Returns `true` for a control event, such as `runnel.gap`.
     pub fn is_control_event(&self) -> bool {
         self.name
@@ -113,13 +176,26 @@ impl Event {
 #[test]
 fn frames_are_parsed_field_by_field() {
     let frames = Frame::parse_all(
-        "retry: 7\n\n: hello\n\n:\n\nevent: x\ndata: 1\ndata: \nid: a-1\n\nid: a-1\n\n",
+        ": hello\nevent: x\nretry: 7\ndata: 1\ndata: \nid: a-1\n\n:\n\
+         event: runnel.position\ndata: {}\nid: a-1\n\n",
     );
-    assert_eq!(frames[0].retry, Some(7));
-    assert_eq!(frames[1].comments, ["hello"]);
-    assert!(!frames[1].is_heartbeat() && frames[2].is_heartbeat());
-    let event = frames[3].clone().event().unwrap();
+    assert_eq!(frames.len(), 4);
+    assert_eq!(frames[0].comments, ["hello"]);
+    assert!(!frames[0].is_heartbeat() && frames[2].is_heartbeat());
+    assert_eq!(frames[1].retry, Some(7));
+    let event = frames[1].clone().event().unwrap();
     assert_eq!((event.seq(), event.data.as_str()), (1, "1\n"));
     assert_eq!(event.name.as_deref(), Some("x"));
-    assert!(!frames[3].is_position() && frames[4].is_position());
+    assert!(!frames[1].is_position() && frames[3].is_position());
+}
+
+#[test]
+#[should_panic(expected = "a block without data")]
+fn a_block_without_data_is_found() {
+    let mut checker = BlockChecker::default();
+    checker.push(b": a comment\ndata: 1\n\n:\ndata: \n\n");
+    assert!(checker.is_between_blocks());
+    checker.push(b"id: a-1\n");
+    assert!(!checker.is_between_blocks());
+    checker.push(b"\n");
 }

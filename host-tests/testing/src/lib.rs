@@ -41,7 +41,7 @@ pub use fixture::{
     CHANNEL, Fixture, TOKEN, assert_no_trap, authorized, authorized_with, data_in_order, host, log,
     numbered_text, publish, send,
 };
-pub use frame::{Event, Frame};
+pub use frame::{Event, Frame, is_bookkeeping};
 pub use host_process::{HostProcess, can_start_hosts, host_command};
 pub use request::{Error, OpenResponse, Request};
 pub use response::Response;

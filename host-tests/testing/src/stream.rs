@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::TIMEOUT;
+use crate::frame::{BlockChecker, is_bookkeeping};
 use crate::request::{Connection, Error, OpenResponse};
 
 /// An open event stream. Dropping it disconnects.
@@ -30,15 +31,16 @@ impl Stream {
     pub fn of(open: OpenResponse) -> Self {
         assert_eq!(open.status, 200);
         let raw = Arc::new(Mutex::new(vec![]));
-        let received = raw.clone();
-        let chunks = unfold((open.body, received), |(mut body, received)| async {
+        let state = (open.body, raw.clone(), BlockChecker::default());
+        let chunks = unfold(state, |(mut body, received, mut checker)| async {
             let frame = body.frame().await?;
             let chunk = frame.map_err(Error::from).map(|frame| {
                 let chunk = frame.into_data().unwrap_or_default();
                 received.lock().unwrap().extend_from_slice(&chunk);
+                checker.push(&chunk);
                 chunk
             });
-            Some((chunk, (body, received)))
+            Some((chunk, (body, received, checker)))
         });
         Self {
             headers: open.headers,
@@ -48,10 +50,28 @@ impl Stream {
         }
     }
 
-    /// Returns the next event, a failure of the transport, or `None` at the end.
+    /// Returns the next event, a failure of the transport, or `None` at the end. Skips the control events
+    /// that every stream has: [`is_bookkeeping`].
     pub async fn try_next(&mut self) -> Option<Result<Event, EventStreamError<Error>>> {
+        loop {
+            match self.next_of_any_kind().await {
+                Some(Ok(event)) if is_bookkeeping(&event.event) => {}
+                next => return next,
+            }
+        }
+    }
+
+    async fn next_of_any_kind(&mut self) -> Option<Result<Event, EventStreamError<Error>>> {
         let next = timeout(TIMEOUT, self.events.next()).await;
         next.unwrap_or_else(|_| panic!("nothing follows {:?}", self.text()))
+    }
+
+    /// Returns id and data of `runnel.open`, which must be the next event.
+    pub async fn open_event(&mut self) -> (String, Value) {
+        let event = self.next_of_any_kind().await;
+        let event = event.expect("the stream has ended").expect("an event");
+        assert_eq!(event.event, "runnel.open", "{event:?}");
+        (event.id, serde_json::from_str(&event.data).unwrap())
     }
 
     /// Returns the next event, or `None` at the end. A stream that breaks off fails the test.
@@ -96,15 +116,17 @@ impl Stream {
         events
     }
 
-    /// Waits until the received text satisfies `condition`, and returns it. An event before that fails
-    /// the test.
+    /// Waits until the received text satisfies `condition`, and returns it. Any event before that, but
+    /// those that [`Stream::try_next`] skips, fails the test.
     pub async fn text_until(&mut self, condition: impl Fn(&str) -> bool) -> String {
         let mut left = TIMEOUT;
         while !condition(&self.text()) {
-            // The parser yields nothing for comments and ids, so poll it and check the text.
+            // The parser yields nothing for comments, so poll it and check the text.
             let pause = Duration::from_millis(5);
-            if let Ok(next) = timeout(pause, self.events.next()).await {
-                panic!("{next:?} after {:?}", self.text());
+            match timeout(pause, self.events.next()).await {
+                Err(_) => {}
+                Ok(Some(Ok(event))) if is_bookkeeping(&event.event) => continue,
+                Ok(next) => panic!("{next:?} after {:?}", self.text()),
             }
             left = left
                 .checked_sub(pause)
@@ -113,19 +135,22 @@ impl Stream {
         self.text()
     }
 
-    /// Waits for the first bytes, up to and including the comment, and returns them.
-    pub async fn opened(&mut self) -> String {
-        let has_comment = |text: &str| text.lines().any(|line| line.starts_with(':'));
-        self.text_until(|text| has_comment(text) && text.ends_with("\n\n"))
-            .await
+    /// Waits for the comment that every stream begins with.
+    pub async fn opened(&mut self) {
+        self.text_until(|text| text.starts_with(": runnel\n")).await;
     }
 
-    /// Waits for a frame with nothing but an id other than `known`, and returns the id.
+    /// Waits until `runnel.open` or `runnel.position` has given a position other than `known`, and
+    /// returns it.
     pub async fn next_position(&mut self, known: &str) -> String {
         let position = |text: &str| {
-            let (_, last) = text.strip_suffix("\n\n")?.rsplit_once("\n\n")?;
-            let id = last.strip_prefix("id: ")?;
-            (id != known && !id.contains('\n')).then(|| id.to_owned())
+            let text = text.strip_suffix("\n\n")?;
+            let last = text.rsplit("\n\n").next()?;
+            let (fields, id) = last.rsplit_once("\nid: ")?;
+            let is_position = ["runnel.open", "runnel.position"]
+                .iter()
+                .any(|name| fields.contains(&format!("event: {name}\n")));
+            (is_position && id != known).then(|| id.to_owned())
         };
         let text = self.text_until(|text| position(text).is_some()).await;
         position(&text).unwrap()

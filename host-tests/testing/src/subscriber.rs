@@ -20,7 +20,7 @@ pub struct Subscriber {
     pub status: u16,
     body: Body,
     frames: VecDeque<Frame>,
-    /// The control events that [`Subscriber::event`] has skipped.
+    /// The control events that [`Subscriber::event`] has skipped, but those that every stream has.
     pub control_events: Vec<Event>,
 }
 
@@ -46,26 +46,32 @@ impl Subscriber {
         }
     }
 
-    /// Opens a live stream, and reads its opening and its position.
+    /// Opens a live stream, and reads its opening, which has its position.
     pub async fn open_live(host: &Host, channel: &str) -> Self {
         let mut subscriber = Self::open(host, channel, "").await;
-        subscriber.read_live_opening().await;
+        let opening = subscriber.read_opening().await;
+        assert!(opening.id.is_some(), "{opening:?}");
         subscriber
     }
 
-    /// Reads the opening and the position of a live stream.
-    pub async fn read_live_opening(&mut self) {
-        self.read_opening().await;
-        let position = self.frame().await.unwrap();
-        assert!(position.is_position(), "{position:?}");
+    /// Reads the comment that every stream begins with, without waiting for the store.
+    pub async fn read_first_comment(&mut self) {
+        let first = self.frame().await.unwrap();
+        assert_eq!(first.comments, ["runnel"]);
     }
 
-    /// Reads the frames that every stream begins with. Returns the reconnection time in milliseconds.
-    pub async fn read_opening(&mut self) -> u64 {
-        let first = self.frame().await.unwrap();
-        let second = self.frame().await.unwrap();
-        assert_eq!(second.comments, ["runnel"]);
-        first.retry.unwrap()
+    /// Reads the frames that every stream begins with. Returns the last of them, `runnel.open`.
+    pub async fn read_opening(&mut self) -> Frame {
+        self.read_first_comment().await;
+        self.read_open_event().await
+    }
+
+    /// Reads `runnel.open`.
+    pub async fn read_open_event(&mut self) -> Frame {
+        let open = self.frame().await.unwrap();
+        assert_eq!(open.name.as_deref(), Some("runnel.open"));
+        assert!(open.retry.is_some(), "{open:?}");
+        open
     }
 
     /// Returns the frames of the next chunk that the guest wrote, or `None` at the end.
@@ -89,6 +95,7 @@ impl Subscriber {
     pub async fn event(&mut self) -> Option<Event> {
         while let Some(frame) = self.frame().await {
             match frame.event() {
+                Some(event) if event.is_bookkeeping() => {}
                 Some(event) if event.is_control_event() => self.control_events.push(event),
                 Some(event) => return Some(event),
                 None => {}

@@ -16,12 +16,8 @@ async fn the_heartbeat_of_an_idle_stream_is_an_empty_comment() {
     let text = stream
         .text_until(|text| text.matches("\n:").count() >= 3)
         .await;
-    assert!(
-        text[beginning.len()..]
-            .split_terminator("\n\n")
-            .all(|block| block == ":"),
-        "{text:?}"
-    );
+    let heartbeats = &text[beginning.len()..];
+    assert!(heartbeats.lines().all(|line| line == ":"), "{text:?}");
     let id = channel.publish_text("still there").await;
     assert_eq!(stream.event().await.id, id);
 }
@@ -38,7 +34,13 @@ async fn a_stream_ends_at_its_maximum_age_and_can_be_resumed() {
     let mut stream = channel.subscribe("?last=3").await;
     assert_eq!(ids(&stream.events(3).await), sent);
     assert_eq!(stream.next().await, None);
-    assert!(stream.text().ends_with("\n\n"));
+    let text = stream.text();
+    let (_, last) = text.rsplit_once("event: runnel.reconnect\n").unwrap();
+    assert!(last.contains("\"reason\":\"age\""), "{last:?}");
+    assert!(
+        last.ends_with(&format!("\nid: {}\n\n", sent[2])),
+        "{last:?}"
+    );
     let missed = channel.publish_text("missed").await;
     assert_eq!(channel.resume(&sent[2]).await.event().await.id, missed);
 }
@@ -53,9 +55,12 @@ async fn the_reconnection_time_is_the_base_plus_jitter() {
     let channel = Channel::on(host.server.clone());
     let mut times = std::collections::BTreeSet::new();
     for _ in 0..20 {
-        let text = channel.subscribe("").await.opened().await;
-        let retry = text.lines().next().unwrap().strip_prefix("retry: ");
+        let mut stream = channel.subscribe("").await;
+        let (_, open) = stream.open_event().await;
+        let text = stream.text();
+        let retry = text.lines().find_map(|line| line.strip_prefix("retry: "));
         let millis: u64 = retry.unwrap().parse().unwrap();
+        assert_eq!(open["retry_ms"], millis);
         assert!((700..=1_400).contains(&millis), "{millis}");
         times.insert(millis);
     }

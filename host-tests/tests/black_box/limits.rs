@@ -116,10 +116,13 @@ async fn streams_over_the_limit_are_asked_to_retry_until_others_have_disconnecte
     second.opened().await;
     let rejected = channel.events("").header("last-event-id", &id).send().await;
     assert_eq!(rejected.status, 200);
-    assert_eq!(rejected.header("content-type"), Some("text/event-stream"));
+    assert_eq!(
+        rejected.header("content-type"),
+        Some("text/event-stream; charset=utf-8")
+    );
     let text = String::from_utf8_lossy(&rejected.body).into_owned();
     let (retry, rest) = text
-        .strip_prefix("retry: ")
+        .strip_prefix("event: runnel.reconnect\nretry: ")
         .unwrap()
         .split_once('\n')
         .unwrap();
@@ -127,7 +130,7 @@ async fn streams_over_the_limit_are_asked_to_retry_until_others_have_disconnecte
     assert!((4_000..=8_000).contains(&retry), "{text}");
     assert_eq!(
         rest,
-        format!("id: {id}\n\n: there are too many streams; reconnect to resume\n\n")
+        format!("data: {{\"reason\":\"too-many-streams\",\"retry_ms\":{retry}}}\nid: {id}\n\n")
     );
     // A disconnect is detected within two heartbeats.
     drop(second);
@@ -240,12 +243,12 @@ async fn the_stream_rate_of_a_client_ignores_forged_addresses() {
             .header("spin-client-addr", format!("10.0.0.{number}:80"))
             .header("x-forwarded-for", format!("10.0.1.{number}"));
         let (text, _) = first_chunk(request).await;
-        assert!(text.starts_with("retry: "), "{text}");
-        if text.contains(": runnel") {
+        if text.starts_with(": runnel\n") {
             opened += 1;
         } else {
-            let comment = ": this client opens streams too often; reconnect to resume\n\n";
-            assert!(text.ends_with(comment), "{text}");
+            let start = "event: runnel.reconnect\nretry: ";
+            assert!(text.starts_with(start), "{text}");
+            assert!(text.contains("{\"reason\":\"stream-rate\","), "{text}");
         }
     }
     assert!((6..=7).contains(&opened), "{opened}");

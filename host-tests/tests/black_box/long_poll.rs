@@ -82,7 +82,7 @@ async fn accepting_json_but_no_event_stream_selects_a_page() {
             .expect_status(200);
         let content_type = response.header("content-type").unwrap();
         assert_eq!(content_type == "application/json", is_json, "{accept:?}");
-        assert!(is_json || content_type == "text/event-stream");
+        assert!(is_json || content_type == "text/event-stream; charset=utf-8");
         assert!(
             response.header_list("vary").contains(&"accept"),
             "{response:?}"
@@ -354,6 +354,9 @@ async fn a_head_request_has_no_body_and_does_not_wait() {
         .send()
         .await
         .expect_status(200);
-    assert_eq!(stream.header("content-type"), Some("text/event-stream"));
+    assert_eq!(
+        stream.header("content-type"),
+        Some("text/event-stream; charset=utf-8")
+    );
     drop(Stream::of(channel.events("?wait=abc&limit=0").open().await));
 }

@@ -93,7 +93,8 @@ async fn a_resumed_stream_starts_with_the_id_of_the_client() {
         let text = String::from_utf8_lossy(&resumed.expect_status(200).body).into_owned();
         let (first, _) = text.split_once("\n\n").unwrap();
         let expected = format!("\nid: {}", event.id);
-        assert!(first.starts_with("retry: "), "{text:?}");
+        let start = ": runnel\nevent: runnel.open\nretry: ";
+        assert!(first.starts_with(start), "{text:?}");
         assert!(first.ends_with(&expected), "{first:?} after {}", event.id);
     }
 }

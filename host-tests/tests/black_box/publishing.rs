@@ -176,7 +176,7 @@ async fn an_event_has_these_exact_bytes_on_the_wire() {
     );
     let text = stream.text();
     assert!(text.ends_with(&event), "{text:?}");
-    assert_eq!(text.matches("id:").count(), 2);
+    assert_eq!(text.matches("id:").count(), 3, "with that of `runnel.open`");
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn an_idle_stream_ends_cleanly_when_the_server_stops() {
     let directory = tempfile::tempdir().unwrap();
     let mut host = HostProcess::start(directory.path(), &[]);
     let mut stream = Channel::on(host.server.clone()).subscribe("").await;
-    stream.opened().await;
+    stream.next_position("").await;
     host.send_sigterm();
     assert_eq!(stream.next().await, None);
     assert!(stream.text().ends_with("\n\n"));

@@ -158,7 +158,10 @@ async fn head_and_options_do_not_open_a_stream() {
             .send()
             .await
             .expect_status(200);
-        assert_eq!(head.header("content-type"), Some("text/event-stream"));
+        assert_eq!(
+            head.header("content-type"),
+            Some("text/event-stream; charset=utf-8")
+        );
         assert_eq!(head.body, "");
         let options = channel
             .server

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use runnel_testing::{Channel, Stream, data, ids, split_id};
+use serde_json::json;
 
 /// Waits for a later millisecond, because a stream cannot tell whether an event of the millisecond in
 /// which it was opened came first.
@@ -18,7 +19,7 @@ async fn stream_headers_disable_caching_and_buffering() {
         let values: Vec<_> = stream.headers.get_all(name).iter().collect();
         values
     };
-    assert_eq!(header("content-type"), ["text/event-stream"]);
+    assert_eq!(header("content-type"), ["text/event-stream; charset=utf-8"]);
     assert_eq!(header("cache-control"), ["no-store, no-transform"]);
     assert_eq!(header("x-accel-buffering"), ["no"]);
     assert!(header("content-length").is_empty());
@@ -26,18 +27,31 @@ async fn stream_headers_disable_caching_and_buffering() {
 }
 
 #[tokio::test]
-async fn a_stream_of_an_unknown_channel_opens_at_once_with_a_retry_and_a_comment() {
-    let mut stream = Channel::new().subscribe("").await;
-    stream.opened().await;
-    assert_eq!(stream.next_position("").await, "0");
+async fn a_stream_opens_with_an_event_that_has_its_position_and_its_times() {
+    let channel = Channel::new();
+    let mut stream = channel.subscribe("").await;
+    let (id, open) = stream.open_event().await;
+    assert_eq!(id, "0");
     let text = stream.text();
-    let blocks: Vec<_> = text.split_terminator("\n\n").collect();
-    let [retry, comment, "id: 0"] = blocks[..] else {
+    let block = text.strip_suffix("\n\n").unwrap();
+    let lines: Vec<_> = block.split('\n').collect();
+    let [": runnel", "event: runnel.open", retry, data, "id: 0"] = lines[..] else {
         panic!("{text:?}")
     };
+    assert!(data.starts_with("data: {"), "JSON on one line");
     let millis: u64 = retry.strip_prefix("retry: ").unwrap().parse().unwrap();
     assert!(millis > 0);
-    assert!(comment.starts_with(": ") && !comment.contains('\n'));
+    let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let server = Duration::from_millis(open["time"].as_u64().unwrap());
+    assert!(server.abs_diff(since_1970) < Duration::from_secs(60));
+    let expected = json!({
+        "channels": [channel.name],
+        "cursor": "0",
+        "time": open["time"],
+        "heartbeat_ms": 15_000,
+        "retry_ms": millis,
+    });
+    assert_eq!(open, expected);
 }
 
 #[tokio::test]
@@ -51,10 +65,13 @@ async fn a_live_stream_starts_with_its_position_and_resumes_there() {
     let missed = channel.publish_text("missed").await;
     let mut stream = channel.resume(&last).await;
     assert_eq!(stream.event().await.id, missed);
-    // Some clients forget their last event id when the first block has none.
+    // Some clients forget their last event id when the first event has none.
     let text = stream.text();
     let (first, _) = text.split_once("\n\n").unwrap();
-    assert!(first.starts_with("retry: "), "{text:?}");
+    assert!(
+        first.starts_with(": runnel\nevent: runnel.open\n"),
+        "{text:?}"
+    );
     assert!(first.ends_with(&format!("\nid: {last}")), "{text:?}");
 }
 

@@ -45,12 +45,9 @@ const clients = {
           report("open");
         }
       },
-      // The library also calls this for frames without data, such as comments and positions.
       onmessage({ id, event, data }) {
-        if (id && id !== lastId) {
-          lastId = id;
-          report({ event: { id, type: event || "message", data } });
-        }
+        lastId = id || lastId;
+        report({ event: { id, type: event || "message", data } });
       },
       // By default, the library stops when a stream ends without an error.
       onclose() {

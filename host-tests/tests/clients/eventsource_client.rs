@@ -1,7 +1,6 @@
 //! The crate eventsource-client.
 //!
-//! It ignores a reconnection time without data, such as Runnel's, and chooses its own. It treats a 204 as
-//! a stream that has ended, so its user has to stop it.
+//! It treats a 204 as a stream that has ended, so its user has to stop it.
 
 use std::time::Duration;
 

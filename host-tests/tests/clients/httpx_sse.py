@@ -32,11 +32,8 @@ def read(client, events, last_id, retry):
             for event in source.iter_sse():
                 if event.retry is not None:
                     retry = event.retry / 1000
-                # The package also yields frames without data, such as comments, with the last id of
-                # this stream.
-                if event.id and (event.id != last_id or event.data):
-                    last_id = event.id
-                    report({"event": {"id": last_id, "type": event.event, "data": event.data}})
+                last_id = event.id or last_id
+                report({"event": {"id": event.id, "type": event.event, "data": event.data}})
     except httpx.TransportError:
         pass
     return last_id, retry

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::process::Command;
 
-use runnel_testing::{ChildProcess, TIMEOUT};
+use runnel_testing::{ChildProcess, TIMEOUT, is_bookkeeping};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -34,7 +34,7 @@ pub(crate) struct Transcript {
     pub(crate) opened: usize,
     /// The published events.
     pub(crate) events: Vec<Event>,
-    /// The control events.
+    /// The control events, but those that every stream has.
     pub(crate) control_events: Vec<Event>,
     pub(crate) stopped: Option<String>,
     failed: Option<String>,
@@ -45,6 +45,7 @@ impl Transcript {
         match report {
             Report::Client(name) => self.client = name,
             Report::Open => self.opened += 1,
+            Report::Event(event) if is_bookkeeping(&event.kind) => {}
             Report::Event(event) if event.is_control_event() => self.control_events.push(event),
             Report::Event(event) => self.events.push(event),
             Report::Stopped(reason) => self.stopped = Some(reason),

@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn lines_are_expected_in_order() {
-        let actual = "retry: 1\n\ndata: a\nid: aaaaaa-1\r\n\ndata: b\n";
+        let actual = ": runnel\n\ndata: a\nid: aaaaaa-1\r\n\ndata: b\n";
         assert!(has_lines(actual, "data: a\nid: 3k9x2a-1\n\ndata: b\n"));
         assert!(!has_lines(actual, "data: b\ndata: a\n"));
         assert!(!has_lines(actual, "id: 3k9x2a-2\n"));

@@ -102,7 +102,7 @@ impl Session {
             receiving,
             _process: process,
         });
-        self.receive("retry: ", |text, start| text.starts_with(start))
+        self.receive(": runnel\n", |text, start| text.starts_with(start))
             .await
     }
 

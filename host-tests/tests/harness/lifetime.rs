@@ -60,7 +60,7 @@ async fn planned_ends_are_spread_over_the_last_fifth_of_the_maximum_age() {
         let host = fixture.host.clone();
         streams.push(tokio::spawn(async move {
             let mut subscriber = Subscriber::open(&host, CHANNEL, "").await;
-            let retry = subscriber.read_opening().await;
+            let retry = subscriber.read_opening().await.retry.unwrap();
             let frames = subscriber.rest_timed(start).await;
             (retry, frames)
         }));
@@ -71,9 +71,11 @@ async fn planned_ends_are_spread_over_the_last_fifth_of_the_maximum_age() {
         assert!((1_000..=2_000).contains(&retry), "{retry}");
         retries.insert(retry);
         let (end, last) = frames.last().unwrap();
-        assert!(last.comments[0].contains("reconnect"), "{last:?}");
+        assert_eq!(last.name.as_deref(), Some("runnel.reconnect"), "{last:?}");
+        assert!(last.data.as_ref().unwrap().contains("\"age\""), "{last:?}");
         assert_eq!(
-            last.retry, None,
+            last.retry,
+            Some(retry),
             "a planned end does not delay the reconnect"
         );
         assert!(*end >= Duration::from_secs(80), "{end:?}");

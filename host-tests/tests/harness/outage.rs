@@ -24,12 +24,17 @@ async fn assert_ends_after_patience(subscriber: &mut Subscriber, outage: Instant
     let frames = subscriber.rest_timed(outage).await;
     let (end, last) = frames.last().unwrap();
     assert!((30..=36).contains(&end.as_secs()), "{end:?}");
-    assert!(last.comments[0].contains("store"), "{last:?}");
-    let retry = frames.iter().find_map(|(_, frame)| frame.retry).unwrap();
+    assert_eq!(last.name.as_deref(), Some("runnel.reconnect"), "{last:?}");
+    assert!(
+        last.data.as_ref().unwrap().contains("\"store\""),
+        "{last:?}"
+    );
+    let retry = last.retry.unwrap();
     assert!((8_000..=16_000).contains(&retry), "{retry}");
     let heartbeats = frames.iter().filter(|(_, frame)| frame.is_heartbeat());
     assert!((6..=8).contains(&heartbeats.count()), "{frames:?}");
-    assert!(frames.iter().all(|(_, frame)| frame.data.is_none()));
+    let with_data = frames.iter().filter(|(_, frame)| frame.data.is_some());
+    assert_eq!(with_data.count(), 1, "{frames:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,7 +52,11 @@ async fn a_stream_over_a_dead_store_sends_heartbeats_until_patience_ends() {
             let start = Instant::now();
             let mut subscriber = fixture.subscribe(query).await;
             assert_eq!(subscriber.status, 200);
-            let retry = subscriber.read_opening().await;
+            let retry = subscriber.read_opening().await.retry.unwrap();
+            assert!(
+                start.elapsed() <= Duration::from_secs(1),
+                "it waits for no store"
+            );
             assert!((1_000..=2_000).contains(&retry), "{retry}");
             assert_ends_after_patience(&mut subscriber, start).await;
         }

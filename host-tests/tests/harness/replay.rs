@@ -93,8 +93,9 @@ async fn no_event_is_missed_or_repeated_while_others_are_published_during_replay
             let mut subscriber = Subscriber::open(&host, CHANNEL, &query).await;
             let mut expected = after as u64 + 1;
             while expected <= ALL {
-                for event in subscriber.chunk().await.unwrap() {
-                    let Some(event) = event.event() else { continue };
+                for frame in subscriber.chunk().await.unwrap() {
+                    let event = frame.event().filter(|event| !event.is_bookkeeping());
+                    let Some(event) = event else { continue };
                     assert_eq!(event.seq(), expected, "after {cursor}");
                     assert_eq!(event.data, numbered_text(expected, size(expected)));
                     expected += 1;
@@ -127,7 +128,7 @@ async fn a_live_stream_misses_no_event_between_its_first_byte_and_its_first_stor
         let delay = Fault::Delay(Duration::from_secs(2));
         fixture.store.inject(FaultPlan::when(is_first_read, delay));
         let mut subscriber = fixture.subscribe("").await;
-        subscriber.read_opening().await;
+        subscriber.read_first_comment().await;
         fixture.publish_numbered(old + 1..=old + new, bytes).await;
         let first = subscriber.event().await.unwrap().seq();
         // A segment sealed in the meantime with old and new events is delivered completely.
@@ -156,8 +157,10 @@ async fn the_first_bytes_do_not_wait_for_the_store() {
     for query in ["", "?last=1", "?last_event_id=earliest"] {
         let start = tokio::time::Instant::now();
         let mut subscriber = fixture.subscribe(query).await;
-        subscriber.read_opening().await;
+        subscriber.read_first_comment().await;
         assert_eq!(start.elapsed(), Duration::ZERO, "{query:?}");
+        let open = subscriber.read_open_event().await;
+        assert_eq!((start.elapsed(), open.id), (Duration::from_secs(1), None));
     }
 }
 

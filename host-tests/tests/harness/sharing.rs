@@ -24,7 +24,7 @@ async fn reads_of_live(streams: usize, query: &str) -> u64 {
     let mut subscribers = vec![];
     for _ in 0..streams {
         let mut subscriber = fixture.subscribe(query).await;
-        subscriber.read_opening().await;
+        subscriber.read_first_comment().await;
         subscribers.push(subscriber);
     }
     let all = subscribers

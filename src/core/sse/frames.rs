@@ -17,7 +17,10 @@ use std::time::Duration;
 use super::{Cursor, EventType};
 use crate::core::time::millis;
 
-/// A buffer of complete blocks of an event stream.
+/// A buffer of complete blocks of an event stream, and of comments between them.
+///
+/// Every block has data. A block without data dispatches no event (9.2.6), but many clients yield an
+/// empty event for it, fail on it, or skip its other fields.
 ///
 /// ```
 /// # use runnel::core::sse::{Cursor, EventType, Frames, Position};
@@ -71,10 +74,21 @@ impl Frames {
         self.end_block();
     }
 
-    /// Adds a control event of Runnel's own, such as `runnel.gap`. With a `cursor`, that becomes
-    /// the client's last event ID; without one, the last event ID is unchanged.
-    pub fn control_event(&mut self, name: EventType<'_>, cursor: Option<&Cursor>, data: &str) {
+    /// Adds a control event of Runnel's own, such as `runnel.gap`. With a `retry`, that becomes the
+    /// client's reconnection time (9.2.6: ASCII digits, milliseconds); with a `cursor`, that becomes its
+    /// last event ID. Without them, both are unchanged.
+    pub fn control_event(
+        &mut self,
+        name: EventType<'_>,
+        retry: Option<Duration>,
+        cursor: Option<&Cursor>,
+        data: &str,
+    ) {
         self.line(b"event: ", name.as_str().as_bytes());
+        if let Some(retry) = retry {
+            let millis = millis(retry);
+            self.line(b"retry: ", itoa::Buffer::new().format(millis).as_bytes());
+        }
         self.data(data);
         if let Some(cursor) = cursor {
             self.id(cursor);
@@ -82,31 +96,13 @@ impl Frames {
         self.end_block();
     }
 
-    /// Adds a block that only sets the client's last event ID (9.2.6: a block without data dispatches no
-    /// event).
-    pub fn id_only(&mut self, cursor: &Cursor) {
-        self.id(cursor);
-        self.end_block();
-    }
-
-    /// Adds a comment, which clients ignore, of as many lines as `text` has.
+    /// Adds a comment, which clients ignore, of as many lines as `text` has. No blank line follows it:
+    /// some clients would take that for the end of an event.
     pub fn comment(&mut self, text: &str) {
         for_each_line(text, |line| {
             let start: &[u8] = if line.is_empty() { b":" } else { b": " };
             self.line(start, line);
         });
-        self.end_block();
-    }
-
-    /// Adds a block that sets the client's reconnection time (9.2.6: ASCII digits, milliseconds)
-    /// and, with a `cursor`, its last event ID.
-    pub fn retry(&mut self, reconnection_time: Duration, cursor: Option<&Cursor>) {
-        let millis = millis(reconnection_time);
-        self.line(b"retry: ", itoa::Buffer::new().format(millis).as_bytes());
-        if let Some(cursor) = cursor {
-            self.id(cursor);
-        }
-        self.end_block();
     }
 
     /// Adds blocks that are encoded already.
@@ -132,7 +128,7 @@ impl Frames {
         self.bytes.is_empty()
     }
 
-    /// Returns the bytes: complete blocks, each of which ends with a blank line.
+    /// Returns the bytes: complete blocks, each of which ends with a blank line, and comments.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -238,21 +234,19 @@ mod tests {
     }
 
     #[test]
-    fn comments_reconnection_times_and_control_events_are_encoded() {
+    fn comments_and_control_events_are_encoded() {
         let mut frames = Frames::default();
-        frames.retry(Duration::from_millis(2_345), None);
-        frames.retry(Duration::from_millis(1), Some(&"00000z-1".parse().unwrap()));
         frames.comment("");
         frames.comment("two\nlines");
         let end = EventType::parse("runnel.end").unwrap();
-        frames.control_event(end, None, "{}");
+        frames.control_event(end, None, None, "{}");
+        let retry = Duration::from_millis(2_345);
         let cursor = "00000z-1".parse().unwrap();
-        frames.control_event(end, Some(&cursor), "{}");
-        frames.id_only(&cursor);
+        frames.control_event(end, Some(retry), Some(&cursor), "{}");
         assert_eq!(
             String::from_utf8(frames.into_bytes()).unwrap(),
-            "retry: 2345\n\nretry: 1\nid: 00000z-1\n\n:\n\n: two\n: lines\n\nevent: runnel.end\ndata: {}\n\n\
-             event: runnel.end\ndata: {}\nid: 00000z-1\n\nid: 00000z-1\n\n"
+            ":\n: two\n: lines\nevent: runnel.end\ndata: {}\n\n\
+             event: runnel.end\nretry: 2345\ndata: {}\nid: 00000z-1\n\n"
         );
     }
 
@@ -285,6 +279,38 @@ mod tests {
     }
 
     proptest! {
+        /// Property: whatever is encoded, every blank line ends a block with data, and every line is a
+        /// comment or belongs to such a block.
+        #[test]
+        fn every_block_has_data(
+            blocks in prop::collection::vec((0..4_u8, texts(), prop::bool::ANY), 1..12),
+        ) {
+            let mut frames = Frames::default();
+            let name = EventType::parse("runnel.end").unwrap();
+            let cursor: Cursor = "3k9x2a-17".parse().unwrap();
+            for (kind, text, flag) in &blocks {
+                let id = flag.then_some(&cursor);
+                match kind {
+                    0 => frames.comment(text),
+                    1 => frames.event(&cursor, flag.then_some(name), text, None),
+                    2 => frames.control_event(name, None, id, text),
+                    _ => frames.control_event(name, Some(Duration::ZERO), id, text),
+                }
+            }
+            let wire = String::from_utf8(frames.into_bytes()).unwrap();
+            let (mut fields, mut has_data) = (0, false);
+            for line in wire.split_terminator('\n') {
+                if line.is_empty() {
+                    prop_assert!(has_data, "a block without data: {:?}", wire);
+                    (fields, has_data) = (0, false);
+                } else if !line.starts_with(':') {
+                    fields += 1;
+                    has_data |= line.starts_with("data: ");
+                }
+            }
+            prop_assert_eq!(fields, 0, "an incomplete block");
+        }
+
         /// Property: every event arrives unchanged, except that line ends become LF, into whatever
         /// chunks the network splits the stream. The decoder is a third party's.
         #[test]
@@ -293,7 +319,6 @@ mod tests {
             cuts in prop::collection::vec(1_usize..40, 1..20),
         ) {
             let mut frames = Frames::default();
-            frames.retry(Duration::from_millis(1), None);
             for (index, (event_type, typed, data)) in events.iter().enumerate() {
                 frames.comment("");
                 let id = EventId { epoch: Epoch::from_random(7), seq: Seq(index as u64 + 1) };

@@ -52,7 +52,8 @@ pub(super) struct ChannelReader {
     buffer: PageBuffer,
     shared: Option<SharedFrames>,
     reads_ahead: bool,
-    has_delivered: bool,
+    /// Set once the client was told the position: what does not follow it directly is a gap.
+    is_told: bool,
     backoff: StoreBackoff,
     missing: Missing,
     error: Option<FormatError>,
@@ -145,7 +146,7 @@ impl ChannelReader {
             buffer: PageBuffer::default(),
             shared: None,
             reads_ahead: false,
-            has_delivered: false,
+            is_told: false,
             backoff: StoreBackoff::new(random),
             missing: Missing::No,
             error: None,
@@ -167,6 +168,19 @@ impl ChannelReader {
         match (&self.gap, self.last_event_id) {
             (Some(_), Some(given)) => Some(given),
             _ => self.position,
+        }
+    }
+
+    /// Returns whether a gap is pending before the start, and the client gave no position before it.
+    pub(super) const fn has_gap_before_start(&self) -> bool {
+        self.gap.is_some() && self.last_event_id.is_none()
+    }
+
+    /// Notes that the client was told its position.
+    pub(super) fn position_told(&mut self) {
+        self.is_told = true;
+        if self.phase == Phase::Starting && self.position == Some(Position::Beginning) {
+            self.start = StartFrom::After(Position::Beginning);
         }
     }
 
@@ -230,9 +244,7 @@ impl ChannelReader {
     /// Returns whether the fields that depend on each other agree.
     fn is_consistent(&self) -> bool {
         let agrees_with_phase = match self.phase {
-            Phase::Starting => {
-                !self.has_delivered && matches!(self.position, None | Some(Position::Beginning))
-            }
+            Phase::Starting => matches!(self.position, None | Some(Position::Beginning)),
             Phase::Following(last) => self.position == Some(Position::After(last)),
             Phase::Ended(_) => self.position.is_some() && self.pending == Pending::None,
         };
@@ -529,7 +541,7 @@ impl ChannelReader {
     }
 
     /// Goes on at `to`, which does not follow `last`, and reports the gap, unless the client asked only
-    /// for what is kept and has got nothing yet.
+    /// for what is kept and has no position yet.
     fn jump(
         &mut self,
         reason: GapReason,
@@ -540,7 +552,7 @@ impl ChannelReader {
         self.follow_after(to);
         self.buffer.clear();
         self.missing = Missing::No;
-        if !self.has_delivered && matches!(self.start, StartFrom::Earliest | StartFrom::Last(_)) {
+        if !self.is_told && matches!(self.start, StartFrom::Earliest | StartFrom::Last(_)) {
             return self.follow(to, now);
         }
         self.gap = Some(Gap {
@@ -619,7 +631,7 @@ impl ChannelReader {
 
     fn delivered(&mut self, last: EventId) {
         self.follow_after(last);
-        self.has_delivered = true;
+        self.is_told = true;
         self.missing = Missing::No;
     }
 }

@@ -6,9 +6,12 @@
 //!
 //! | phase | emits | next phase |
 //! |---|---|---|
-//! | `Opening` | `retry:`, a comment, and the position that the client gave | `Open`, at once |
+//! | `Created` | a comment | `Opening`; `Open` if the client gave its position |
+//! | `Opening` | `runnel.open`, with the position | `Open` when the position is known, or after [`OPEN_PATIENCE`] without it |
 //! | `Open` | events, gaps, positions, heartbeats; at last the reason of the end | `Ended` when the stream reaches its age, its token expires, the store fails for too long, or the channels end |
 //! | `Ended` | nothing | |
+//!
+//! Every block has data: see [`Frames`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -63,7 +66,9 @@
 //!         Action::End => break,
 //!     }
 //! }
-//! let (_, events) = sent.split_once(": runnel\n\n").ok_or("no first comment")?;
+//! let (open, events) = sent.split_once("\n\n").ok_or("no first block")?;
+//! assert!(open.starts_with(": runnel\nevent: runnel.open\nretry: "));
+//! assert!(open.ends_with("\nid: 000001-0"));
 //! assert_eq!(
 //!     events,
 //!     "data: hello\nid: 000001-1\n\nevent: runnel.end\ndata: {\"reason\":\"closed\"}\nid: 000001-1\n\n"
@@ -88,8 +93,8 @@ const FIELDS_BYTES: usize = 20;
 /// The delay after which the client gets a cursor that has moved and that no event has carried: 1 s.
 const POSITION_DELAY: Duration = Duration::from_secs(1);
 
-/// The factor on the reconnection time while the store fails: it doubles this many times.
-const STORE_FAILURE_PRESSURE: u32 = 3;
+/// The time after which a stream is announced without its position: 1 s.
+const OPEN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The state machine of one stream.
 #[derive(Debug)]
@@ -99,6 +104,9 @@ pub struct EventStream {
     /// Encodes whole batches, for other streams to send as well.
     shares: bool,
     pub(super) random: fastrand::Rng,
+    /// The reconnection time, unless the store fails.
+    pub(super) retry: Duration,
+    opened: Instant,
     pub(super) ends: Instant,
     expires: Option<Instant>,
     pub(super) last_sent: Instant,
@@ -113,6 +121,7 @@ pub struct EventStream {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    Created,
     Opening,
     Open,
     Ended(EndReason),
@@ -146,10 +155,12 @@ impl EventStream {
         Self {
             config,
             shares: false,
+            retry: reconnection_time(config.retry, 0, random.u64(..)),
+            opened: now,
             ends: now.saturating_add(Duration::from_millis(age)),
             expires: subscription.expires,
             last_sent: now,
-            phase: Phase::Opening,
+            phase: Phase::Created,
             last_event_id: subscription.resume.cursor().cloned(),
             filter: subscription.filter,
             reader,
@@ -190,36 +201,35 @@ impl EventStream {
     pub const fn end_reason(&self) -> Option<EndReason> {
         match self.phase {
             Phase::Ended(reason) => Some(reason),
-            Phase::Opening | Phase::Open => None,
+            Phase::Created | Phase::Opening | Phase::Open => None,
         }
     }
 
     /// Returns the next action.
-    pub fn next(&mut self, now: ClockReading) -> Action {
-        let now = now.monotonic;
-        match self.phase {
-            Phase::Opening => {
-                self.phase = Phase::Open;
-                return self.open(now);
+    pub fn next(&mut self, clock: ClockReading) -> Action {
+        let now = clock.monotonic;
+        let end = self.due_end(now);
+        match (self.phase, end) {
+            (Phase::Created, _) => return self.open(clock),
+            (Phase::Ended(_), _) => return Action::End,
+            (Phase::Opening, Some(_)) => return self.announce(Frames::default(), clock),
+            (Phase::Opening, None) if now >= self.opened.saturating_add(OPEN_PATIENCE) => {
+                return self.announce(Frames::default(), clock);
             }
-            Phase::Ended(_) => return Action::End,
-            Phase::Open => {}
-        }
-        if self.expires.is_some_and(|expires| now >= expires) {
-            return self.expire(now);
-        }
-        if now >= self.ends {
-            let comment = "this stream has reached its age; reconnect to resume";
-            return self.end(EndReason::Age, now, None, comment);
-        }
-        if self.reader.patience_ends().is_some_and(|end| now >= end) {
-            let random = self.random.u64(..);
-            let retry = reconnection_time(self.config.retry, STORE_FAILURE_PRESSURE, random);
-            let comment = "the store does not answer; reconnect to resume";
-            return self.end(EndReason::Store, now, Some(retry), comment);
+            (Phase::Open, Some(EndReason::Expired)) => return self.expire(now),
+            (Phase::Open, Some(reason)) => return self.end(reason, now),
+            (Phase::Opening | Phase::Open, None) => {}
         }
         loop {
-            match self.reader.next(now) {
+            let action = self.reader.next(now);
+            if matches!(action, MergedAction::Wait(_)) {
+                self.note_caught_up();
+            }
+            let is_read = matches!(action, MergedAction::Read(..));
+            if self.phase == Phase::Opening && !is_read && self.reader.cursor().is_some() {
+                return self.announce(Frames::default(), clock);
+            }
+            match action {
                 MergedAction::Read(index, request) => return Action::Read(index, request),
                 MergedAction::ReportGaps => return self.report_gaps(now),
                 MergedAction::Deliver(index) => {
@@ -230,6 +240,20 @@ impl EventStream {
                 MergedAction::Ended { closed } => return self.finish(closed, now),
                 MergedAction::Wait(until) => return self.idle(until, now),
             }
+        }
+    }
+
+    /// Returns the reason to end the stream now, before its channels end.
+    fn due_end(&self, now: Instant) -> Option<EndReason> {
+        let is_past = |time: Instant| now >= time;
+        if self.expires.is_some_and(is_past) {
+            Some(EndReason::Expired)
+        } else if is_past(self.ends) {
+            Some(EndReason::Age)
+        } else if self.reader.patience_ends().is_some_and(is_past) {
+            Some(EndReason::Store)
+        } else {
+            None
         }
     }
 
@@ -293,16 +317,18 @@ impl EventStream {
         }
     }
 
-    /// Nothing to send before `until`: a position or a heartbeat if one is due, otherwise a wait.
-    fn idle(&mut self, until: Instant, now: Instant) -> Action {
+    fn note_caught_up(&mut self) {
         if !self.is_live && self.reader.is_settled() {
             self.is_live = true;
             self.stats.caught_up = true;
         }
+    }
+
+    /// Nothing to send before `until`: a position or a heartbeat if one is due, otherwise a wait.
+    fn idle(&mut self, until: Instant, now: Instant) -> Action {
         let position = self.position_due(now);
         if position.is_some_and(|due| now >= due) {
-            let frames = self.with_position(Frames::default());
-            return self.emit_with_id(frames, now);
+            return self.send_position(now);
         }
         let heartbeat = self.last_sent.saturating_add(self.config.heartbeat);
         if now >= heartbeat {
@@ -311,12 +337,15 @@ impl EventStream {
             self.stats.heartbeats = self.stats.heartbeats.saturating_add(1);
             return self.emit(frames, now);
         }
+        let opening =
+            (self.phase == Phase::Opening).then(|| self.opened.saturating_add(OPEN_PATIENCE));
         let times = [
             Some(until),
             Some(heartbeat),
             Some(self.ends),
             self.expires,
             position,
+            opening,
         ];
         let wake_at = times.into_iter().flatten().min().unwrap_or(until);
         debug_assert!(wake_at > now, "a wait without time would spin");

@@ -22,6 +22,7 @@ pub struct MergedReader {
     /// The channel that is served next.
     next: usize,
     cursor: Option<Cursor>,
+    cursor_hides_gap: bool,
 }
 
 /// The next command of the merged channels.
@@ -64,12 +65,31 @@ impl MergedReader {
             readers: readers.collect(),
             next: 0,
             cursor: None,
+            cursor_hides_gap: false,
         }
     }
 
     /// Returns the position that the client has reached in all channels, once known.
     pub(super) const fn cursor(&self) -> Option<&Cursor> {
         self.cursor.as_ref()
+    }
+
+    /// Returns whether the cursor stands after a gap that was not reported, since the client's position
+    /// before it is unknown.
+    pub(super) const fn cursor_hides_gap(&self) -> bool {
+        self.cursor_hides_gap
+    }
+
+    /// Notes that the client was told the cursor.
+    pub(super) fn cursor_told(&mut self) {
+        self.readers
+            .iter_mut()
+            .for_each(ChannelReader::position_told);
+    }
+
+    /// Returns the names of the channels, in order.
+    pub(super) fn channels(&self) -> impl Iterator<Item = &str> {
+        self.readers.iter().map(|reader| reader.channel().as_str())
     }
 
     /// Returns the channel at `index`.
@@ -145,6 +165,8 @@ impl MergedReader {
             let positions: Option<Vec<Position>> =
                 readers.map(ChannelReader::position_before_gap).collect();
             self.cursor = positions.and_then(|positions| Cursor::new(positions).ok());
+            let mut readers = self.readers.iter();
+            self.cursor_hides_gap = readers.any(ChannelReader::has_gap_before_start);
         }
     }
 
@@ -161,6 +183,7 @@ impl MergedReader {
             let channel = reader.channel().to_string();
             gaps.push((GapSignal { channel, gap }, self.cursor.clone()));
         }
+        self.cursor_hides_gap = false;
         gaps
     }
 

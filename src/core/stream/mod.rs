@@ -23,6 +23,7 @@ mod subscription;
 mod tests;
 
 pub use action::{Action, CHUNK_BYTES, ReadRequest, ReadWhen};
+pub use control::encode_reconnect;
 pub use event_stream::EventStream;
 pub use fetcher::Fetcher;
 pub use gap_signal::GapSignal;

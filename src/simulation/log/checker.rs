@@ -8,7 +8,7 @@ use crate::core::log::Appended;
 use crate::core::log::kv::Head;
 use crate::core::log::kv::key::{head_key, segment_key};
 use crate::core::log::kv::segment::{self, SegmentId};
-use crate::core::sse::{Epoch, EventId, Seq};
+use crate::core::sse::{Epoch, EventId, Position, Seq};
 
 /// The outcome of a batch, as its publisher was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ type Checked = Result<(), Violation>;
 /// The occurrences of each event, by its data.
 type Occurrences<'a> = HashMap<&'a str, Vec<(Epoch, usize)>>;
 
-fn law(holds: bool, broken: impl FnOnce() -> String) -> Checked {
+pub(super) fn law(holds: bool, broken: impl FnOnce() -> String) -> Checked {
     if holds {
         Ok(())
     } else {
@@ -141,9 +141,14 @@ impl Checker {
         Ok(())
     }
 
-    /// Takes an event that a subscriber gets after `last`.
-    pub(super) fn event_read(&self, last: Option<EventId>, id: EventId, event: &str) -> Checked {
-        let follows = last.is_none_or(|last| last.epoch == id.epoch && last.seq.plus(1) == id.seq);
+    /// Takes an event that a subscriber gets after `last`. The first event of a new subscriber may be any
+    /// that is kept.
+    pub(super) fn event_read(&self, last: Option<Position>, id: EventId, event: &str) -> Checked {
+        let follows = match last {
+            None => true,
+            Some(Position::Beginning) => id.seq == Seq::FIRST,
+            Some(Position::After(last)) => last.epoch == id.epoch && last.seq.plus(1) == id.seq,
+        };
         law(follows, || format!("law 1: {id} does not follow {last:?}"))?;
         let written = self
             .logs
@@ -154,10 +159,38 @@ impl Checker {
         })
     }
 
+    /// Takes a position that a subscriber at `last` gets without an event. A log can begin without one.
+    pub(super) fn position_read(last: Option<Position>, position: Position) -> Checked {
+        let stays = match (last, position) {
+            (None, _) => true,
+            (Some(Position::Beginning), Position::After(id)) => id.seq.0 == 0,
+            (Some(last), position) => last == position,
+        };
+        law(stays, || {
+            format!("law 5: from {last:?} to {position:?} without an event or a gap")
+        })
+    }
+
     /// Takes a gap that is reported to a subscriber at `last`, which continues after `to`.
-    pub(super) fn gap_read(&self, reason: &str, last: Option<EventId>, to: EventId) -> Checked {
-        let Some(last) = last else {
-            return Err(Violation("law 5: a gap for a new subscriber".to_owned()));
+    pub(super) fn gap_read(&self, reason: &str, last: Option<Position>, to: EventId) -> Checked {
+        let last = match last {
+            Some(Position::After(last)) => last,
+            Some(Position::Beginning) => {
+                let first = self.logs.get(&to.epoch).map(|log| log.first);
+                let is_evicted = first.is_some_and(|first| to.seq.plus(1) <= first);
+                let is_true = match reason {
+                    "evicted" => to.seq.0 > 0 && is_evicted,
+                    // A log that has begun without events is gone.
+                    "reset" => self.logs.len() > 1,
+                    _ => false,
+                };
+                return law(is_true, || {
+                    format!("law 5: a gap `{reason}` from the beginning to {to}")
+                });
+            }
+            None => {
+                return Err(Violation("law 5: a gap for a new subscriber".to_owned()));
+            }
         };
         match reason {
             "evicted" => {
@@ -185,23 +218,30 @@ impl Checker {
     }
 
     /// Takes the end of the channel, reported to a subscriber at `last`.
-    pub(super) fn end_read(&self, last: EventId) -> Checked {
-        let log = self.logs.get(&last.epoch);
-        let at_end = log.is_some_and(|log| log.closed && log.events.len() as u64 == last.seq.0);
+    pub(super) fn end_read(&self, last: Position) -> Checked {
+        let is_end = |log: &Log, seq: Seq| log.closed && log.events.len() as u64 == seq.0;
+        let at_end = match last {
+            Position::After(last) => {
+                let log = self.logs.get(&last.epoch);
+                log.is_some_and(|log| is_end(log, last.seq))
+            }
+            Position::Beginning => self.logs.values().any(|log| is_end(log, Seq(0))),
+        };
         law(at_end, || {
-            format!("law 2: the closed log is reported to end at {last}")
+            format!("law 2: the closed log is reported to end at {last:?}")
         })
     }
 
     /// Checks at rest that a subscriber has everything.
-    pub(super) fn subscriber_at_rest(&self, last: Option<EventId>) -> Checked {
+    pub(super) fn subscriber_at_rest(&self, last: Option<Position>) -> Checked {
         let Some(epoch) = self.current else {
             return Ok(());
         };
         let newest = Seq(self.logs[&epoch].events.len() as u64);
-        let last = last
-            .filter(|last| last.epoch == epoch)
-            .map_or(Seq(0), |last| last.seq);
+        let last = match last {
+            Some(Position::After(last)) if last.epoch == epoch => last.seq,
+            _ => Seq(0),
+        };
         law(last == newest, || {
             format!("law 5: a subscriber is stuck at {} of {}", last.0, newest.0)
         })

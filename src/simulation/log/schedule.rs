@@ -155,7 +155,7 @@ impl Schedule {
         self.keys_are_known()?;
         let ledger = self.ledger.borrow();
         ledger.checker.publishers_at_rest()?;
-        let mut clients = self.server.last().into_iter();
+        let mut clients = self.server.positions().into_iter();
         clients.try_for_each(|last| ledger.checker.subscriber_at_rest(last))
     }
 

@@ -10,14 +10,14 @@ use std::time::Duration;
 use futures::future::poll_fn;
 
 use super::super::{SimulatedEnvironment, Violation};
-use super::checker::token;
+use super::checker::{Checker, law, token};
 use super::ledger::Ledger;
 use super::publisher::{SimulatedLog, new_log};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::log::PollInterval;
 use crate::core::parking::Parking;
-use crate::core::sse::{Cursor, EventId, Position};
+use crate::core::sse::{Cursor, Position};
 use crate::core::stream::{
     EventFilter, ResumePoint, SharedFrames, StreamConfig, StreamObserver, StreamStats, Subscriber,
     Subscription,
@@ -57,7 +57,7 @@ pub(super) struct Server {
 /// A client that reads, is cut off, and resumes by its last event ID.
 #[derive(Default)]
 struct Client {
-    last: Cell<Option<EventId>>,
+    last: Cell<Option<Position>>,
     /// Set once an event or a status 204 has said that the channel is closed.
     has_ended: Cell<bool>,
 }
@@ -98,8 +98,8 @@ impl Server {
         &self.env
     }
 
-    /// Returns the last event of each client.
-    pub(super) fn last(&self) -> Vec<Option<EventId>> {
+    /// Returns the position of each client.
+    pub(super) fn positions(&self) -> Vec<Option<Position>> {
         self.clients
             .iter()
             .map(|client| client.last.get())
@@ -157,7 +157,7 @@ impl Server {
         self.ledger.borrow_mut().coverage.streams += 1;
         let last = client.last.get();
         let resume = last.map_or(ResumePoint::Earliest, |last| {
-            ResumePoint::After(Cursor::from(Position::After(last)))
+            ResumePoint::After(Cursor::from(last))
         });
         let subscription = Subscription {
             channels: vec![self.channel.clone()],
@@ -240,33 +240,47 @@ impl Server {
         let client = &self.clients[index];
         let last = client.last.get();
         let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+        let invalid = |what: &str| Violation(format!("{what}: {block}"));
         let Some(data) = field("data: ") else {
+            let is_comment = block.lines().all(|line| line.starts_with(':'));
+            return if is_comment {
+                Ok(())
+            } else {
+                Err(invalid("a block without data"))
+            };
+        };
+        let event_type = field("event: ");
+        let Some(id) = field("id: ") else {
+            let may_lack_id = matches!(event_type, Some("runnel.open" | "runnel.reconnect"));
+            law(may_lack_id && last.is_none(), || {
+                format!("a client at {last:?} gets no id: {block}")
+            })?;
             return Ok(());
         };
-        let invalid = |what: &str| Violation(format!("{what}: {block}"));
-        let id: EventId = field("id: ")
-            .ok_or_else(|| invalid("a block without an id"))?
-            .parse()
-            .map_err(|_| invalid("a bad id"))?;
+        let cursor: Cursor = id.parse().map_err(|_| invalid("a bad id"))?;
+        let position = cursor.positions()[0];
         let ledger = &mut *self.ledger.borrow_mut();
-        match field("event: ") {
-            Some("runnel.gap") => {
+        match (event_type, position) {
+            (Some("runnel.open" | "runnel.position" | "runnel.reconnect"), _) => {
+                Checker::position_read(last, position)?;
+            }
+            (Some("runnel.end"), _) => {
+                ledger.coverage.ends += 1;
+                ledger.checker.end_read(position)?;
+                client.has_ended.set(true);
+            }
+            (Some("runnel.gap"), Position::After(id)) => {
                 ledger.coverage.gaps += 1;
                 let reason = data.split('"').nth(7).unwrap_or_default();
                 ledger.checker.gap_read(reason, last, id)?;
             }
-            Some("runnel.end") => {
-                ledger.coverage.ends += 1;
-                ledger.checker.end_read(id)?;
-                client.has_ended.set(true);
-            }
-            _ => {
+            (None, Position::After(id)) => {
                 ledger.coverage.read += 1;
-                // The first event of a new subscriber may be any that is kept.
                 ledger.checker.event_read(last, id, &token(data))?;
             }
+            _ => return Err(invalid("an unexpected block")),
         }
-        client.last.set(Some(id));
+        client.last.set(Some(position));
         Ok(())
     }
 }

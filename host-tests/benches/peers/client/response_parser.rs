@@ -2,6 +2,7 @@
 //! allocates nothing per event, so that the client does not dominate the measurement.
 
 use memchr::{memchr, memmem};
+use runnel_testing::is_bookkeeping;
 use thiserror::Error;
 
 /// The data of a benchmark's event: `NUMBER STAMP` and padding.
@@ -97,6 +98,8 @@ impl Part {
 enum Block {
     #[default]
     NoData,
+    /// A control event of Runnel's that every stream has.
+    Bookkeeping,
     /// One line of data, as the benchmark publishes it.
     Payload(EventPayload),
     /// Any other data.
@@ -223,9 +226,14 @@ impl ResponseParser {
         if let Some(data) = line.strip_prefix(b"data:") {
             let data = data.strip_prefix(b" ").unwrap_or(data);
             self.block = match (self.block, EventPayload::parse(data)) {
+                (Block::Bookkeeping, _) => Block::Bookkeeping,
                 (Block::NoData, Some(payload)) => Block::Payload(payload),
                 _ => Block::Foreign,
             };
+        } else if let Some(event_type) = line.strip_prefix(b"event: ") {
+            if str::from_utf8(event_type).is_ok_and(is_bookkeeping) {
+                self.block = Block::Bookkeeping;
+            }
         } else if let Some(id) = line.strip_prefix(b"id:") {
             self.last_id.clear();
             self.last_id
@@ -235,7 +243,7 @@ impl ResponseParser {
 
     fn dispatch(&mut self, on_event: &mut impl FnMut(EventPayload)) {
         match std::mem::take(&mut self.block) {
-            Block::NoData => {}
+            Block::NoData | Block::Bookkeeping => {}
             Block::Foreign => self.unexpected_events += 1,
             Block::Payload(payload) => {
                 self.events += 1;

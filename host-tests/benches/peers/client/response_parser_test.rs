@@ -33,7 +33,13 @@ fn parse(response: &str, size: usize) -> (ResponseParser, Vec<EventPayload>) {
 fn events_are_parsed_from_pieces_of_any_size() {
     let events: String = (5..9).map(event).collect();
     let (start, end) = events.split_at(60);
-    let chunks = ["retry: 5\n\n: hi\n\n", start, end, ":\n\nid: a-8\n\n"];
+    let open = ": hi\nevent: runnel.open\nretry: 5\ndata: {}\nid: a-4\n\n";
+    let chunks = [
+        open,
+        start,
+        end,
+        ":\nevent: runnel.position\ndata: {}\nid: a-8\n\n",
+    ];
     let response = chunked(&chunks);
     for size in 1..=response.len() {
         let (parser, events) = parse(&response, size);

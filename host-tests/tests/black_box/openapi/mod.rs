@@ -64,9 +64,17 @@ fn every_reference_resolves_and_every_component_is_used() {
         }
     }
     // OpenAPI cannot reference schemas of event data, batch lines and token claims.
-    let unreferenced =
-        ["Gap", "End", "Expired", "Line", "Grant"].map(|name| member("/components/schemas", name));
-    used.extend(unreferenced);
+    let unreferenced = [
+        "Open",
+        "Moved",
+        "Gap",
+        "End",
+        "Expired",
+        "Reconnect",
+        "Line",
+        "Grant",
+    ];
+    used.extend(unreferenced.map(|name| member("/components/schemas", name)));
     // These belong to all requests and all responses.
     used.insert("/components/parameters/traceparent".to_owned());
     used.insert("/components/headers/traceresponse".to_owned());
@@ -282,6 +290,10 @@ async fn the_control_events_of_a_stream_are_described() {
         .await
         .expect_status(204);
     let mut stream = Stream::of(channel.events("?last_event_id=no-id").open().await);
+    let (_, open) = stream.open_event().await;
+    description
+        .check("/components/schemas/Open", &open)
+        .unwrap();
     let (id, gap) = stream.control_event("runnel.gap").await;
     description.check("/components/schemas/Gap", &gap).unwrap();
     description
@@ -290,6 +302,36 @@ async fn the_control_events_of_a_stream_are_described() {
     stream.event().await;
     let (_, end) = stream.control_event("runnel.end").await;
     description.check("/components/schemas/End", &end).unwrap();
+}
+
+/// Returns the data of a control event in the text of a stream.
+fn control_data(text: &str, name: &str) -> Value {
+    let (_, block) = text.split_once(&format!("event: {name}\n")).unwrap();
+    let data = block.lines().find_map(|line| line.strip_prefix("data: "));
+    serde_json::from_str(data.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn positions_and_planned_ends_are_described() {
+    if !can_start_hosts("the description of planned ends") {
+        return;
+    }
+    let host = HostProcess::start_temporary(&["max_stream_seconds=3"]);
+    let mut description = Description::new();
+    let channel = Channel::on(host.server.clone());
+    channel.publish_text("left out").await;
+    let request = channel.events("?event=none&last_event_id=earliest");
+    let response = request.send().await.expect_status(200);
+    let text = String::from_utf8_lossy(&response.body).into_owned();
+    for (name, schema) in [
+        ("runnel.open", "Open"),
+        ("runnel.position", "Moved"),
+        ("runnel.reconnect", "Reconnect"),
+    ] {
+        let schema = member("/components/schemas", schema);
+        let data = control_data(&text, name);
+        description.check(&schema, &data).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -150,6 +150,21 @@ impl<M> Client<M> {
     }
 }
 
+/// Asserts that a chunk is comments and whole blocks, each of which has data on one line or more.
+fn assert_every_block_has_data(chunk: &str) {
+    let (mut fields, mut has_data) = (0, false);
+    for line in chunk.strip_suffix('\n').unwrap().split('\n') {
+        if line.is_empty() {
+            assert!(has_data, "a block without data: {chunk:?}");
+            (fields, has_data) = (0, false);
+        } else if !line.starts_with(':') {
+            fields += 1;
+            has_data |= line.starts_with("data: ");
+        }
+    }
+    assert_eq!(fields, 0, "a block is incomplete: {chunk:?}");
+}
+
 /// Waits as production does. Reads complete at once, so that only time can end the wait.
 fn wait(
     fetcher: &mut Fetcher<Host, KvLog<Host, Host>>,
@@ -186,7 +201,7 @@ impl Client<EventStream> {
             match machine.next(host.clock()) {
                 Action::Emit(bytes) => {
                     let chunk = String::from_utf8(bytes).unwrap();
-                    assert!(chunk.ends_with("\n\n"), "a chunk is whole blocks");
+                    assert_every_block_has_data(&chunk);
                     return Some(chunk);
                 }
                 Action::Read(index, request) => fetcher.begin(index, request),

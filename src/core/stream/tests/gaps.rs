@@ -20,6 +20,20 @@ fn a_cursor_of_another_log_is_reported_as_a_reset_gap() {
 }
 
 #[test]
+fn no_position_hides_a_gap_that_was_not_reported_yet() {
+    let mut world = World::with_events(2, 10);
+    let mut stream = world.open(after("unreadable"));
+    let opening = world.opening(&mut stream);
+    assert!(opening.contains("\"cursor\":null"), "{opening}");
+    assert!(!opening.contains("\nid: "), "{opening}");
+    // The stream ends before the gap is sent.
+    world.now += 300_000;
+    let end = world.sent(&mut stream, 1);
+    assert!(end.starts_with("event: runnel.reconnect\n"), "{end}");
+    assert!(!end.contains("\nid: "), "{end}");
+}
+
+#[test]
 fn a_cursor_ahead_of_the_log_is_reported_as_a_gap_only_after_a_second() {
     let mut world = World::with_events(2, 10);
     let mut stream = world.open(after("000007-3"));
@@ -46,7 +60,7 @@ fn a_cursor_ahead_of_the_log_is_reported_as_a_gap_only_after_a_second() {
 fn a_slow_client_that_retention_overtook_gets_a_gap_and_the_events_kept() {
     let mut world = World::with_events(300, 200);
     let mut stream = world.open(ResumePoint::Earliest);
-    world.chunk(&mut stream, 0);
+    world.opening(&mut stream);
     let first = world.chunk(&mut stream, u64::MAX).unwrap();
     let last = *seqs(&first).last().unwrap();
     world.retention.events = 10;
@@ -175,7 +189,7 @@ fn a_stream_whose_log_is_lost_waits_for_it() {
     let mut stream = world.open(ResumePoint::Earliest);
     world.sent(&mut stream, 50);
     world.head = None;
-    assert_eq!(world.sent(&mut stream, 20_000), ":\n\n");
+    assert_eq!(world.sent(&mut stream, 20_000), ":\n");
     assert!(matches!(stream.next(world.now()), Action::Wait(_)));
 }
 

@@ -3,28 +3,89 @@
 use super::*;
 
 #[test]
-fn a_stream_opens_with_a_reconnection_time_and_a_comment_before_it_reads() {
+fn a_stream_sends_a_comment_before_it_reads() {
     let world = World::new();
     let mut stream = world.open(ResumePoint::Earliest);
-    let Action::Emit(bytes) = stream.next(world.now()) else {
-        panic!("bytes first")
+    let first = stream.next(world.now());
+    assert_eq!(first, Action::Emit(b": runnel\n".to_vec()));
+}
+
+/// Returns the data of `runnel.open`, in which the reconnection time is random.
+fn open_data(sent: &str) -> serde_json::Value {
+    let lines: Vec<_> = sent.lines().collect();
+    assert_eq!(lines[..2], [": runnel", "event: runnel.open"]);
+    let retry: u64 = lines[2].strip_prefix("retry: ").unwrap().parse().unwrap();
+    assert!((2_000..=4_000).contains(&retry), "{retry}");
+    let data = lines[3].strip_prefix("data: ").unwrap();
+    let mut data: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data["retry_ms"].take(), retry);
+    data
+}
+
+#[test]
+fn the_first_event_has_the_position_at_which_the_stream_begins() {
+    let position = |world: &mut World, resume| {
+        let mut stream = world.open(resume);
+        let opening = world.opening(&mut stream);
+        let (_, id) = opening.rsplit_once("\nid: ").unwrap();
+        let id = id.strip_suffix("\n\n").unwrap().to_owned();
+        let expected = serde_json::json!({
+            "channels": ["demo"],
+            "cursor": id,
+            "time": world.now,
+            "heartbeat_ms": 15_000,
+            "retry_ms": null,
+        });
+        assert_eq!(open_data(&opening), expected);
+        id
     };
-    let text = String::from_utf8(bytes).unwrap();
-    let millis = text
-        .strip_prefix("retry: ")
-        .and_then(|text| text.strip_suffix("\n\n: runnel\n\n"))
-        .unwrap();
-    assert!(
-        (2_000..=4_000).contains(&millis.parse::<u64>().unwrap()),
-        "{millis}"
+    let mut world = World::with_events(3, 10);
+    world.now += 10;
+    let live = ResumePoint::Live(Timestamp(world.now));
+    assert_eq!(position(&mut world, live.clone()), "000007-3");
+    assert_eq!(position(&mut world, ResumePoint::Earliest), "000007-0");
+    assert_eq!(position(&mut world, ResumePoint::Last(2)), "000007-1");
+    assert_eq!(position(&mut world, after("000007-2")), "000007-2");
+    assert_eq!(position(&mut World::new(), live), "0");
+}
+
+#[test]
+fn a_client_that_resumes_gets_its_position_with_the_first_bytes() {
+    let mut world = World::with_events(3, 10);
+    let mut stream = world.open(after("000007-2"));
+    let first = world.chunk(&mut stream, 0).unwrap();
+    assert!(first.ends_with("\nid: 000007-2\n\n"), "{first}");
+    assert_eq!(world.head_reads, 0);
+}
+
+#[test]
+fn the_reconnection_time_does_not_wait_for_a_failing_store() {
+    let mut world = World::with_events(3, 10);
+    world.failing = true;
+    let mut stream = world.open(ResumePoint::Last(1));
+    assert_eq!(world.sent(&mut stream, 999), ": runnel\n");
+    let opening = format!(": runnel\n{}", world.sent(&mut stream, 2_000));
+    assert_eq!(open_data(&opening)["cursor"], serde_json::Value::Null);
+    assert!(!opening.contains("\nid: "), "{opening}");
+    world.failing = false;
+    let live = ResumePoint::Live(Timestamp(world.now + 1));
+    let mut live = world.open(live);
+    world.failing = true;
+    world.sent(&mut live, 2_000);
+    world.failing = false;
+    assert_eq!(
+        world.sent(&mut live, 5_000),
+        "event: runnel.position\ndata: {\"cursor\":\"000007-3\"}\nid: 000007-3\n\n",
+        "the position follows when it is known"
     );
+    assert_eq!(seqs(&world.sent(&mut stream, 5_000)), [3]);
 }
 
 #[test]
 fn a_replay_comes_in_chunks_and_live_events_follow() {
     let mut world = World::with_events(1_000, 200);
     let mut stream = world.open(ResumePoint::Earliest);
-    world.chunk(&mut stream, 0);
+    world.opening(&mut stream);
     let mut chunks = vec![];
     let until = world.now + 50;
     while let Some(chunk) = world.chunk(&mut stream, until) {
@@ -73,8 +134,8 @@ fn heartbeats_are_sent_only_after_silence() {
     world.publish("a");
     assert_eq!(seqs(&world.sent(&mut stream, 1_000)), [1]);
     assert_eq!(world.sent(&mut stream, 14_000), "");
-    assert_eq!(world.sent(&mut stream, 1_100), ":\n\n");
-    assert_eq!(world.sent(&mut stream, 30_000), ":\n\n:\n\n");
+    assert_eq!(world.sent(&mut stream, 1_100), ":\n");
+    assert_eq!(world.sent(&mut stream, 30_000), ":\n:\n");
 }
 
 #[test]
@@ -86,8 +147,12 @@ fn a_stream_ends_between_80_and_100_percent_of_its_age() {
         let mut stream = world.client(world.stream(subscription, CONFIG, seed));
         let opened = world.now;
         let sent = world.sent(&mut stream, 400_000);
+        let retry = sent.lines().nth(2).unwrap();
+        let millis = retry.strip_prefix("retry: ").unwrap();
         assert!(
-            sent.ends_with(": this stream has reached its age; reconnect to resume\n\n"),
+            sent.ends_with(&format!(
+                "event: runnel.reconnect\n{retry}\ndata: {{\"reason\":\"age\",\"retry_ms\":{millis}}}\nid: 0\n\n"
+            )),
             "{sent}"
         );
         assert_eq!(stream.next(world.now()), Action::End);

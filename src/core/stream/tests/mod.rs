@@ -208,11 +208,27 @@ impl World {
         self.lend(stream, |stream| stream.chunk(Instant(until)))
     }
 
+    /// Returns the first bytes of the stream, up to `runnel.open`.
+    fn opening(&mut self, stream: &mut Client<EventStream>) -> String {
+        let mut opening = String::new();
+        while !opening.contains("event: runnel.open\n") {
+            opening += &self.chunk(stream, self.now).unwrap();
+        }
+        opening
+    }
+
     /// Returns everything that the stream sends in the next `millis` milliseconds.
     fn sent(&mut self, stream: &mut Client<EventStream>, millis: u64) -> String {
         let until = Instant(self.now + millis);
         self.lend(stream, |stream| stream.sent(until))
     }
+}
+
+/// Returns the blocks after `runnel.open`, which has a random reconnection time.
+fn after_opening(sent: &str) -> &str {
+    let (open, rest) = sent.split_once("\n\n").unwrap();
+    assert!(open.starts_with(": runnel\nevent: runnel.open\n"), "{open}");
+    rest
 }
 
 /// Returns the seqs of the events in `sent`.

@@ -15,17 +15,15 @@ fn retry(sent: &str) -> u64 {
     retry.lines().next().unwrap().parse().unwrap()
 }
 
-/// Opens the clients' streams; returns each with its first bytes.
-fn openings(world: &World) -> impl Iterator<Item = (Client<EventStream>, String)> + '_ {
-    let now = world.now();
+/// Opens the clients' streams; returns each with its first bytes and the world that it has read.
+fn openings() -> impl Iterator<Item = (Client<EventStream>, String, World)> {
     (0..CLIENTS).map(move |client| {
         let seed = fastrand::Rng::with_seed(client).u64(..);
         let subscription = subscription(ResumePoint::Earliest, true);
+        let mut world = World::with_events(1, 10);
         let mut stream = world.client(world.stream(subscription, CONFIG, seed));
-        match stream.next(now) {
-            Action::Emit(bytes) => (stream, String::from_utf8(bytes).unwrap()),
-            action => panic!("{action:?}"),
-        }
+        let opening = world.opening(&mut stream);
+        (stream, opening, world)
     })
 }
 
@@ -52,8 +50,7 @@ fn curve(title: &str, arrivals: &[u64]) -> f64 {
 
 #[test]
 fn clients_reconnect_spread_out_after_a_restart_of_any_length() {
-    let world = World::with_events(1, 10);
-    let retries: Vec<_> = openings(&world).map(|(_, sent)| retry(&sent)).collect();
+    let retries: Vec<_> = openings().map(|(_, sent, _)| retry(&sent)).collect();
     for away in [0_u64, 3_000, 10_000, 60_000] {
         // An EventSource tries again after the same time until there is an answer.
         let arrivals: Vec<_> = retries
@@ -67,13 +64,11 @@ fn clients_reconnect_spread_out_after_a_restart_of_any_length() {
 
 #[test]
 fn clients_reconnect_later_and_spread_out_after_an_outage_of_the_store() {
-    let begun = World::with_events(1, 10);
-    let arrivals: Vec<_> = openings(&begun)
-        .map(|(mut stream, _)| {
-            let mut world = World::with_events(1, 10);
+    let arrivals: Vec<_> = openings()
+        .map(|(mut stream, _, mut world)| {
             world.failing = true;
             let sent = world.sent(&mut stream, 60_000);
-            assert!(sent.contains(": the store does not answer"), "{sent}");
+            assert!(sent.contains("\"reason\":\"store\""), "{sent}");
             millis(CONFIG.store_patience) + retry(&sent)
         })
         .collect();
@@ -84,9 +79,8 @@ fn clients_reconnect_later_and_spread_out_after_an_outage_of_the_store() {
 
 #[test]
 fn clients_whose_streams_opened_together_reconnect_spread_out() {
-    let world = World::with_events(1, 10);
-    let arrivals: Vec<_> = openings(&world)
-        .map(|(stream, sent)| {
+    let arrivals: Vec<_> = openings()
+        .map(|(stream, sent, world)| {
             let lifetime = stream.ends.saturating_duration_since(world.now().monotonic);
             millis(lifetime) + retry(&sent)
         })

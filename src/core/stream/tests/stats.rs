@@ -42,7 +42,7 @@ fn heartbeats_and_gaps_are_counted() {
     world.sent(&mut stream, 10);
     assert_eq!(stream.take_stats().gaps, [GapReason::Reset]);
     let sent = world.sent(&mut stream, 4 * millis(CONFIG.heartbeat));
-    let beats = sent.matches("\n:\n").count() + usize::from(sent.starts_with(":\n"));
+    let beats = sent.lines().filter(|line| *line == ":").count();
     assert_eq!(stream.take_stats().heartbeats, beats as u64);
     assert!(beats >= 3, "{beats}");
 }

@@ -9,7 +9,7 @@ fn a_failing_store_ends_no_stream_until_patience_ends() {
     world.sent(&mut stream, 50);
     world.failing = true;
     let reads = world.head_reads;
-    assert_eq!(world.sent(&mut stream, 25_000), ":\n\n");
+    assert_eq!(world.sent(&mut stream, 25_000), ":\n");
     assert!(
         world.head_reads - reads < 30,
         "{} reads while backing off",
@@ -21,14 +21,14 @@ fn a_failing_store_ends_no_stream_until_patience_ends() {
 
     world.failing = true;
     let sent = world.sent(&mut stream, 60_000);
-    let end = sent
-        .strip_prefix(":\n\n:\n\nretry: ")
-        .and_then(|end| end.split_once("\n\n"))
+    let (retry, end) = sent
+        .strip_prefix(":\n:\nevent: runnel.reconnect\nretry: ")
+        .and_then(|end| end.split_once('\n'))
         .unwrap();
-    assert!(end.0.parse::<u64>().unwrap() >= 16_000);
+    assert!(retry.parse::<u64>().unwrap() >= 16_000);
     assert_eq!(
-        end.1,
-        ": the store does not answer; reconnect to resume\n\n"
+        end,
+        format!("data: {{\"reason\":\"store\",\"retry_ms\":{retry}}}\nid: 000007-3\n\n")
     );
     assert_eq!(stream.next(world.now()), Action::End);
 }
@@ -96,8 +96,10 @@ fn a_store_that_never_answers_ends_the_stream_after_heartbeats() {
             Action::Read(..) => {}
         }
     }
-    assert_eq!(sent[1], ":\n\n");
-    assert!(sent[2].ends_with(": the store does not answer; reconnect to resume\n\n"));
+    assert_eq!(sent[0], ": runnel\n");
+    assert!(sent[1].starts_with("event: runnel.open\n"));
+    assert_eq!(sent[2], ":\n");
+    assert!(sent[3].contains("data: {\"reason\":\"store\",\"retry_ms\":"));
     let waited = now
         .monotonic
         .saturating_duration_since(world.now().monotonic);
