@@ -12,7 +12,9 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use runnel::core::log::{LogState, Page, PageBatch, PollInterval, Record, RecordBatch};
+//! use runnel::core::log::{
+//!     LogState, Page, PageBatch, PollInterval, Record, RecordBatch, Retention,
+//! };
 //! use runnel::core::sse::{Epoch, Seq};
 //! use runnel::core::stream::{
 //!     Action, EventFilter, EventStream, ResumePoint, StreamConfig, Subscription,
@@ -27,10 +29,10 @@
 //! let state = LogState {
 //!     epoch: Epoch::from_random(1),
 //!     first: Seq(1),
+//!     kept_from: Seq(1),
 //!     next: Seq(2),
 //!     closed: true,
 //!     newest: time,
-//!     bytes: 10,
 //! };
 //!
 //! let config = StreamConfig {
@@ -39,6 +41,7 @@
 //!     max_age: Duration::from_secs(300),
 //!     store_patience: Duration::from_secs(30),
 //!     poll: PollInterval { min: Duration::from_millis(5), max: Duration::from_millis(500) },
+//!     retention: Retention { events: 10_000, bytes: 16 << 20, max_age: None },
 //! };
 //! let subscription = Subscription {
 //!     channels: vec!["demo".parse()?],
@@ -55,7 +58,8 @@
 //!         Action::Emit(bytes) => sent.push_str(std::str::from_utf8(&bytes)?),
 //!         Action::Read(index, request) => {
 //!             assert_eq!((index, request.max_bytes), (0, 0), "the first read is of the state");
-//!             let batches = vec![PageBatch { records: records.clone(), is_tail: true }];
+//!             let records = records.clone();
+//!             let batches = vec![PageBatch { records, newer_bytes: 0, is_tail: true }];
 //!             let page = Page { state: Some(state), as_of: Instant(1), start: Seq(1), batches };
 //!             stream.reader().page_read(index, Ok(page), now.monotonic);
 //!         }
@@ -171,8 +175,8 @@ impl EventStream {
     /// nothing will follow. It is answered 204 then, which stops an `EventSource`. `false` before the
     /// first page of each channel.
     #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.reader.is_finished()
+    pub fn is_finished(&mut self, now: ClockReading) -> bool {
+        self.reader.is_finished(now.wall)
     }
 
     /// Returns the channels of the stream, which take the pages that were read.
@@ -195,8 +199,8 @@ impl EventStream {
     }
 
     /// Returns the next action.
-    pub fn next(&mut self, now: ClockReading) -> Action {
-        let now = now.monotonic;
+    pub fn next(&mut self, clock: ClockReading) -> Action {
+        let now = clock.monotonic;
         match self.phase {
             Phase::Opening => {
                 self.phase = Phase::Open;
@@ -219,7 +223,7 @@ impl EventStream {
             return self.end(EndReason::Store, now, Some(retry), comment);
         }
         loop {
-            match self.reader.next(now) {
+            match self.reader.next(clock) {
                 MergedAction::Read(index, request) => return Action::Read(index, request),
                 MergedAction::ReportGaps => return self.report_gaps(now),
                 MergedAction::Deliver(index) => {
