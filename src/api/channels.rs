@@ -7,7 +7,8 @@ use super::body::{self, Request, Response};
 use super::problem::Problem;
 use super::{Instance, auth, limits, publish, trace};
 use crate::core::channel::Channel;
-use crate::core::log::{Log as _, LogState, Retention};
+use crate::core::environment::Environment as _;
+use crate::core::log::{self, Log as _, Retention, Summary};
 use crate::core::logging::{Level, Line};
 use crate::core::sse::EventId;
 
@@ -15,13 +16,13 @@ use crate::core::sse::EventId;
 #[derive(Serialize)]
 struct State<'a> {
     channel: &'a str,
-    /// The id of the oldest event kept; null if there is none.
+    /// The id of the oldest event that is served; null if there is none.
     first: Option<String>,
     /// The id of the newest event; null if there is none.
     last: Option<String>,
-    /// The number of events kept.
+    /// The number of events that are served.
     count: u64,
-    /// The bytes of records kept.
+    /// The bytes of their records.
     bytes: u64,
     closed: bool,
     /// The time of the newest event, in milliseconds since 1970; null if none was ever published.
@@ -29,7 +30,7 @@ struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    fn new(channel: &'a Channel, log: &LogState) -> Self {
+    fn new(channel: &'a Channel, log: &Summary) -> Self {
         let count = log.next.since(log.first);
         let id = |seq| {
             let epoch = log.epoch;
@@ -54,7 +55,10 @@ pub(super) async fn state(
     request: &Request,
 ) -> Result<Response, Problem> {
     auth::publisher(instance, channel, request).await?;
-    let state = instance.log.state(channel).await.map_err(|error| {
+    let config = instance.config.publish().await.map_err(Problem::config)?;
+    let now = instance.env.clock();
+    let state = log::summary(&instance.log, channel, config.retention, now).await;
+    let state = state.map_err(|error| {
         let problem = Problem::read(&error);
         instance.logger.error("read_failed", Some(channel), error);
         problem

@@ -14,13 +14,14 @@ use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
 use super::{Instance, link};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
+use crate::core::log::Retention;
 use crate::core::logging::Logger;
 use crate::core::metrics::Counter;
 use crate::core::stream::{
     Fetcher, GapSignal, LongPoll, LongPollPage, ResumePoint, StreamConfig, StreamObserver,
     StreamStats, Subscription,
 };
-use crate::core::time::Instant;
+use crate::core::time::{Instant, Timestamp};
 use crate::platform::SpinEnvironment;
 
 /// The longest `wait`, in seconds.
@@ -29,8 +30,8 @@ const MAX_WAIT_SECONDS: u64 = 25;
 /// The largest number of events in a page.
 const MAX_EVENTS: u64 = 1_000;
 
-/// A page that never changes can be cached by the client, but not for long: a purge invalidates it.
-const MINUTE: HeaderValue = HeaderValue::from_static("private, max-age=60");
+/// The longest time for which a client may cache a page that never changes: a purge invalidates it.
+const MAX_FRESH: Duration = Duration::from_secs(60);
 
 /// Any other page has to be revalidated by its entity tag.
 pub(super) const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
@@ -98,7 +99,18 @@ pub(super) async fn respond(
     let mut reporter = ErrorReporter(&instance.logger);
     let page = poll.run(&instance.env, fetcher, &mut reporter).await;
     let page = page.ok_or_else(Problem::store)?;
-    Ok(response(instance, &page, &channels, resumes, request))
+    let mut response = response(instance, &page, &channels, request);
+    // A full page after a cursor never changes.
+    let is_fixed = page.full && resumes && page.gaps.is_empty();
+    let fresh = if is_fixed {
+        freshness(&page, config.retention, instance.env.clock().wall)
+    } else {
+        Duration::ZERO
+    };
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, cache_control(fresh));
+    Ok(response)
 }
 
 /// Logs the errors of reads.
@@ -128,7 +140,6 @@ fn response(
     instance: &Instance,
     page: &LongPollPage,
     channels: &[Channel],
-    resumes: bool,
     request: &Request,
 ) -> Response {
     let cursor = page.cursor.to_string();
@@ -160,12 +171,24 @@ fn response(
     if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{}\"", page.tag())) {
         headers.insert(ETAG, tag);
     }
-    // A full page after a cursor never changes.
-    let fixed = page.full && resumes && page.gaps.is_empty();
-    let cache = if fixed { MINUTE } else { REVALIDATE };
-    headers.insert(CACHE_CONTROL, cache);
     headers.append(LINK, link::to(next(request, &cursor), "next"));
     response
+}
+
+/// Returns the time for which a client may cache a page that never changes: until an event in it is too old.
+fn freshness(page: &LongPollPage, retention: Retention, now: Timestamp) -> Duration {
+    let oldest = page.events.iter().map(|event| event.time).min();
+    let left = retention.max_age.zip(oldest).map(|(max_age, oldest)| {
+        let end = oldest.saturating_add(max_age);
+        end.saturating_duration_since(now)
+    });
+    left.map_or(MAX_FRESH, |left| left.min(MAX_FRESH))
+}
+
+fn cache_control(fresh: Duration) -> HeaderValue {
+    let seconds = fresh.as_secs();
+    let value = HeaderValue::from_str(&format!("private, max-age={seconds}"));
+    value.ok().filter(|_| seconds > 0).unwrap_or(REVALIDATE)
 }
 
 /// Counts the events and gaps of a page.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::variables::{flag, number, rate, request_limits, seconds, size};
+use super::variables::{flag, rate, request_limits, retention, seconds, size};
 use super::{ConfigError, RequestLimits, Variables};
 use crate::core::limit::Rate;
 use crate::core::log::Retention;
@@ -45,15 +45,4 @@ impl PublishConfig {
             retention: retention(variables).await?,
         })
     }
-}
-
-async fn retention(variables: &dyn Variables) -> Result<Retention, ConfigError> {
-    let events = number(variables, "retention_events", 1..=10_000_000).await?;
-    let bytes = number(variables, "retention_bytes", 65_536..=67_108_864).await?;
-    let max_age = seconds(variables, "retention_seconds", 0..=u64::from(u32::MAX)).await?;
-    Ok(Retention {
-        events,
-        bytes,
-        max_age: Some(max_age).filter(|age| !age.is_zero()),
-    })
 }

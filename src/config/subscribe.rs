@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::variables::{millis, rate, request_limits, seconds, size};
+use super::variables::{millis, rate, request_limits, retention, seconds, size};
 use super::{ConfigError, RequestLimits, Variables};
 use crate::core::limit::Rate;
 use crate::core::log::PollInterval;
@@ -39,6 +39,7 @@ impl SubscribeConfig {
                 min,
                 max: millis(variables, "poll_max_ms", time::millis(min)..=60_000).await?,
             },
+            retention: retention(variables).await?,
         };
         let minute = Duration::from_secs(60);
         Ok(Self {

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::{ConfigError, RequestLimits};
 use crate::core::limit::Rate;
+use crate::core::log::Retention;
 
 /// A variable that cannot be read, in the words of the host.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -126,5 +127,16 @@ pub(super) async fn request_limits(
     Ok(RequestLimits {
         query_bytes: size(variables, "max_query_bytes", 1..=65_536).await?,
         header_bytes: size(variables, "max_header_bytes", 256..=65_536).await?,
+    })
+}
+
+pub(super) async fn retention(variables: &dyn Variables) -> Result<Retention, ConfigError> {
+    let events = number(variables, "retention_events", 1..=10_000_000).await?;
+    let bytes = number(variables, "retention_bytes", 65_536..=67_108_864).await?;
+    let max_age = seconds(variables, "retention_seconds", 0..=u64::from(u32::MAX)).await?;
+    Ok(Retention {
+        events,
+        bytes,
+        max_age: Some(max_age).filter(|age| !age.is_zero()),
     })
 }

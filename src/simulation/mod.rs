@@ -81,6 +81,11 @@ pub(crate) struct Stats {
     pub(crate) crashes: u64,
 }
 
+/// Returns what the wall clock shows at `now`.
+pub(crate) const fn wall_clock(now: Instant) -> Timestamp {
+    Timestamp(WALL_CLOCK_OFFSET + now.0)
+}
+
 /// The world of a simulation. What it still holds ends when this is dropped.
 pub(crate) struct World(Rc<State>);
 
@@ -236,7 +241,7 @@ impl State {
         let monotonic = self.now.get();
         ClockReading {
             monotonic,
-            wall: Timestamp(WALL_CLOCK_OFFSET + monotonic.0),
+            wall: wall_clock(monotonic),
         }
     }
 

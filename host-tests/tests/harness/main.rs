@@ -24,6 +24,7 @@ mod overload;
 mod read_faults;
 mod replay;
 mod restart;
+mod retention;
 mod sharing;
 mod store_calls;
 mod trap;

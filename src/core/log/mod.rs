@@ -6,7 +6,7 @@
 //! Every engine keeps these laws:
 //!
 //! 1. Every later reader reads an acknowledged event exactly once, in the order of seqs, until retention
-//!    drops it.
+//!    drops it. No reader gets an event that [retention](Retention) does not keep.
 //! 2. A batch is visible whole or not at all. Nothing is appended after a close.
 //! 3. No two events share an id, and ids of a purged or lost log are never reused by its successor.
 //! 4. An unknown outcome is settled before the publisher is answered, or the answer says that it is
@@ -22,6 +22,7 @@ mod retention;
 #[cfg(test)]
 mod sample;
 mod start;
+mod summary;
 
 pub use append::{
     AppendError, Appended, Batch, CommitError, IdempotencyKey, MAX_BATCH_BYTES, NewEvent,
@@ -32,6 +33,7 @@ pub use page::{LogState, News, Page, PageBatch, ReadError};
 pub use record::{Record, RecordBatch, Records, TRACE};
 pub use retention::Retention;
 pub use start::{Gap, GapReason, Resolved, StartFrom};
+pub use summary::{Summary, summary};
 
 use crate::core::channel::Channel;
 use crate::core::time::Instant;
@@ -78,13 +80,6 @@ pub trait Log: Clone + 'static {
         retention: Retention,
     ) -> impl Future<Output = Result<(), CommitError>>;
 
-    /// Reads the present state of a channel's log; `None` if there is none.
-    ///
-    /// # Errors
-    /// If the store fails, or has something else under the log's key.
-    fn state(&self, channel: &Channel)
-    -> impl Future<Output = Result<Option<LogState>, ReadError>>;
-
     /// Creates a reader of one channel.
     fn reader(&self, channel: &Channel, options: ReaderOptions) -> Self::Reader;
 }
@@ -129,4 +124,6 @@ pub struct ReaderOptions {
     pub opened: Instant,
     /// The interval at which an engine that cannot push polls for news.
     pub poll: PollInterval,
+    /// The part of the log to read.
+    pub retention: Retention,
 }

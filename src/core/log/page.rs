@@ -7,21 +7,23 @@ use crate::core::sse::{Epoch, EventId, Seq};
 use crate::core::store::StoreError;
 use crate::core::time::{Instant, Timestamp};
 
-/// A channel's log at one moment, without its records.
+/// A channel's log at one moment, without its records, as the retention of its reader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogState {
     /// Distinguishes this log of the channel from earlier and later ones.
     pub epoch: Epoch,
-    /// The seq of the oldest event kept; equal to `next` if there is none.
+    /// The seq of the oldest event that [retention](super::Retention) may keep: it keeps none before.
+    /// Equal to `next` if there is none.
     pub first: Seq,
+    /// The seq from which on the limits of retention on number and bytes keep every event. For those
+    /// from `first` up to it, [`PageBatch::newer_bytes`] is needed.
+    pub kept_from: Seq,
     /// The seq that the next event gets.
     pub next: Seq,
     /// Set once nothing can be appended any more.
     pub closed: bool,
     /// The time of the newest event ever appended; 0 if there was none.
     pub newest: Timestamp,
-    /// The bytes of records kept.
-    pub bytes: u64,
 }
 
 impl LogState {
@@ -32,6 +34,13 @@ impl LogState {
             epoch: self.epoch,
             seq: seq.minus(1),
         }
+    }
+
+    /// Returns whether nothing was appended, closed or purged between this state and `other`. Retention
+    /// may have dropped events all the same.
+    #[must_use]
+    pub fn is_same_log(&self, other: &Self) -> bool {
+        (self.epoch, self.next, self.closed) == (other.epoch, other.next, other.closed)
     }
 }
 
@@ -52,8 +61,13 @@ pub struct Page {
 /// Records of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageBatch {
-    /// The records.
+    /// The records. Retention keeps those from [`LogState::first`] on that [`Retention::trim`] leaves and
+    /// that are not too old.
+    ///
+    /// [`Retention::trim`]: super::Retention::trim
     pub records: RecordBatch,
+    /// The bytes of the records that follow these in the log.
+    pub newer_bytes: u64,
     /// Set if the records reach the end of the log.
     pub is_tail: bool,
 }

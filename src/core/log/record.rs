@@ -1,6 +1,6 @@
 //! Records, and batches of them.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::sse::{EventType, Seq};
@@ -75,6 +75,13 @@ impl RecordBatch {
     #[must_use]
     pub const fn next(&self) -> Seq {
         self.first.plus(self.count)
+    }
+
+    /// Drops the first `count` records, which take `bytes` bytes.
+    pub fn drop_first(&mut self, count: u64, bytes: usize) {
+        self.first = self.first.plus(count);
+        self.count = self.count.saturating_sub(count);
+        self.records.advance(bytes.min(self.records.len()));
     }
 
     /// Iterates over the records and their seqs.

@@ -27,7 +27,7 @@ pub struct Resolved {
     /// The seq of the first event to deliver.
     pub next: Seq,
     /// Present if events are missing before it, or may be.
-    pub gap: Option<Gap>,
+    pub gap: Option<GapReason>,
 }
 
 /// A break in the sequence of events that a client sees: the data of a `runnel.gap` event.
@@ -79,24 +79,23 @@ impl StartFrom {
         Resolved { next, gap }
     }
 
-    /// Returns the gap between the client's position and the oldest event kept, if there is one.
+    /// Returns the reason of the gap between the client's position and the oldest event that may be kept,
+    /// if there is one.
     #[must_use]
-    pub fn gap(&self, state: &LogState) -> Option<Gap> {
-        let reason = match self {
+    pub fn gap(&self, state: &LogState) -> Option<GapReason> {
+        let next = match self {
             Self::Live(_) | Self::Earliest | Self::Last(_) => return None,
-            Self::Unreadable(_) => GapReason::Reset,
-            Self::After(Position::Beginning) if state.first == Seq::FIRST => return None,
-            Self::After(Position::Beginning) => GapReason::Evicted,
-            Self::After(Position::After(id)) if id.epoch != state.epoch => GapReason::Reset,
-            Self::After(Position::After(id)) if id.seq >= state.next => GapReason::Ahead,
-            Self::After(Position::After(id)) if id.seq.plus(1) < state.first => GapReason::Evicted,
-            Self::After(Position::After(_)) => return None,
+            Self::Unreadable(_) => return Some(GapReason::Reset),
+            Self::After(Position::After(id)) if id.epoch != state.epoch => {
+                return Some(GapReason::Reset);
+            }
+            Self::After(Position::After(id)) if id.seq >= state.next => {
+                return Some(GapReason::Ahead);
+            }
+            Self::After(Position::After(id)) => id.seq.plus(1),
+            Self::After(Position::Beginning) => Seq::FIRST,
         };
-        Some(Gap {
-            reason,
-            requested: self.requested(),
-            resumed_from: Some(state.before(state.first).next().to_string()),
-        })
+        (next < state.first).then_some(GapReason::Evicted)
     }
 
     /// Returns the last event ID that the client gave; empty if it gave none.
@@ -133,15 +132,10 @@ mod tests {
         position.next.0
     }
 
-    fn gap(head: &Head, last_event_id: &str) -> (u64, GapReason, String, String) {
-        let position = resolve(head, &after(last_event_id));
-        let gap = position.gap.unwrap();
-        (
-            position.next.0,
-            gap.reason,
-            gap.requested,
-            gap.resumed_from.unwrap(),
-        )
+    fn gap(head: &Head, last_event_id: &str) -> (u64, GapReason, String) {
+        let start = after(last_event_id);
+        let position = resolve(head, &start);
+        (position.next.0, position.gap.unwrap(), start.requested())
     }
 
     #[test]
@@ -178,7 +172,7 @@ mod tests {
     fn a_cursor_that_cannot_be_followed_resumes_at_the_oldest_event_and_says_why() {
         let head = log(&[1, 2, 3, 4, 5, 6, 7], 3);
         assert_eq!(head.first(), Seq(5));
-        let expected = |reason, id: &str| (5, reason, id.to_owned(), "000007-5".to_owned());
+        let expected = |reason, id: &str| (5, reason, id.to_owned());
         assert_eq!(
             gap(&head, "000007-1"),
             expected(GapReason::Evicted, "000007-1")

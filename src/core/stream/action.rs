@@ -37,6 +37,8 @@ pub struct ReadRequest {
 pub enum ReadWhen {
     /// Now.
     Now,
+    /// Now, of a newer state if the reader's schedule allows to ask for one.
+    Refreshed,
     /// When there is news: [`LogReader::news`](crate::core::log::LogReader::news).
     OnNews,
     /// The same, after [`LogReader::invalidate`](crate::core::log::LogReader::invalidate).

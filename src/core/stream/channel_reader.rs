@@ -3,7 +3,7 @@
 //! | phase | meaning | next phase |
 //! |---|---|---|
 //! | `Starting` | the start is not resolved yet, or there is no log | `Following` when a page resolves it; `Ended` if there is no log and the stream is not live |
-//! | `Following` | everything up to a known event was delivered; replay and live are the same | `Following` another event after a delivery or a gap; `Ended` when everything was delivered, and the channel is closed or the stream is not live |
+//! | `Following` | everything up to a known event was delivered or is not kept any more; replay and live are the same | `Following` another event after a delivery, or when events are not kept any more; `Ended` when everything was delivered, and the channel is closed or the stream is not live |
 //! | `Ended` | nothing follows | |
 //!
 //! Beside that at most one read is pending:
@@ -13,6 +13,9 @@
 //! | `None` | no read is asked for | `News` or `Read`, with [`ChannelAction::Read`] |
 //! | `News` | a read waits for news | `Read` when it begins; `None` when its result is taken; `News` if that is unchanged |
 //! | `Read` | the store is read | `None` when the result is taken; `News` if that is unchanged |
+//!
+//! A gap is pending from the moment when events turn out to be missing, and is reported once the first event
+//! after it is known: retention goes on dropping events while pages are read.
 
 use bytes::Bytes;
 use std::time::Duration;
@@ -22,14 +25,21 @@ use super::page_buffer::{CorruptRecord, Delivered, PageBuffer};
 use super::shared_frames::{EncodedBatch, SharedFrames};
 use super::stats::EventCount;
 use super::store_backoff::StoreBackoff;
+use super::subscription::StreamConfig;
 use crate::core::channel::Channel;
-use crate::core::log::{FormatError, Gap, GapReason, LogState, Page, ReadError, Record, StartFrom};
+use crate::core::log::{
+    FormatError, Gap, GapReason, LogState, Page, ReadError, Record, Retention, StartFrom,
+};
 use crate::core::sse::{EventId, Position, Seq};
-use crate::core::time::Instant;
+use crate::core::time::{ClockReading, Instant, Timestamp};
 
 /// The time for which a contradiction may be due to a stale read of the store: 1 s. Contradictions are
 /// missing records, and a client whose position is ahead of the log.
 const STALE_READS: Duration = Duration::from_secs(1);
+
+/// A state that was read longer ago is read again before more is delivered: 1 s. Only a newer one tells
+/// which events the limits of retention on number and bytes have dropped meanwhile.
+const MAX_STATE_AGE: Duration = Duration::from_secs(1);
 
 /// One channel of a stream.
 #[derive(Debug)]
@@ -40,14 +50,20 @@ pub(super) struct ChannelReader {
     opened: Instant,
     /// The time for which the store may fail.
     store_patience: Duration,
+    retention: Retention,
+    /// The time of the oldest event that retention keeps now.
+    oldest: Timestamp,
     phase: Phase,
-    /// The position that the client gave.
-    last_event_id: Option<Position>,
+    /// The position that the client gave, or the one before its last gap.
+    position_before_gap: Option<Position>,
     /// The position that the client has reached, once known.
     position: Option<Position>,
+    pending_gap: Option<PendingGap>,
     /// To be reported before anything else.
     gap: Option<Gap>,
     known: Option<Known>,
+    /// The time at which a newer state was last asked for because the known one was too old.
+    refreshed: Instant,
     pending: Pending,
     buffer: PageBuffer,
     shared: Option<SharedFrames>,
@@ -73,6 +89,15 @@ struct Known {
     state: Option<LogState>,
     as_of: Instant,
     start: Seq,
+}
+
+/// A gap whose end is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PendingGap {
+    reason: GapReason,
+    requested: String,
+    /// The last event before it, if that is known.
+    last: Option<EventId>,
 }
 
 /// The pending read.
@@ -123,11 +148,11 @@ impl ChannelReader {
         channel: Channel,
         start: StartFrom,
         live: bool,
-        store_patience: Duration,
+        config: StreamConfig,
         random: u64,
         now: Instant,
     ) -> Self {
-        let last_event_id = match start {
+        let position_before_gap = match start {
             StartFrom::After(position) => Some(position),
             _ => None,
         };
@@ -136,12 +161,16 @@ impl ChannelReader {
             start,
             live,
             opened: now,
-            store_patience,
+            store_patience: config.store_patience,
+            retention: config.retention,
+            oldest: Timestamp(0),
             phase: Phase::Starting,
-            last_event_id,
+            position_before_gap,
             position: None,
+            pending_gap: None,
             gap: None,
             known: None,
+            refreshed: now,
             pending: Pending::None,
             buffer: PageBuffer::default(),
             shared: None,
@@ -162,18 +191,16 @@ impl ChannelReader {
         self.position
     }
 
-    /// Returns the position of the client before a pending gap is reported: the one that it gave, if it is
-    /// readable.
+    /// Returns the position of the client, before a gap that is to be reported.
     pub(super) fn position_before_gap(&self) -> Option<Position> {
-        match (&self.gap, self.last_event_id) {
-            (Some(_), Some(given)) => Some(given),
-            _ => self.position,
-        }
+        let has_gap = self.gap.is_some() || self.pending_gap.is_some();
+        let before = self.position_before_gap.filter(|_| has_gap);
+        before.or(self.position)
     }
 
     /// Returns whether a gap is pending before the start, and the client gave no position before it.
     pub(super) const fn has_gap_before_start(&self) -> bool {
-        self.gap.is_some() && self.last_event_id.is_none()
+        (self.gap.is_some() || self.pending_gap.is_some()) && self.position_before_gap.is_none()
     }
 
     /// Notes that the client was told its position.
@@ -194,8 +221,11 @@ impl ChannelReader {
         self.reads_ahead = true;
     }
 
-    /// Returns whether, by the first page, the client has everything and nothing will follow.
-    pub(super) fn is_finished(&self) -> bool {
+    /// Returns whether, by the first page, the client has everything that is kept at `now` and nothing will
+    /// follow.
+    pub(super) fn is_finished(&mut self, now: Timestamp) -> bool {
+        self.oldest = self.retention.oldest_time(now);
+        self.skip_expired_start();
         let resumes = self.start.resumes();
         match self.known {
             None => false,
@@ -224,18 +254,17 @@ impl ChannelReader {
     }
 
     /// Returns the next command.
-    pub(super) fn next(&mut self, now: Instant) -> ChannelAction {
+    pub(super) fn next(&mut self, now: ClockReading) -> ChannelAction {
+        self.oldest = self.retention.oldest_time(now.wall);
+        let now = now.monotonic;
         if self.gap.is_some() {
             return ChannelAction::ReportGap;
         }
         let action = match self.phase {
             Phase::Ended(end) => Some(ChannelAction::Ended(end)),
-            Phase::Following(last) if !self.buffer.is_empty() => {
-                self.read_ahead(last, now).or(Some(ChannelAction::Deliver))
-            }
-            _ if self.pending != Pending::None => None,
-            Phase::Following(last) => self.follow(last, now),
-            Phase::Starting => self.resolve_start(now),
+            Phase::Following(last) => self.go_on(last, now),
+            Phase::Starting if self.pending == Pending::None => self.resolve_start(now),
+            Phase::Starting => None,
         };
         debug_assert!(self.is_consistent(), "{self:?}");
         action.unwrap_or_else(|| ChannelAction::Wait(self.wait(now)))
@@ -288,7 +317,7 @@ impl ChannelReader {
         }
         debug_assert_eq!(self.pending, Pending::None, "one read at a time");
         self.pending = match when {
-            ReadWhen::Now => Pending::Read { since: now },
+            ReadWhen::Now | ReadWhen::Refreshed => Pending::Read { since: now },
             ReadWhen::OnNews | ReadWhen::Invalidated => Pending::News,
         };
         Some(ChannelAction::Read(ReadRequest {
@@ -331,10 +360,15 @@ impl ChannelReader {
         let Some(known) = &mut self.known else {
             return false;
         };
-        let has_news = !page.batches.is_empty() || page.state != known.state;
+        let is_same = match (&page.state, &known.state) {
+            (Some(state), Some(known)) => state.is_same_log(known),
+            (state, known) => state == known,
+        };
+        let has_news = !page.batches.is_empty() || !is_same;
         if has_news || self.position.is_none() || self.backoff.failing_since().is_some() {
             return false;
         }
+        known.state = page.state;
         known.as_of = page.as_of;
         self.pending = Pending::News;
         true
@@ -360,6 +394,7 @@ impl ChannelReader {
 
     fn accept(&mut self, page: Page) {
         self.backoff.reset();
+        self.drop_outdated(page.state.as_ref());
         self.known = Some(Known {
             state: page.state,
             as_of: page.as_of,
@@ -381,9 +416,25 @@ impl ChannelReader {
             (Phase::Following(_) | Phase::Ended(_), _) => false,
         };
         if follows {
-            page.batches
-                .into_iter()
-                .for_each(|batch| self.buffer.push(batch));
+            for mut batch in page.batches {
+                self.retention.trim(&mut batch);
+                self.buffer.push(batch);
+            }
+        }
+    }
+
+    /// Drops what was read before, if the log with this state has been purged since, or has grown so that
+    /// the limits of retention on number and bytes may not keep it.
+    fn drop_outdated(&mut self, state: Option<&LogState>) {
+        let (Phase::Following(last), Some(state), Some(first)) =
+            (self.phase, state, self.buffer.first())
+        else {
+            return;
+        };
+        let known = self.known.and_then(|known| known.state);
+        let has_grown = known.is_none_or(|known| known.next != state.next);
+        if state.epoch != last.epoch || (has_grown && first < state.kept_from) {
+            self.buffer.clear();
         }
     }
 
@@ -413,32 +464,53 @@ impl ChannelReader {
     }
 
     fn resolve_start(&mut self, now: Instant) -> Option<ChannelAction> {
+        self.skip_expired_start();
         let Some(known) = self.known else {
             return self.read_again(self.start.clone(), now);
         };
         let Some(state) = known.state else {
             return self.without_log(known.as_of, now);
         };
-        let gap = self.start.gap(&state);
-        let is_ahead = gap
-            .as_ref()
-            .is_some_and(|gap| gap.reason == GapReason::Ahead);
-        if is_ahead && !self.is_beyond_doubt(known.as_of) {
+        let reason = self.start.gap(&state);
+        if reason == Some(GapReason::Ahead) && !self.is_beyond_doubt(known.as_of) {
             return self.read_news(self.start.clone(), now);
         }
         if let StartFrom::Live(since) = self.start {
             self.buffer.skip_older(since, state.next);
         }
+        self.pending_gap = reason.map(|reason| PendingGap {
+            reason,
+            requested: self.start.requested(),
+            last: match self.start {
+                StartFrom::After(Position::After(last)) => Some(last),
+                _ => None,
+            },
+        });
         let last = state.before(known.start);
         self.follow_after(last);
-        self.gap = gap;
-        if self.gap.is_some() {
-            return Some(ChannelAction::ReportGap);
+        self.go_on(last, now)
+    }
+
+    /// Moves the start past records of the first page that are not kept any more. A live stream gets those
+    /// reported that were appended after it opened.
+    fn skip_expired_start(&mut self) {
+        let Some(Known {
+            state: Some(state),
+            start,
+            ..
+        }) = &mut self.known
+        else {
+            return;
+        };
+        if self.phase != Phase::Starting || matches!(self.start, StartFrom::Live(_)) {
+            return;
         }
-        if self.buffer.is_empty() {
-            self.follow(last, now)
-        } else {
-            Some(ChannelAction::Deliver)
+        let (last, first) = (start.minus(1), state.first);
+        if let Some(front) = self.buffer.drop_expired(last, first, self.oldest)
+            && front.is_after_gap
+        {
+            state.first = front.next;
+            *start = front.next;
         }
     }
 
@@ -477,6 +549,109 @@ impl ChannelReader {
         as_of.saturating_duration_since(self.opened) >= STALE_READS
     }
 
+    /// Goes on after `last`: with what was read before, or as [`Self::follow`] does.
+    fn go_on(&mut self, last: EventId, now: Instant) -> Option<ChannelAction> {
+        if self.is_state_too_old(last, now) {
+            return self.refresh(last, now);
+        }
+        let last = self.skip_expired(last);
+        if !self.buffer.is_empty() {
+            return self
+                .end_gap(last)
+                .or_else(|| self.read_ahead(last, now))
+                .or(Some(ChannelAction::Deliver));
+        }
+        if self.pending == Pending::None {
+            self.follow(last, now)
+        } else {
+            None
+        }
+    }
+
+    /// Returns whether events that follow `last` may not be kept any more, for all that is known.
+    fn is_state_too_old(&self, last: EventId, now: Instant) -> bool {
+        let Some(Known {
+            state: Some(state),
+            as_of,
+            ..
+        }) = self.known
+        else {
+            return false;
+        };
+        let has_rest = !self.buffer.is_empty() || last.seq.plus(1) < state.next;
+        let age = now.saturating_duration_since(as_of.max(self.refreshed));
+        has_rest && age >= MAX_STATE_AGE && self.missing == Missing::No
+    }
+
+    /// Reads the state, once no read is under way.
+    fn refresh(&mut self, last: EventId, now: Instant) -> Option<ChannelAction> {
+        if self.pending != Pending::None {
+            return None;
+        }
+        let next = self.buffer.next().unwrap_or(last.seq.plus(1));
+        let last = EventId {
+            seq: next.minus(1),
+            ..last
+        };
+        let from = StartFrom::After(Position::After(last));
+        let read = self.read(from, 0, ReadWhen::Refreshed, now);
+        if read.is_some() {
+            self.refreshed = now;
+        }
+        read
+    }
+
+    /// Passes over records after `last` that are not kept any more. Returns the last event passed.
+    fn skip_expired(&mut self, last: EventId) -> EventId {
+        let state = self.known.and_then(|known| known.state);
+        let first = state.map_or(Seq::FIRST, |state| state.first);
+        let front = self.buffer.drop_expired(last.seq, first, self.oldest);
+        let Some(front) = front.filter(|front| front.next > last.seq.plus(1)) else {
+            return last;
+        };
+        if front.is_after_gap {
+            self.begin_gap(GapReason::Evicted, last);
+        }
+        let last = EventId {
+            seq: front.next.minus(1),
+            ..last
+        };
+        self.follow_after(last);
+        last
+    }
+
+    /// Notes that events after `last` are missing. A client that asked only for what is kept, and has no
+    /// position yet, misses none.
+    fn begin_gap(&mut self, reason: GapReason, last: EventId) {
+        if !self.is_told && matches!(self.start, StartFrom::Earliest | StartFrom::Last(_)) {
+            return;
+        }
+        if self.gap.is_none() && self.pending_gap.is_none() {
+            self.position_before_gap = Some(Position::After(last));
+        }
+        let gap = self.pending_gap.get_or_insert_with(|| PendingGap {
+            reason,
+            requested: last.to_string(),
+            last: Some(last),
+        });
+        if reason == GapReason::Reset {
+            gap.reason = reason;
+        }
+    }
+
+    /// Ends a pending gap: the event after `last` is the next to be delivered, or to be appended.
+    fn end_gap(&mut self, last: EventId) -> Option<ChannelAction> {
+        let PendingGap {
+            reason, requested, ..
+        } = self.pending_gap.take()?;
+        self.gap = Some(Gap {
+            reason,
+            requested,
+            resumed_from: Some(last.next().to_string()),
+        });
+        Some(ChannelAction::ReportGap)
+    }
+
     /// Goes on after `last`: with records of the log, or by waiting for news.
     fn follow(&mut self, last: EventId, now: Instant) -> Option<ChannelAction> {
         let from = StartFrom::After(Position::After(last));
@@ -488,9 +663,20 @@ impl ChannelReader {
         };
         let next = last.seq.plus(1);
         if state.epoch != last.epoch {
+            // The store may have answered with an old head in between.
+            if let Some(before) = self.pending_gap.as_ref().and_then(|gap| gap.last)
+                && before.epoch == state.epoch
+            {
+                self.pending_gap = None;
+                self.follow_after(before);
+                return self.follow(before, now);
+            }
             return self.jump(GapReason::Reset, last, state.before(state.first), now);
         }
         if next >= state.next {
+            if let Some(report) = self.end_gap(last) {
+                return Some(report);
+            }
             if state.closed && next == state.next {
                 return self.end(End::Closed);
             }
@@ -504,7 +690,7 @@ impl ChannelReader {
             return self.jump(GapReason::Evicted, last, state.before(state.first), now);
         }
         if self.shared_after(last).is_some() {
-            return Some(ChannelAction::Deliver);
+            return self.end_gap(last).or(Some(ChannelAction::Deliver));
         }
         if let Missing::Lost { resume_at } = self.missing {
             return self.jump(GapReason::Evicted, last, state.before(resume_at), now);
@@ -540,8 +726,7 @@ impl ChannelReader {
         Some(ChannelAction::Ended(end))
     }
 
-    /// Goes on at `to`, which does not follow `last`, and reports the gap, unless the client asked only
-    /// for what is kept and has no position yet.
+    /// Goes on after `to`, which does not follow `last`.
     fn jump(
         &mut self,
         reason: GapReason,
@@ -552,15 +737,8 @@ impl ChannelReader {
         self.follow_after(to);
         self.buffer.clear();
         self.missing = Missing::No;
-        if !self.is_told && matches!(self.start, StartFrom::Earliest | StartFrom::Last(_)) {
-            return self.follow(to, now);
-        }
-        self.gap = Some(Gap {
-            reason,
-            requested: last.to_string(),
-            resumed_from: Some(to.next().to_string()),
-        });
-        Some(ChannelAction::ReportGap)
+        self.begin_gap(reason, last);
+        self.follow(to, now)
     }
 
     /// Returns the capacity that the next events need if each takes `extra` bytes beside its record;
@@ -578,7 +756,7 @@ impl ChannelReader {
         let Phase::Following(last) = self.phase else {
             return None;
         };
-        match self.buffer.deliver(last, take) {
+        match self.buffer.deliver(last, self.oldest, take) {
             Ok(delivered) if delivered.last == last => None,
             Ok(delivered) => {
                 self.delivered(delivered.last);
@@ -609,10 +787,13 @@ impl ChannelReader {
 
     fn shared_after(&self, last: EventId) -> Option<EncodedBatch> {
         let shared = self.shared.as_ref()?;
-        if self.buffer.may_skip_after(last.seq) {
+        let state = self.known?.state?;
+        let is_kept = state.kept_from <= last.seq.plus(1);
+        if !is_kept || self.buffer.may_skip_after(last.seq) {
             return None;
         }
-        shared.after(&self.channel, last)
+        let batch = shared.after(&self.channel, last);
+        batch.filter(|batch| batch.events.oldest.is_none_or(|time| time >= self.oldest))
     }
 
     /// Shares `blocks`, the encoded events from after `last` to the last one delivered.

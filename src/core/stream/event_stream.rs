@@ -15,7 +15,9 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use runnel::core::log::{LogState, Page, PageBatch, PollInterval, Record, RecordBatch};
+//! use runnel::core::log::{
+//!     LogState, Page, PageBatch, PollInterval, Record, RecordBatch, Retention,
+//! };
 //! use runnel::core::sse::{Epoch, Seq};
 //! use runnel::core::stream::{
 //!     Action, EventFilter, EventStream, ResumePoint, StreamConfig, Subscription,
@@ -30,10 +32,10 @@
 //! let state = LogState {
 //!     epoch: Epoch::from_random(1),
 //!     first: Seq(1),
+//!     kept_from: Seq(1),
 //!     next: Seq(2),
 //!     closed: true,
 //!     newest: time,
-//!     bytes: 10,
 //! };
 //!
 //! let config = StreamConfig {
@@ -42,6 +44,7 @@
 //!     max_age: Duration::from_secs(300),
 //!     store_patience: Duration::from_secs(30),
 //!     poll: PollInterval { min: Duration::from_millis(5), max: Duration::from_millis(500) },
+//!     retention: Retention { events: 10_000, bytes: 16 << 20, max_age: None },
 //! };
 //! let subscription = Subscription {
 //!     channels: vec!["demo".parse()?],
@@ -58,7 +61,8 @@
 //!         Action::Emit(bytes) => sent.push_str(std::str::from_utf8(&bytes)?),
 //!         Action::Read(index, request) => {
 //!             assert_eq!((index, request.max_bytes), (0, 0), "the first read is of the state");
-//!             let batches = vec![PageBatch { records: records.clone(), is_tail: true }];
+//!             let records = records.clone();
+//!             let batches = vec![PageBatch { records, newer_bytes: 0, is_tail: true }];
 //!             let page = Page { state: Some(state), as_of: Instant(1), start: Seq(1), batches };
 //!             stream.reader().page_read(index, Ok(page), now.monotonic);
 //!         }
@@ -182,8 +186,8 @@ impl EventStream {
     /// nothing will follow. It is answered 204 then, which stops an `EventSource`. `false` before the
     /// first page of each channel.
     #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.reader.is_finished()
+    pub fn is_finished(&mut self, now: ClockReading) -> bool {
+        self.reader.is_finished(now.wall)
     }
 
     /// Returns the channels of the stream, which take the pages that were read.
@@ -221,7 +225,7 @@ impl EventStream {
             (Phase::Opening | Phase::Open, None) => {}
         }
         loop {
-            let action = self.reader.next(now);
+            let action = self.reader.next(clock);
             if matches!(action, MergedAction::Wait(_)) {
                 self.note_caught_up();
             }

@@ -74,6 +74,7 @@ impl<E: Environment, L: Log> Fetcher<E, L> {
         let options = ReaderOptions {
             opened,
             poll: config.poll,
+            retention: config.retention,
         };
         let slots = channels.iter().map(|channel| Slot {
             reader: Some(Box::new(log.reader(channel, options))),
@@ -98,6 +99,11 @@ impl<E: Environment, L: Log> Fetcher<E, L> {
         };
         slot.state = match request.when {
             ReadWhen::Now => SlotState::Ready(request),
+            ReadWhen::Refreshed => {
+                // A reader that has news reads a newer state, any other goes on with the one it knows.
+                let _ = reader.news(self.env.now());
+                SlotState::Ready(request)
+            }
             ReadWhen::OnNews => SlotState::Waiting(request),
             ReadWhen::Invalidated => {
                 reader.invalidate(self.env.now());

@@ -11,7 +11,7 @@ use super::subscription::{EventFilter, StreamConfig, Subscription};
 use crate::core::environment::Environment;
 use crate::core::log::Log;
 use crate::core::sse::Cursor;
-use crate::core::time::{Instant, Timestamp};
+use crate::core::time::{ClockReading, Instant, Timestamp};
 
 /// An answer ends with the event that takes it to this size of data: 256 KiB.
 const PAGE_BYTES: usize = 256 * 1024;
@@ -153,7 +153,7 @@ impl LongPoll {
         loop {
             fetcher.deliver(&mut self.reader).await;
             report_errors(&mut fetcher, &mut self.reader, observer);
-            match self.next(env.now()) {
+            match self.next(env.clock()) {
                 PollAction::Read(index, request) => fetcher.begin(index, request),
                 PollAction::Wait(until) => fetcher.wait(until, &mut self.reader).await,
                 PollAction::Done => return self.into_page(),
@@ -168,12 +168,13 @@ impl LongPoll {
     }
 
     /// Returns the next command.
-    pub(super) fn next(&mut self, now: Instant) -> PollAction {
+    pub(super) fn next(&mut self, clock: ClockReading) -> PollAction {
+        let now = clock.monotonic;
         loop {
             if self.outcome.is_some() {
                 return PollAction::Done;
             }
-            match self.reader.next(now) {
+            match self.reader.next(clock) {
                 MergedAction::Read(index, request) => return PollAction::Read(index, request),
                 MergedAction::ReportGaps => {
                     let gaps = self.reader.take_gaps().into_iter();

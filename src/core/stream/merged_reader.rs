@@ -10,7 +10,7 @@ use super::subscription::{StreamConfig, Subscription};
 use crate::core::channel::Channel;
 use crate::core::log::{FormatError, Page, ReadError, Record};
 use crate::core::sse::{Cursor, EventId, Position};
-use crate::core::time::Instant;
+use crate::core::time::{ClockReading, Instant, Timestamp};
 
 /// The channels of a stream, each in its own order, and the cursor over them all.
 ///
@@ -56,7 +56,7 @@ impl MergedReader {
                 channel.clone(),
                 subscription.resume.start_from(index),
                 subscription.live,
-                config.store_patience,
+                config,
                 random.u64(..),
                 now,
             )
@@ -99,8 +99,9 @@ impl MergedReader {
     }
 
     /// Returns whether the client has everything, and nothing will follow.
-    pub(super) fn is_finished(&self) -> bool {
-        self.readers.iter().all(ChannelReader::is_finished)
+    pub(super) fn is_finished(&mut self, now: Timestamp) -> bool {
+        let mut readers = self.readers.iter_mut();
+        readers.all(|reader| reader.is_finished(now))
     }
 
     /// Returns whether everything was read that the logs had when they were last asked.
@@ -125,7 +126,7 @@ impl MergedReader {
     }
 
     /// Returns the next command.
-    pub(super) fn next(&mut self, now: Instant) -> MergedAction {
+    pub(super) fn next(&mut self, now: ClockReading) -> MergedAction {
         let count = self.readers.len();
         let mut wait = Instant::NEVER;
         let mut ended = 0_usize;

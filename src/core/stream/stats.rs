@@ -24,21 +24,23 @@ pub struct StreamStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct EventCount {
     pub(super) count: u64,
-    /// The time at which the first of them was appended.
+    /// The time of the oldest of them.
     pub(super) oldest: Option<Timestamp>,
 }
 
 impl EventCount {
     pub(super) fn add(&mut self, time: Timestamp) {
-        self.count = self.count.saturating_add(1);
-        self.oldest.get_or_insert(time);
+        *self = self.plus(Self {
+            count: 1,
+            oldest: Some(time),
+        });
     }
 
     /// Adds events that follow these.
     pub(super) fn plus(self, later: Self) -> Self {
         Self {
             count: self.count.saturating_add(later.count),
-            oldest: self.oldest.or(later.oldest),
+            oldest: self.oldest.into_iter().chain(later.oldest).min(),
         }
     }
 }

@@ -74,7 +74,7 @@ impl<E: Environment, L: Log> Subscriber<E, L> {
         while !self.fetcher.is_idle() && self.env.now() < until {
             self.fetcher.wait(until, self.stream.reader()).await;
         }
-        self.stream.is_finished()
+        self.stream.is_finished(self.env.clock())
     }
 
     /// Returns the next chunk to send; `None` ends the response.

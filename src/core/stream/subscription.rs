@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::core::channel::Channel;
-use crate::core::log::{PollInterval, StartFrom};
+use crate::core::log::{PollInterval, Retention, StartFrom};
 use crate::core::sse::{Cursor, EventType};
 use crate::core::time::{Instant, Timestamp};
 
@@ -23,6 +23,8 @@ pub struct StreamConfig {
     pub store_patience: Duration,
     /// The interval at which an engine that cannot push polls for news.
     pub poll: PollInterval,
+    /// The part of a log that is delivered.
+    pub retention: Retention,
 }
 
 /// A subscriber's request.

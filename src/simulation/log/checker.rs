@@ -1,14 +1,19 @@
 //! The laws.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
-use super::super::{Storage, Violation};
+use super::super::{Storage, Violation, wall_clock};
 use crate::core::channel::Channel;
-use crate::core::log::Appended;
 use crate::core::log::kv::Head;
 use crate::core::log::kv::key::{head_key, segment_key};
 use crate::core::log::kv::segment::{self, SegmentId};
+use crate::core::log::{Appended, Retention};
 use crate::core::sse::{Epoch, EventId, Position, Seq};
+use crate::core::time::{Instant, Timestamp, millis};
+
+/// A subscriber knows what was appended longer ago: 1 s, and the lag of a stale read.
+const STATE_AGE: Duration = Duration::from_millis(1_400);
 
 /// The outcome of a batch, as its publisher was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +36,58 @@ pub(super) struct Published {
 /// Everything that was ever in one log.
 #[derive(Debug, Default)]
 struct Log {
-    events: Vec<String>,
+    events: Vec<Event>,
     first: Seq,
     closed: bool,
     /// Set if it was replaced by a log that no purge began.
     lost: bool,
 }
 
+/// An event in a log.
+#[derive(Debug)]
+struct Event {
+    data: String,
+    time: Timestamp,
+    /// The bytes of its record.
+    bytes: u64,
+    /// The time at which its commit took effect.
+    appended: Instant,
+}
+
+impl Log {
+    fn get(&self, seq: Seq) -> Option<&Event> {
+        self.events.get(seq.minus(1).0 as usize)
+    }
+
+    fn has(&self, index: usize, data: &[String]) -> bool {
+        let events = self.events.get(index..).unwrap_or_default();
+        let mut events = events.iter().map(|event| &event.data);
+        data.iter().all(|data| events.next() == Some(data))
+    }
+
+    /// Returns whether retention keeps an event at `now`, by what was appended until `known`.
+    fn keeps(&self, seq: Seq, retention: &Retention, now: Instant, known: Instant) -> bool {
+        let Some(event) = self.get(seq) else {
+            return false;
+        };
+        let newer = self.events.iter().skip(seq.0 as usize);
+        let mut newer = newer.take_while(|event| event.appended <= known);
+        let (mut events, mut bytes) = (0, 0);
+        let is_within = |events, bytes| events < retention.events && bytes < retention.bytes;
+        while is_within(events, bytes)
+            && let Some(event) = newer.next()
+        {
+            events += 1;
+            bytes += event.bytes;
+        }
+        is_within(events, bytes) && event.time >= retention.oldest_time(wall_clock(now))
+    }
+}
+
 /// Holds what happens against the laws.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Checker {
+    retention: Retention,
     logs: BTreeMap<Epoch, Log>,
     current: Option<Epoch>,
     /// The number of events in all logs together.
@@ -63,6 +110,17 @@ pub(super) fn law(holds: bool, broken: impl FnOnce() -> String) -> Checked {
 }
 
 impl Checker {
+    pub(super) fn new(retention: Retention) -> Self {
+        Self {
+            retention,
+            logs: BTreeMap::new(),
+            current: None,
+            events: 0,
+            published: vec![],
+            seen: HashSet::new(),
+        }
+    }
+
     /// Registers a batch that is about to be published, and returns its number.
     pub(super) fn publish(&mut self, events: Vec<String>, keyed: bool) -> usize {
         self.published.push(Published {
@@ -83,15 +141,23 @@ impl Checker {
     }
 
     /// Takes a head that has taken effect.
-    pub(super) fn head_written(&mut self, head: &Head, purged: bool) -> Checked {
-        let events: Vec<(Seq, String)> = head
-            .inline
-            .records()
-            .map(|record| record.map(|(seq, record)| (seq, token(record.data))))
-            .collect::<Result<_, _>>()
-            .map_err(|error| {
+    pub(super) fn head_written(&mut self, head: &Head, purged: bool, now: Instant) -> Checked {
+        let mut events: Vec<(Seq, Event)> = vec![];
+        let (mut records, mut offset) = (head.inline.records(), 0);
+        while let Some(record) = records.next() {
+            let (seq, record) = record.map_err(|error| {
                 Violation(format!("a head is written that cannot be read: {error}"))
             })?;
+            let bytes = (records.offset() - offset) as u64;
+            offset = records.offset();
+            let event = Event {
+                data: token(record.data),
+                time: record.time,
+                bytes,
+                appended: now,
+            };
+            events.push((seq, event));
+        }
         if self.current != Some(head.epoch) {
             law(!self.logs.contains_key(&head.epoch), || {
                 format!("law 3: the epoch {} comes again", head.epoch)
@@ -120,16 +186,16 @@ impl Checker {
             || "law 2: a closed log changes".to_owned(),
         )?;
         for (seq, event) in events {
-            match log.events.get(seq.minus(1).0 as usize) {
-                Some(before) => law(*before == event, || {
+            match log.get(seq) {
+                Some(before) => law(before.data == event.data, || {
                     format!(
-                        "law 3: {}-{} was {before}, now it is {event}",
-                        head.epoch, seq.0
+                        "law 3: {}-{} was {}, now it is {}",
+                        head.epoch, seq.0, before.data, event.data
                     )
                 })?,
                 None => {
-                    law(self.seen.insert((head.epoch, event.clone())), || {
-                        format!("law 4: {event} is appended twice")
+                    law(self.seen.insert((head.epoch, event.data.clone())), || {
+                        format!("law 4: {} is appended twice", event.data)
                     })?;
                     log.events.push(event);
                     self.events += 1;
@@ -143,19 +209,28 @@ impl Checker {
 
     /// Takes an event that a subscriber gets after `last`. The first event of a new subscriber may be any
     /// that is kept.
-    pub(super) fn event_read(&self, last: Option<Position>, id: EventId, event: &str) -> Checked {
+    pub(super) fn event_read(
+        &self,
+        last: Option<Position>,
+        id: EventId,
+        event: &str,
+        now: Instant,
+    ) -> Checked {
         let follows = match last {
             None => true,
             Some(Position::Beginning) => id.seq == Seq::FIRST,
             Some(Position::After(last)) => last.epoch == id.epoch && last.seq.plus(1) == id.seq,
         };
         law(follows, || format!("law 1: {id} does not follow {last:?}"))?;
-        let written = self
-            .logs
-            .get(&id.epoch)
-            .and_then(|log| log.events.get(id.seq.minus(1).0 as usize));
-        law(written.is_some_and(|written| *written == event), || {
+        let log = self.logs.get(&id.epoch);
+        let written = log.and_then(|log| log.get(id.seq));
+        law(written.is_some_and(|written| written.data == event), || {
             format!("law 1: a subscriber reads {event} as {id}; the log has {written:?}")
+        })?;
+        let known = Instant(now.0.saturating_sub(millis(STATE_AGE)));
+        let is_kept = log.is_some_and(|log| log.keeps(id.seq, &self.retention, now, known));
+        law(is_kept, || {
+            format!("law 1: a subscriber reads {id}, which retention does not keep")
         })
     }
 
@@ -172,14 +247,24 @@ impl Checker {
     }
 
     /// Takes a gap that is reported to a subscriber at `last`, which continues after `to`.
-    pub(super) fn gap_read(&self, reason: &str, last: Option<Position>, to: EventId) -> Checked {
+    pub(super) fn gap_read(
+        &self,
+        reason: &str,
+        last: Option<Position>,
+        to: EventId,
+        now: Instant,
+    ) -> Checked {
+        let is_dropped = |epoch: Epoch, after: Seq| {
+            self.logs.get(&epoch).is_some_and(|log| {
+                let mut missed = (after.0 + 1..=to.seq.0).map(Seq);
+                missed.all(|seq| !log.keeps(seq, &self.retention, now, now))
+            })
+        };
         let last = match last {
             Some(Position::After(last)) => last,
             Some(Position::Beginning) => {
-                let first = self.logs.get(&to.epoch).map(|log| log.first);
-                let is_evicted = first.is_some_and(|first| to.seq.plus(1) <= first);
                 let is_true = match reason {
-                    "evicted" => to.seq.0 > 0 && is_evicted,
+                    "evicted" => to.seq.0 > 0 && is_dropped(to.epoch, Seq(0)),
                     // A log that has begun without events is gone.
                     "reset" => self.logs.len() > 1,
                     _ => false,
@@ -194,10 +279,7 @@ impl Checker {
         };
         match reason {
             "evicted" => {
-                let dropped = self
-                    .logs
-                    .get(&last.epoch)
-                    .is_some_and(|log| to.seq.plus(1) <= log.first);
+                let dropped = is_dropped(last.epoch, last.seq);
                 let lost = self.current != Some(last.epoch);
                 law(
                     to.epoch == last.epoch && to.seq > last.seq && (dropped || lost),
@@ -232,12 +314,16 @@ impl Checker {
         })
     }
 
-    /// Checks at rest that a subscriber has everything.
-    pub(super) fn subscriber_at_rest(&self, last: Option<Position>) -> Checked {
+    /// Checks at rest that a subscriber has everything, or has never had anything and nothing is kept.
+    pub(super) fn subscriber_at_rest(&self, last: Option<Position>, now: Instant) -> Checked {
         let Some(epoch) = self.current else {
             return Ok(());
         };
-        let newest = Seq(self.logs[&epoch].events.len() as u64);
+        let log = &self.logs[&epoch];
+        let newest = Seq(log.events.len() as u64);
+        if last.is_none() && !log.keeps(newest, &self.retention, now, now) {
+            return Ok(());
+        }
         let last = match last {
             Some(Position::After(last)) if last.epoch == epoch => last.seq,
             _ => Seq(0),
@@ -252,7 +338,8 @@ impl Checker {
         let mut occurrences: Occurrences<'_> = HashMap::new();
         for (epoch, log) in &self.logs {
             for (index, event) in log.events.iter().enumerate() {
-                occurrences.entry(event).or_default().push((*epoch, index));
+                let places = occurrences.entry(&event.data).or_default();
+                places.push((*epoch, index));
             }
         }
         self.published
@@ -267,7 +354,7 @@ impl Checker {
         let mut found: BTreeMap<Epoch, usize> = BTreeMap::new();
         for &(epoch, index) in occurrences.get(first.as_str()).into_iter().flatten() {
             *found.entry(epoch).or_default() += 1;
-            let whole = self.logs[&epoch].events[index..].starts_with(&batch.events);
+            let whole = self.logs[&epoch].has(index, &batch.events);
             law(whole, || {
                 format!("law 2: only a part of the batch of {first} is in the log")
             })?;
@@ -276,11 +363,7 @@ impl Checker {
             if let Report::Appended(appended) = report {
                 let index = appended.first.minus(1).0 as usize;
                 let log = self.logs.get(&appended.epoch).filter(|log| !log.lost);
-                let there = log.is_some_and(|log| {
-                    log.events
-                        .get(index..)
-                        .is_some_and(|events| events.starts_with(&batch.events))
-                });
+                let there = log.is_some_and(|log| log.has(index, &batch.events));
                 law(there, || {
                     format!(
                         "law 1: {first} was acknowledged as {}, where it is not",

@@ -61,6 +61,7 @@ fn scenario() -> Scenario {
         publishers: [false, false, false, false, true].map(publisher).to_vec(),
         subscribers: 1,
         retention: RETENTION,
+        served: RETENTION,
         conditions: Conditions {
             outages: Some(Outages {
                 begin: 1_030_000,

@@ -3,9 +3,9 @@
 use super::super::Violation;
 use super::checker::Checker;
 use super::coverage::Coverage;
+use crate::core::log::Retention;
 
 /// The record of a schedule, which all actors keep.
-#[derive(Default)]
 pub(super) struct Ledger {
     pub(super) checker: Checker,
     pub(super) coverage: Coverage,
@@ -14,6 +14,14 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    pub(super) fn new(retention: Retention) -> Self {
+        Self {
+            checker: Checker::new(retention),
+            coverage: Coverage::default(),
+            violation: None,
+        }
+    }
+
     /// Notes the result of a check.
     pub(super) fn note(&mut self, checked: Result<(), Violation>) {
         if let Err(violation) = checked {

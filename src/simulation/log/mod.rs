@@ -7,7 +7,8 @@
 //! gets, and holds them against the laws of the log:
 //!
 //! 1. An acknowledged event is in the log once, under the id of its acknowledgement, and every later
-//!    reader gets it once and in order, until retention drops it.
+//!    reader gets it once and in order, until retention drops it. No reader gets an event that retention
+//!    does not keep, and none is told that one is gone that it does keep.
 //! 2. A batch is in the log whole or not at all, and nothing follows the end of a closed log.
 //! 3. No two events share an id, and no id of a purged log is one of the new.
 //! 4. An event that was reported as not appended is not in the log, and no event is in it twice.
@@ -34,6 +35,7 @@ use self::coverage::Coverage;
 use self::scenario::Scenario;
 use self::schedule::Schedule;
 use super::{Model, Violation};
+use crate::core::log::Retention;
 use crate::core::log::kv::mutant::{ACTIVE, Mutant};
 
 fn run(model: Model, seed: u64) -> Result<Coverage, Violation> {
@@ -109,6 +111,23 @@ fn a_writer_that_forgets_its_nonce_is_caught() {
 #[test]
 fn a_writer_that_creates_without_a_lease_is_caught() {
     assert!(caught(Mutant::CreatesUnasked, Model::Sqlite) > 10);
+}
+
+#[test]
+fn a_reader_that_serves_all_that_is_stored_is_caught() {
+    let is_caught = |seed| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut scenario = Scenario::draw(&mut random);
+        scenario.served = Retention {
+            events: u64::MAX,
+            bytes: u64::MAX,
+            max_age: None,
+        };
+        Schedule::new(Model::Sound, scenario, random).run().is_err()
+    };
+    let caught = (0..300).filter(|&seed| is_caught(seed)).count();
+    println!("{caught} of 300 schedules break a law");
+    assert!(caught > 50);
 }
 
 #[test]

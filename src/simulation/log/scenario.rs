@@ -9,7 +9,10 @@ use crate::core::log::Retention;
 pub(super) struct Scenario {
     pub(super) publishers: Vec<PublisherPlan>,
     pub(super) subscribers: usize,
+    /// The part of the log that publishers keep.
     pub(super) retention: Retention,
+    /// The part of the log that subscribers get.
+    pub(super) served: Retention,
     pub(super) conditions: Conditions,
 }
 
@@ -81,6 +84,7 @@ impl Scenario {
             publishers,
             subscribers,
             retention,
+            served: retention,
             conditions: Conditions {
                 outages,
                 ..Conditions::ROUGH

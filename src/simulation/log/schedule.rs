@@ -29,7 +29,7 @@ impl Schedule {
     pub(super) fn new(model: Model, scenario: Scenario, random: fastrand::Rng) -> Self {
         let world = World::new(model, scenario.conditions, random);
         let channel: Channel = "simulated".parse().unwrap();
-        let ledger: Rc<RefCell<Ledger>> = Rc::default();
+        let ledger = Rc::new(RefCell::new(Ledger::new(scenario.retention)));
         let publishers = scenario.publishers.into_iter().enumerate();
         let publishers: Vec<_> = publishers
             .map(|(name, plan)| {
@@ -42,6 +42,7 @@ impl Schedule {
             world.instance(),
             scenario.subscribers,
             channel.clone(),
+            scenario.served,
             ledger.clone(),
         );
         let schedule = Self {
@@ -156,7 +157,8 @@ impl Schedule {
         let ledger = self.ledger.borrow();
         ledger.checker.publishers_at_rest()?;
         let mut clients = self.server.positions().into_iter();
-        clients.try_for_each(|last| ledger.checker.subscriber_at_rest(last))
+        let now = self.world.now();
+        clients.try_for_each(|last| ledger.checker.subscriber_at_rest(last, now))
     }
 
     /// Checks that every key in the store is one that the head knows.
@@ -195,5 +197,6 @@ fn head_written(
     let mut publishers = publishers.iter();
     let purged =
         publishers.any(|publisher| publisher.env().id() == swap.instance && publisher.purges());
-    ledger.borrow_mut().checker.head_written(&head, purged)
+    let checker = &mut ledger.borrow_mut().checker;
+    checker.head_written(&head, purged, swap.at)
 }

@@ -15,7 +15,7 @@ use super::ledger::Ledger;
 use super::publisher::{SimulatedLog, new_log};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
-use crate::core::log::PollInterval;
+use crate::core::log::{PollInterval, Retention};
 use crate::core::parking::Parking;
 use crate::core::sse::{Cursor, Position};
 use crate::core::stream::{
@@ -31,6 +31,11 @@ const CONFIG: StreamConfig = StreamConfig {
     poll: PollInterval {
         min: Duration::from_millis(5),
         max: Duration::from_millis(200),
+    },
+    retention: Retention {
+        events: u64::MAX,
+        bytes: u64::MAX,
+        max_age: None,
     },
 };
 
@@ -48,6 +53,7 @@ const SHARED_BYTES: usize = 4_000;
 pub(super) struct Server {
     env: SimulatedEnvironment,
     channel: Channel,
+    config: StreamConfig,
     ledger: Rc<RefCell<Ledger>>,
     clients: Rc<Vec<Client>>,
     /// Set while connections break at random.
@@ -83,11 +89,16 @@ impl Server {
         env: SimulatedEnvironment,
         clients: usize,
         channel: Channel,
+        retention: Retention,
         ledger: Rc<RefCell<Ledger>>,
     ) -> Self {
         Self {
             env,
             channel,
+            config: StreamConfig {
+                retention,
+                ..CONFIG
+            },
             ledger,
             clients: Rc::new((0..clients).map(|_| Client::default()).collect()),
             breaks: Rc::new(Cell::new(true)),
@@ -173,7 +184,7 @@ impl Server {
             &shared.log,
             shared.frames.clone(),
             subscription,
-            CONFIG,
+            self.config,
             opened,
         );
         if let Some(last) = last {
@@ -238,7 +249,7 @@ impl Server {
     /// Takes a block of the stream.
     fn block(&self, index: usize, block: &str) -> Result<(), Violation> {
         let client = &self.clients[index];
-        let last = client.last.get();
+        let (last, now) = (client.last.get(), self.env.now());
         let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
         let invalid = |what: &str| Violation(format!("{what}: {block}"));
         let Some(data) = field("data: ") else {
@@ -272,11 +283,11 @@ impl Server {
             (Some("runnel.gap"), Position::After(id)) => {
                 ledger.coverage.gaps += 1;
                 let reason = data.split('"').nth(7).unwrap_or_default();
-                ledger.checker.gap_read(reason, last, id)?;
+                ledger.checker.gap_read(reason, last, id, now)?;
             }
             (None, Position::After(id)) => {
                 ledger.coverage.read += 1;
-                ledger.checker.event_read(last, id, &token(data))?;
+                ledger.checker.event_read(last, id, &token(data), now)?;
             }
             _ => return Err(invalid("an unexpected block")),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::head::Head;
+use super::shared_head::SharedHead;
 use super::{SHARED_READ_TIMEOUT, format};
 use crate::core::channel::Channel;
 use crate::core::log::ReadError;
@@ -39,7 +39,7 @@ pub(super) struct CachedHead {
     /// The stored bytes, to recognise an unchanged head.
     pub(super) value: Option<Bytes>,
     /// The head; `None` if there is none.
-    pub(super) head: Option<Rc<Head>>,
+    pub(super) head: Option<Rc<SharedHead>>,
 }
 
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl HeadCache {
     }
 
     /// Returns the cached head of `channel` if `value` is what it was stored as.
-    pub(super) fn unchanged(&self, channel: &Channel, value: &Bytes) -> Option<Rc<Head>> {
+    pub(super) fn unchanged(&self, channel: &Channel, value: &Bytes) -> Option<Rc<SharedHead>> {
         let entries = self.0.borrow();
         let newest = entries.get(channel)?.newest.as_ref()?;
         let (head, stored) = newest.head.as_ref().zip(newest.value.as_ref())?;
@@ -163,6 +163,7 @@ impl Drop for InFlightGuard<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::head::Head;
     use super::*;
     use crate::core::sse::Epoch;
     use crate::core::store::StoreError;
@@ -176,7 +177,7 @@ mod tests {
         CachedHead {
             as_of: Instant(as_of),
             value: Some(head.encode().unwrap().into()),
-            head: Some(Rc::new(head)),
+            head: Some(Rc::new(head.into())),
         }
     }
 
@@ -281,12 +282,13 @@ mod tests {
         let cache = HeadCache::default();
         let read = read_at(10, 7);
         let value = read.value.clone().unwrap();
-        assert_eq!(cache.unchanged(&channel(), &value), None);
+        assert!(cache.unchanged(&channel(), &value).is_none());
         let guard = cache.begin(&channel(), Instant(10));
         guard.complete(&Ok(read.clone()), Instant(10));
-        assert_eq!(cache.unchanged(&channel(), &value), read.head);
+        let unchanged = cache.unchanged(&channel(), &value).zip(read.head);
+        assert!(unchanged.is_some_and(|(unchanged, read)| Rc::ptr_eq(&unchanged, &read)));
         let other = read_at(10, 8).value.unwrap();
-        assert_eq!(cache.unchanged(&channel(), &other), None);
+        assert!(cache.unchanged(&channel(), &other).is_none());
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::limit::RetryAfter;
 use crate::core::log::{
-    AppendError, Appended, Batch, CommitError, Log, LogState, ReadError, ReaderOptions, Retention,
+    AppendError, Appended, Batch, CommitError, Log, ReadError, ReaderOptions, Retention,
 };
 use crate::core::metrics::{Counter, Histogram, Metrics};
 use crate::core::parking::Parking;
@@ -104,11 +104,6 @@ impl<E: Environment, S: KeyValueStore> Log for KvLog<E, S> {
         outcome.map(drop)
     }
 
-    async fn state(&self, channel: &Channel) -> Result<Option<LogState>, ReadError> {
-        let read = self.fetch_head(channel).await?;
-        Ok(read.head.map(|head| head.state()))
-    }
-
     fn reader(&self, channel: &Channel, options: ReaderOptions) -> KvReader<E, S> {
         KvReader::new(self.clone(), channel.clone(), options)
     }
@@ -187,7 +182,7 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
             None => None,
             Some(bytes) => Some(match self.0.heads.unchanged(channel, bytes) {
                 Some(head) => head,
-                None => Rc::new(Head::decode(key, bytes)?),
+                None => Rc::new(Head::decode(key, bytes)?.into()),
             }),
         };
         Ok(CachedHead { as_of, value, head })

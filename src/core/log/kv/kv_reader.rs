@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::format;
-use super::head::Head;
 use super::head_cache::CachedHead;
 use super::key::segment_key;
 use super::kv_log::{KvLog, SegmentError};
@@ -13,13 +12,14 @@ use super::locate::Location;
 use super::poll_schedule::PollSchedule;
 use super::segment::{SegmentId, SegmentMeta};
 use super::segment_cache::Parts;
+use super::shared_head::SharedHead;
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::log::{
-    FormatError, GapReason, LogReader, LogState, News, Page, PageBatch, ReadError, ReaderOptions,
+    FormatError, GapReason, LogReader, News, Page, PageBatch, ReadError, ReaderOptions, Retention,
     StartFrom,
 };
-use crate::core::sse::{Epoch, Seq};
+use crate::core::sse::Seq;
 use crate::core::store::KeyValueStore;
 use crate::core::time::Instant;
 
@@ -31,8 +31,9 @@ const STALE_READS: Duration = Duration::from_secs(1);
 pub struct KvReader<E, S> {
     log: KvLog<E, S>,
     channel: Channel,
+    retention: Retention,
     /// The newest head; `None` if there was none, or before the first read.
-    known: Option<Known>,
+    head: Option<Rc<SharedHead>>,
     /// The time at which it was read.
     as_of: Instant,
     /// Set if the next read has to ask for a head that was read later than at `newer_than`.
@@ -41,11 +42,6 @@ pub struct KvReader<E, S> {
     schedule: PollSchedule,
     /// The time since which the store has been answering with an older head than the one known.
     regressed_since: Option<Instant>,
-}
-
-struct Known {
-    head: Rc<Head>,
-    state: LogState,
 }
 
 impl<E, S> fmt::Debug for KvReader<E, S> {
@@ -70,10 +66,10 @@ impl<E: Environment, S: KeyValueStore> LogReader for KvReader<E, S> {
             LocalPage::Complete(page) => Ok(page),
             LocalPage::InSegments {
                 mut page,
-                epoch,
+                head,
                 segments,
             } => {
-                page.batches = self.read_segments(epoch, page.start, &segments).await?;
+                page.batches = self.read_segments(&head, page.start, &segments).await?;
                 self.schedule.activity(self.log.env().now());
                 Ok(page)
             }
@@ -118,7 +114,7 @@ enum LocalPage {
     /// Its records are in these segments.
     InSegments {
         page: Page,
-        epoch: Epoch,
+        head: Rc<SharedHead>,
         segments: Vec<SegmentMeta>,
     },
 }
@@ -128,7 +124,8 @@ impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
         Self {
             log,
             channel,
-            known: None,
+            retention: options.retention,
+            head: None,
             as_of: options.opened,
             refresh: true,
             newer_than: options.opened,
@@ -144,17 +141,15 @@ impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
             start: Seq::FIRST,
             batches: vec![],
         };
-        let Some(Known { head, state }) = &self.known else {
+        let Some(head) = &self.head else {
             return LocalPage::Complete(page);
         };
-        page.state = Some(*state);
-        let resolved = from.resolve(state, |since| {
-            head.first_between(since, self.log.env().clock().wall)
-        });
+        let now = self.log.env().clock();
+        let state = head.kept(&self.retention, self.retention.oldest_time(now.wall));
+        page.state = Some(state);
+        let resolved = from.resolve(&state, |since| head.first_between(since, now.wall));
         page.start = resolved.next;
-        if let Some(gap) = resolved.gap
-            && gap.reason == GapReason::Ahead
-        {
+        if resolved.gap == Some(GapReason::Ahead) {
             // The store may have answered with an old head.
             return LocalPage::Complete(page);
         }
@@ -162,14 +157,15 @@ impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
             Location::Inline(records) => {
                 page.batches.push(PageBatch {
                     records,
+                    newer_bytes: 0,
                     is_tail: true,
                 });
-                self.schedule.activity(self.log.env().now());
+                self.schedule.activity(now.monotonic);
             }
             Location::Segments(segments) if max_bytes > 0 => {
                 return LocalPage::InSegments {
                     page,
-                    epoch: head.epoch,
+                    head: head.clone(),
                     segments,
                 };
             }
@@ -184,27 +180,16 @@ impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
         self.refresh = false;
         self.as_of = read.as_of;
         if !self.is_stale(read.head.as_deref(), now) {
-            self.learn(read.head);
+            self.head = read.head;
         }
         self.schedule.polled(now);
     }
 
-    fn learn(&mut self, head: Option<Rc<Head>>) {
-        let is_known = |known: &Known, head| Rc::ptr_eq(&known.head, head);
-        self.known = match (self.known.take(), head) {
-            (Some(known), Some(head)) if is_known(&known, &head) => Some(known),
-            (_, head) => head.map(|head| Known {
-                state: head.state(),
-                head,
-            }),
-        };
-    }
-
     /// Returns whether the store answers with an older head than before. A store with replicas may do so
     /// for a while; if it goes on, the log was lost.
-    fn is_stale(&mut self, head: Option<&Head>, now: Instant) -> bool {
-        let commits = |head: Option<&Head>| head.map_or(0, |head| head.commits);
-        if commits(head) >= commits(self.known.as_ref().map(|known| &*known.head)) {
+    fn is_stale(&mut self, head: Option<&SharedHead>, now: Instant) -> bool {
+        let commits = |head: Option<&SharedHead>| head.map_or(0, |head| head.commits);
+        if commits(head) >= commits(self.head.as_deref()) {
             self.regressed_since = None;
             return false;
         }
@@ -216,21 +201,28 @@ impl<E: Environment, S: KeyValueStore> KvReader<E, S> {
     /// `start`: those before the first segment that cannot be had, if any.
     async fn read_segments(
         &self,
-        epoch: Epoch,
+        head: &SharedHead,
         start: Seq,
         segments: &[SegmentMeta],
     ) -> Result<Vec<PageBatch>, ReadError> {
-        let ids: Vec<_> = segments.iter().map(|meta| meta.id(epoch)).collect();
+        let ids: Vec<_> = segments.iter().map(|meta| meta.id(head.epoch)).collect();
         let read = self.log.segments(&self.channel, &ids).await;
         let mut batches = vec![];
         for ((meta, id), read) in segments.iter().zip(&ids).zip(read) {
             match self.listed(meta, *id, read) {
                 Ok(parts) => {
-                    let parts = parts.iter().filter(|part| part.next() > start);
-                    batches.extend(parts.map(|part| PageBatch {
-                        records: part.clone(),
-                        is_tail: false,
-                    }));
+                    let mut newer_bytes = head.bytes_from(meta.next()).saturating_add(meta.bytes);
+                    for part in parts.iter() {
+                        let size = part.records.len() as u64;
+                        newer_bytes = newer_bytes.saturating_sub(size);
+                        if part.next() > start {
+                            batches.push(PageBatch {
+                                records: part.clone(),
+                                newer_bytes,
+                                is_tail: false,
+                            });
+                        }
+                    }
                 }
                 Err(error) if batches.is_empty() => return Err(error),
                 Err(_) => break,

@@ -25,6 +25,7 @@ mod poll_schedule;
 mod retention;
 pub mod segment;
 mod segment_cache;
+mod shared_head;
 #[cfg(test)]
 mod simulation;
 

@@ -26,6 +26,12 @@ type Reader = KvReader<SimulatedEnvironment, SimulatedStore>;
 /// The longest that a reader waits for another whose read does not end, with the calls of the store.
 const MAX_WAIT: Duration = Duration::from_millis(1_500);
 
+const RETENTION: Retention = Retention {
+    events: 100,
+    bytes: 1_000_000,
+    max_age: None,
+};
+
 struct Instance {
     world: World,
     env: SimulatedEnvironment,
@@ -60,12 +66,7 @@ impl Instance {
                     events: vec![event],
                     ..Batch::default()
                 };
-                let retention = Retention {
-                    events: 100,
-                    bytes: 1_000_000,
-                    max_age: None,
-                };
-                log.append(&channel, batch, retention).await.unwrap();
+                log.append(&channel, batch, RETENTION).await.unwrap();
             }
         });
         instance
@@ -78,6 +79,7 @@ impl Instance {
                 min: Duration::from_millis(5),
                 max: Duration::from_millis(500),
             },
+            retention: RETENTION,
         };
         self.log.reader(&self.channel, options)
     }

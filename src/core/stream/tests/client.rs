@@ -11,7 +11,7 @@ use futures::FutureExt;
 
 use super::super::long_poll::PollAction;
 use super::super::{Action, EventStream, Fetcher, LongPoll, LongPollPage, MergedReader};
-use super::{CONFIG, World};
+use super::{StreamConfig, World};
 use crate::core::channel::Channel;
 use crate::core::environment::{Environment, LogLineLost};
 use crate::core::log::kv::KvLog;
@@ -124,7 +124,12 @@ impl<M> DerefMut for Client<M> {
 }
 
 impl<M> Client<M> {
-    pub(super) fn new(machine: M, channels: &[Channel], opened: Instant) -> Self {
+    pub(super) fn new(
+        machine: M,
+        channels: &[Channel],
+        config: StreamConfig,
+        opened: Instant,
+    ) -> Self {
         let host = Host::default();
         let metrics = Metrics::new(1);
         let store = StoreClient::new(host.clone(), host.clone(), metrics.clone());
@@ -132,7 +137,7 @@ impl<M> Client<M> {
         let log = KvLog::new(host.clone(), store, metrics, parking.clone());
         Self {
             machine,
-            fetcher: Fetcher::new(host.clone(), parking, &log, channels, CONFIG, opened),
+            fetcher: Fetcher::new(host.clone(), parking, &log, channels, config, opened),
             host,
         }
     }
@@ -234,7 +239,7 @@ impl Client<LongPoll> {
         } = self;
         loop {
             fetcher.deliver(machine.reader()).now_or_never().unwrap();
-            match machine.next(host.now()) {
+            match machine.next(host.clock()) {
                 PollAction::Read(index, request) => fetcher.begin(index, request),
                 PollAction::Wait(at) => {
                     assert!(at > host.now(), "a wait makes time pass");

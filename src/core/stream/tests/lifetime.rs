@@ -181,9 +181,9 @@ fn a_stream_is_finished_if_the_client_has_everything_and_nothing_will_follow() {
     let mut world = World::with_events(2, 10);
     let is_finished = |world: &mut World, resume: &ResumePoint, live| {
         let mut stream = world.open_with(CONFIG, resume.clone(), live);
-        assert!(!stream.is_finished(), "before the first page");
+        assert!(!stream.is_finished(world.now()), "before the first page");
         world.lend(&mut stream, Client::read_first_pages);
-        stream.is_finished()
+        stream.is_finished(world.now())
     };
     let last = after("000007-2");
     assert!(!is_finished(&mut world, &last, true));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn answer(world: &mut World, poll: Client<LongPoll>) -> Option<LongPollPage> {
+pub(super) fn answer(world: &mut World, poll: Client<LongPoll>) -> Option<LongPollPage> {
     answer_while(world, poll, |_| {})
 }
 
@@ -16,7 +16,7 @@ fn answer_while(
     poll.into_page()
 }
 
-fn poll(
+pub(super) fn poll(
     world: &World,
     resume: ResumePoint,
     limit: usize,
@@ -28,7 +28,7 @@ fn poll(
     let subscription = subscription(resume, true);
     world.client(LongPoll::new(
         subscription,
-        CONFIG,
+        world.config(),
         limit,
         known,
         until,
@@ -52,7 +52,7 @@ fn a_request_does_not_outlast_its_token() {
     assert_eq!((ids(&page).len(), world.now), (0, opened + 1_500));
 }
 
-fn ids(page: &LongPollPage) -> Vec<String> {
+pub(super) fn ids(page: &LongPollPage) -> Vec<String> {
     page.events
         .iter()
         .map(|event| event.cursor.to_string())

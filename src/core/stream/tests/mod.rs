@@ -8,6 +8,7 @@ mod lifetime;
 mod long_poll;
 mod multi_channel;
 mod reconnect_storm;
+mod retention;
 mod sharing;
 mod stats;
 mod store_failures;
@@ -38,6 +39,13 @@ const CONFIG: StreamConfig = StreamConfig {
         min: Duration::from_millis(5),
         max: Duration::from_millis(500),
     },
+    retention: KEEP_ALL,
+};
+
+const KEEP_ALL: Retention = Retention {
+    events: 1_000_000,
+    bytes: 1 << 40,
+    max_age: None,
 };
 
 fn after(last_event_id: &str) -> ResumePoint {
@@ -61,7 +69,12 @@ struct World {
     channel: Channel,
     head: Option<Head>,
     segments: HashMap<SegmentId, Bytes>,
+    /// The part of the log that writers keep.
     retention: Retention,
+    /// The part of the log that readers get.
+    served: Retention,
+    /// The milliseconds by which the clocks of writers are wrong.
+    skew: i64,
     failing: bool,
     /// Segments whose next read fails.
     fails_once: HashSet<SegmentId>,
@@ -79,11 +92,9 @@ impl World {
             channel: channel.parse().unwrap(),
             head: None,
             segments: HashMap::new(),
-            retention: Retention {
-                events: 1_000_000,
-                bytes: 1 << 40,
-                max_age: None,
-            },
+            retention: KEEP_ALL,
+            served: KEEP_ALL,
+            skew: 0,
             failing: false,
             fails_once: HashSet::new(),
             head_reads: 0,
@@ -102,7 +113,7 @@ impl World {
     fn commit(&mut self, batch: Batch) {
         let head = self.head.take();
         let head = head.unwrap_or_else(|| Head::new(Epoch::from_random(7)));
-        let now = Timestamp(self.now);
+        let now = Timestamp(self.now.saturating_add_signed(self.skew));
         let plan = append(&head, &[batch], self.now, now, &self.retention).unwrap();
         assert!(plan.outcomes.iter().all(Result::is_ok));
         let change = plan.change.unwrap();
@@ -166,20 +177,25 @@ impl World {
         }
     }
 
+    /// Returns the configuration of readers.
+    fn config(&self) -> StreamConfig {
+        StreamConfig {
+            retention: self.served,
+            ..CONFIG
+        }
+    }
+
     fn stream(&self, subscription: Subscription, config: StreamConfig, seed: u64) -> EventStream {
         EventStream::new(subscription, config, seed, self.now().monotonic)
     }
 
     fn client<M>(&self, machine: M) -> Client<M> {
-        Client::new(
-            machine,
-            std::slice::from_ref(&self.channel),
-            self.now().monotonic,
-        )
+        let channels = std::slice::from_ref(&self.channel);
+        Client::new(machine, channels, self.config(), self.now().monotonic)
     }
 
     fn subscribe(&self, subscription: Subscription) -> Client<EventStream> {
-        self.client(self.stream(subscription, CONFIG, 42))
+        self.client(self.stream(subscription, self.config(), 42))
     }
 
     fn open_with(
@@ -192,7 +208,7 @@ impl World {
     }
 
     fn open(&self, resume: ResumePoint) -> Client<EventStream> {
-        self.open_with(CONFIG, resume, true)
+        self.open_with(self.config(), resume, true)
     }
 
     /// Lends this world to a client.

@@ -36,7 +36,7 @@ impl Channels {
             expires: None,
         };
         let stream = EventStream::new(subscription, CONFIG, 42, now);
-        Client::new(stream, &channels, now)
+        Client::new(stream, &channels, CONFIG, now)
     }
 
     fn resume(&self, last_event_id: &str) -> Client<EventStream> {
@@ -219,7 +219,11 @@ fn a_stream_ends_when_all_its_channels_are_closed() {
     assert_eq!(blocks[1].event_type.as_deref(), Some("runnel.end"));
     let mut again = channels.resume(&last_id(&blocks));
     channels.lend(&mut again, Client::read_first_pages);
-    assert!(again.is_finished());
+    let now = ClockReading {
+        monotonic: Instant(channels.now),
+        wall: Timestamp(channels.now),
+    };
+    assert!(again.is_finished(now));
 }
 
 #[test]

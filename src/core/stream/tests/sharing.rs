@@ -3,8 +3,12 @@
 use super::*;
 use crate::core::sse::EventId;
 
-fn sharing(world: &World, frames: &SharedFrames, resume: ResumePoint) -> Client<EventStream> {
-    let stream = world.stream(subscription(resume, true), CONFIG, 42);
+pub(super) fn sharing(
+    world: &World,
+    frames: &SharedFrames,
+    resume: ResumePoint,
+) -> Client<EventStream> {
+    let stream = world.stream(subscription(resume, true), world.config(), 42);
     world.client(stream.sharing(frames.clone()))
 }
 

@@ -125,16 +125,16 @@ impl Head {
         listed.is_some_and(|segment| segment.id(self.epoch) == id)
     }
 
-    /// Returns the log's state, as readers see it.
+    /// Returns the log's state, as readers see it if retention keeps all that is stored.
     #[must_use]
     pub fn state(&self) -> LogState {
         LogState {
             epoch: self.epoch,
             first: self.first(),
+            kept_from: self.first(),
             next: self.next(),
             closed: self.closed,
             newest: self.newest,
-            bytes: self.bytes(),
         }
     }
 }
