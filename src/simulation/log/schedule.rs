@@ -154,6 +154,8 @@ impl Schedule {
         self.run_until(|schedule| schedule.world.now() >= rest)?;
         self.keys_are_known()?;
         let ledger = self.ledger.borrow();
+        self.world
+            .stored(|storage| ledger.checker.segments_are_stored(storage, &self.channel))?;
         ledger.checker.publishers_at_rest()?;
         let mut clients = self.server.last().into_iter();
         clients.try_for_each(|last| ledger.checker.subscriber_at_rest(last))
@@ -195,5 +197,8 @@ fn head_written(
     let mut publishers = publishers.iter();
     let purged =
         publishers.any(|publisher| publisher.env().id() == swap.instance && publisher.purges());
-    ledger.borrow_mut().checker.head_written(&head, purged)
+    let mut ledger = ledger.borrow_mut();
+    let merged = ledger.checker.head_written(&head, purged)?;
+    ledger.coverage.merges += u64::from(merged);
+    Ok(())
 }

@@ -8,11 +8,10 @@ use super::format;
 use super::head::Head;
 use super::head_cache::CachedHead;
 use super::key::segment_key;
-use super::kv_log::{KvLog, SegmentError};
+use super::kv_log::KvLog;
 use super::locate::Location;
 use super::poll_schedule::PollSchedule;
-use super::segment::{SegmentId, SegmentMeta};
-use super::segment_cache::Parts;
+use super::segment::{Parts, SegmentError, SegmentId, SegmentMeta};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::log::{
