@@ -51,4 +51,25 @@ impl TestStore {
         let all = self.memory.snapshot().into_keys();
         all.filter(|key| key.starts_with(prefix)).collect()
     }
+
+    /// Returns the segments that a replay of the only channel reads, in the order of their events: the seq
+    /// of the first event, and the key. Segments that were merged into others are stored for a while, but
+    /// not read any more.
+    pub fn segments_in_use(&self) -> Vec<(u64, String)> {
+        let number = |key: &str, part| key.split('!').nth(part)?.parse::<u64>().ok();
+        let keys = self.keys("seg!");
+        let merged = keys.iter().filter_map(|key| {
+            let first = number(key, 3)?;
+            Some(first..first + number(key, 4)?)
+        });
+        let merged: Vec<_> = merged.collect();
+        let in_use = keys.iter().filter_map(|key| {
+            let first = number(key, 3)?;
+            let is_merged = merged.iter().any(|range| range.contains(&first));
+            (number(key, 4).is_some() || !is_merged).then(|| (first, key.clone()))
+        });
+        let mut in_use: Vec<_> = in_use.collect();
+        in_use.sort_unstable();
+        in_use
+    }
 }

@@ -23,7 +23,7 @@ const READ_FAULTS: [FaultPattern; 8] = [
 const EVENTS: u64 = 60;
 const BYTES: usize = 2_500;
 
-/// Returns a host whose channel has about ten segments, which take several reads.
+/// Returns a host whose channel has a merged segment and several others, which take several reads.
 async fn prepare() -> Fixture {
     let fixture = Fixture::new();
     fixture.publish_numbered(1..=EVENTS, BYTES).await;
@@ -45,7 +45,7 @@ async fn a_replay_is_exact_whichever_store_read_fails_or_is_stale() {
     let mut subscriber = fixture.subscribe("?last_event_id=earliest").await;
     let log = subscriber.events(usize::try_from(EVENTS).unwrap()).await;
     let reads = fixture.store.take_calls().len() as u64;
-    assert!(reads >= 9, "{reads}");
+    assert!(reads >= 5, "{reads}");
     drop(subscriber);
     for pattern in READ_FAULTS {
         for nth in 1..=reads + 1 {
@@ -150,12 +150,11 @@ async fn a_segment_deleted_during_a_slow_replay_is_reported_as_a_gap() {
 async fn a_lost_or_corrupt_segment_is_reported_as_a_gap() {
     for damaged in [None, Some(b"S\x01junk")] {
         let fixture = prepare().await;
-        let keys = fixture.store.keys("seg!");
-        let first_of = |key: &String| key.rsplit('!').next().unwrap().parse::<u64>().unwrap();
-        let mut firsts: Vec<_> = keys.iter().map(first_of).collect();
-        firsts.sort_unstable();
-        let (from, to) = (firsts[2], firsts[3]);
-        let key = keys.iter().find(|key| first_of(key) == from).unwrap();
+        let segments = fixture.store.segments_in_use();
+        let [.., (from, key), (to, _)] = &segments[..] else {
+            panic!("{segments:?}")
+        };
+        let (from, to) = (*from, *to);
         let memory = &fixture.store.memory;
         match damaged {
             None => memory.delete(key).await.unwrap(),

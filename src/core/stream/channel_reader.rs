@@ -41,6 +41,9 @@ const STALE_READS: Duration = Duration::from_secs(1);
 /// which events the limits of retention on number and bytes have dropped meanwhile.
 const MAX_STATE_AGE: Duration = Duration::from_secs(1);
 
+/// The interval at which damage that persists is reported: a minute.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+
 /// One channel of a stream.
 #[derive(Debug)]
 pub(super) struct ChannelReader {
@@ -73,6 +76,8 @@ pub(super) struct ChannelReader {
     backoff: StoreBackoff,
     missing: Missing,
     error: Option<FormatError>,
+    /// The last error that was reported, and the time.
+    reported: Option<(FormatError, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +184,7 @@ impl ChannelReader {
             backoff: StoreBackoff::new(random),
             missing: Missing::No,
             error: None,
+            reported: None,
         }
     }
 
@@ -381,12 +387,14 @@ impl ChannelReader {
         match result {
             Ok(page) => self.accept(page),
             Err(ReadError::Missing { resume_at, cause }) => {
-                self.error = cause;
+                if let Some(cause) = cause {
+                    self.report(cause, now);
+                }
                 self.record_missing(resume_at, now);
             }
             Err(ReadError::Store(_)) => self.store_failed(now),
             Err(ReadError::Format(error)) => {
-                self.error = Some(error);
+                self.report(error, now);
                 self.store_failed(now);
             }
         }
@@ -455,6 +463,18 @@ impl ChannelReader {
             missing => missing,
         };
         self.known = None;
+    }
+
+    /// Notes damage to the stored log, unless it was reported within the last minute: it is found again with
+    /// each retry.
+    fn report(&mut self, error: FormatError, now: Instant) {
+        let is_known = self.reported.as_ref().is_some_and(|(known, since)| {
+            *known == error && now.saturating_duration_since(*since) < REPORT_INTERVAL
+        });
+        if !is_known {
+            self.reported = Some((error.clone(), now));
+            self.error = Some(error);
+        }
     }
 
     /// Returns the damage to the stored log that was found since the last call, for the operator. The
@@ -765,7 +785,7 @@ impl ChannelReader {
             Err(CorruptRecord { error, resume_at }) => {
                 let key = format!("{} after {last}", self.channel);
                 let detail = error.to_string();
-                self.error = Some(FormatError::Corrupt { key, detail });
+                self.report(FormatError::Corrupt { key, detail }, now);
                 self.record_missing(resume_at, now);
                 None
             }

@@ -7,7 +7,7 @@ use super::super::{Storage, Violation, wall_clock};
 use crate::core::channel::Channel;
 use crate::core::log::kv::Head;
 use crate::core::log::kv::key::{head_key, segment_key};
-use crate::core::log::kv::segment::{self, SegmentId};
+use crate::core::log::kv::segment::{self, SegmentId, SegmentKind};
 use crate::core::log::{Appended, Retention};
 use crate::core::sse::{Epoch, EventId, Position, Seq};
 use crate::core::time::{Instant, Timestamp, millis};
@@ -94,6 +94,8 @@ pub(super) struct Checker {
     events: u64,
     published: Vec<Published>,
     seen: HashSet<(Epoch, String)>,
+    /// The newest merged segment that the head lists.
+    merged: Option<SegmentId>,
 }
 
 type Checked = Result<(), Violation>;
@@ -117,6 +119,7 @@ impl Checker {
             current: None,
             events: 0,
             published: vec![],
+            merged: None,
             seen: HashSet::new(),
         }
     }
@@ -140,8 +143,13 @@ impl Checker {
         self.published[batch].reports.push(report);
     }
 
-    /// Takes a head that has taken effect.
-    pub(super) fn head_written(&mut self, head: &Head, purged: bool, now: Instant) -> Checked {
+    /// Takes a head that has taken effect. Returns whether it lists a newly merged segment.
+    pub(super) fn head_written(
+        &mut self,
+        head: &Head,
+        purged: bool,
+        now: Instant,
+    ) -> Result<bool, Violation> {
         let mut events: Vec<(Seq, Event)> = vec![];
         let (mut records, mut offset) = (head.inline.records(), 0);
         while let Some(record) = records.next() {
@@ -204,7 +212,12 @@ impl Checker {
         }
         log.first = head.first();
         log.closed = head.closed;
-        Ok(())
+        let mut merged = head.segments.iter().rev();
+        let merged = merged.find(|segment| segment.kind == SegmentKind::Merged);
+        let merged = merged.map(|segment| segment.id(head.epoch));
+        let has_merged = merged.is_some() && merged != self.merged;
+        self.merged = merged;
+        Ok(has_merged)
     }
 
     /// Takes an event that a subscriber gets after `last`. The first event of a new subscriber may be any
@@ -404,8 +417,11 @@ impl Checker {
         let sealable = sealable.iter();
         let sealable = sealable.map(|batch| SegmentId::sealed(head.epoch, batch.first));
         let pending = head.pending_deletes.iter().map(|pending| pending.segment);
+        let merge = head.due_merge();
+        let merged = merge.map(|merge| merge.merged.id(head.epoch));
         let known: HashSet<_> = listed
             .chain(sealable)
+            .chain(merged)
             .chain(pending)
             .map(|id| segment_key(channel, id))
             .chain([key])
@@ -414,6 +430,36 @@ impl Checker {
             Some(orphan) => Err(Violation(format!("law 6: {orphan} is an orphan"))),
             None => Ok(()),
         }
+    }
+
+    /// Checks that the segments that the head lists are stored and have the events of the log.
+    pub(super) fn segments_are_stored(&self, storage: &Storage, channel: &Channel) -> Checked {
+        let invalid = |error: &dyn std::fmt::Display| Violation(format!("law 1: {error}"));
+        let key = head_key(channel);
+        let Some(head) = storage.value(&key) else {
+            return Ok(());
+        };
+        let head = Head::decode(&key, head).map_err(|error| invalid(&error))?;
+        let log = self.logs.get(&head.epoch);
+        for segment in &head.segments {
+            let id = segment.id(head.epoch);
+            let key = segment_key(channel, id);
+            let value = storage.value(&key);
+            let value = value.ok_or_else(|| invalid(&format!("{key} is not stored")))?;
+            let parts = segment::decode(&key, id, value).map_err(|error| invalid(&error))?;
+            law(segment.describes(&parts), || {
+                format!("law 1: {key} has other records")
+            })?;
+            for record in parts.iter().flat_map(|part| part.records()) {
+                let (seq, record) = record.map_err(|error| invalid(&error))?;
+                let written = log.and_then(|log| log.events.get(seq.minus(1).0 as usize));
+                law(
+                    written.is_some_and(|event| event.data == token(record.data)),
+                    || format!("law 1: {key} has another event {}", seq.0),
+                )?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) const fn events(&self) -> u64 {

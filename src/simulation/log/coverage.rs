@@ -33,6 +33,8 @@ coverage! {
     gaps,
     ends,
     purges,
+    /// Heads that list a merged segment which the head before did not.
+    merges,
     /// Batches that were acknowledged as repeats.
     repeated,
     /// Appends and purges that failed.

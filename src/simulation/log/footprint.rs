@@ -6,8 +6,8 @@ use super::number;
 use super::scenario::{Habits, LARGE_BYTES, PublisherPlan, Scenario};
 use super::schedule::Schedule;
 use crate::core::log::Retention;
-use crate::core::log::kv::MAX_GROUP_BYTES;
 use crate::core::log::kv::segment::SEGMENT_BYTES;
+use crate::core::log::kv::{MAX_GROUP_BYTES, MERGED_BYTES};
 
 const RETENTION: Retention = Retention {
     events: 1_000,
@@ -41,13 +41,21 @@ const fn segments_of(bytes: usize) -> usize {
 
 /// Returns the largest size at any time of a store with this many counters.
 const fn bound(counters: usize) -> Size {
-    // An instance may be storing, or have crashed storing, what can be sealed of a head.
-    let kept = segments_of(RETENTION.bytes as usize) + segments_of(MAX_GROUP_BYTES);
-    // A purge lists all of that for deletion.
+    // Whole segments are dropped, so up to a merged one is kept besides what retention asks for.
+    let kept_bytes = RETENTION.bytes as usize + MERGED_BYTES as usize;
+    // An instance may be storing, or have crashed storing, what can be sealed of a head, and a merge.
+    let kept = segments_of(kept_bytes) + segments_of(MAX_GROUP_BYTES) + 1;
+    // A purge lists all of that for deletion; a commit that merges lists the sources.
     let segments = kept + PENDING_DELETES + kept;
+    // Of the pending deletes, one in seven is a merged segment, the others are its sources; a few merges
+    // were not listed.
+    let merged = segments / 5;
     Size {
         keys: 1 + counters + segments,
-        bytes: HEAD_BYTES + counters * size_of::<i64>() + segments * MOST_SEGMENT_BYTES,
+        bytes: HEAD_BYTES
+            + counters * size_of::<i64>()
+            + (segments - merged) * MOST_SEGMENT_BYTES
+            + merged * (MERGED_BYTES as usize + 100),
     }
 }
 

@@ -31,6 +31,8 @@ mod scenario;
 mod schedule;
 mod subscriber;
 
+use std::ops::Range;
+
 use self::coverage::Coverage;
 use self::scenario::Scenario;
 use self::schedule::Schedule;
@@ -95,10 +97,15 @@ fn a_seed_always_makes_the_same_schedule() {
 
 /// Returns how many of 300 schedules break a law with this mistake in the code.
 fn caught(mutant: Mutant, model: Model) -> usize {
+    caught_in(0..300, mutant, model)
+}
+
+fn caught_in(seeds: Range<u64>, mutant: Mutant, model: Model) -> usize {
     ACTIVE.set(Some(mutant));
-    let broken = (0..300).filter(|&seed| run(model, seed).is_err()).count();
+    let broken = seeds.clone().filter(|&seed| run(model, seed).is_err());
+    let broken = broken.count();
     ACTIVE.set(None);
-    println!("{mutant:?} on {model:?}: {broken} of 300 schedules break a law");
+    println!("{mutant:?} on {model:?}: {broken} of the schedules {seeds:?} break a law");
     broken
 }
 
@@ -128,6 +135,26 @@ fn a_reader_that_serves_all_that_is_stored_is_caught() {
     let caught = (0..300).filter(|&seed| is_caught(seed)).count();
     println!("{caught} of 300 schedules break a law");
     assert!(caught > 50);
+}
+
+#[test]
+fn a_writer_that_drops_a_record_in_a_merge_is_caught() {
+    assert!(caught(Mutant::MergeDropsARecord, Model::Sound) > 10);
+}
+
+#[test]
+fn a_writer_that_lists_merged_segments_without_storing_them_is_caught() {
+    assert!(caught(Mutant::ListsUnstoredMerges, Model::Sound) > 10);
+}
+
+#[test]
+fn a_writer_that_deletes_the_sources_of_a_merge_before_its_swap_is_caught() {
+    assert!(caught(Mutant::DeletesBeforeTheMerge, Model::Sound) > 3);
+}
+
+#[test]
+fn a_writer_that_forgets_a_merge_that_was_not_listed_is_caught() {
+    assert!(caught_in(0..1_000, Mutant::ForgetsMerges, Model::Sound) > 0);
 }
 
 #[test]

@@ -155,6 +155,8 @@ impl Schedule {
         self.run_until(|schedule| schedule.world.now() >= rest)?;
         self.keys_are_known()?;
         let ledger = self.ledger.borrow();
+        self.world
+            .stored(|storage| ledger.checker.segments_are_stored(storage, &self.channel))?;
         ledger.checker.publishers_at_rest()?;
         let mut clients = self.server.positions().into_iter();
         let now = self.world.now();
@@ -197,6 +199,8 @@ fn head_written(
     let mut publishers = publishers.iter();
     let purged =
         publishers.any(|publisher| publisher.env().id() == swap.instance && publisher.purges());
-    let checker = &mut ledger.borrow_mut().checker;
-    checker.head_written(&head, purged, swap.at)
+    let mut ledger = ledger.borrow_mut();
+    let merged = ledger.checker.head_written(&head, purged, swap.at)?;
+    ledger.coverage.merges += u64::from(merged);
+    Ok(())
 }

@@ -82,6 +82,8 @@ pub struct GroupLeader {
     group: u64,
     /// The batches to commit, in order.
     pub batches: Vec<Batch>,
+    /// Set if swaps have been lost to other instances lately.
+    pub is_contended: bool,
 }
 
 impl CommitQueue {
@@ -130,6 +132,7 @@ impl CommitQueue {
         Some(GroupLeader {
             group: ticket.group,
             batches,
+            is_contended: !self.contended.is_zero(),
         })
     }
 

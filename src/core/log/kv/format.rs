@@ -102,6 +102,11 @@ pub(super) fn open<'a>(
     }
 }
 
+/// Returns whether a value that was verified has the version that this build writes.
+pub(super) fn is_current(bytes: &[u8]) -> bool {
+    bytes.get(1) == Some(&VERSION)
+}
+
 fn has_checksum(bytes: &[u8]) -> bool {
     bytes
         .split_last_chunk()

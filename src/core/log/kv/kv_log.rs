@@ -8,17 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use thiserror::Error;
 
 use super::commit::{Action, Commit, Completion, Contention, Request};
 use super::commit_queue::{CommitQueue, GroupLeader, GroupOutcome, Ticket};
-use super::format::FormatError;
 use super::head::Head;
 use super::head_cache::{self, CachedHead, HeadCache};
 use super::key::{create_key, head_key, segment_key};
 use super::kv_reader::KvReader;
-use super::segment::{self, SegmentId};
-use super::segment_cache::{self, Parts, SegmentCache};
+use super::segment::{self, Parts, SegmentError, SegmentId};
+use super::segment_cache::{self, SegmentCache};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::limit::RetryAfter;
@@ -27,26 +25,16 @@ use crate::core::log::{
 };
 use crate::core::metrics::{Counter, Histogram, Metrics};
 use crate::core::parking::Parking;
-use crate::core::store::{KeyValueStore, StoreClient, StoreError, SwapError};
+use crate::core::store::{KeyValueStore, StoreClient, SwapError};
 use crate::core::time::Instant;
 
 /// The shortest and the longest interval at which a reader that waits for another looks the result up in
 /// the cache. Between these it has waited as long as it waits again.
 const LOOKUP_INTERVAL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(64));
 
-/// A segment that could not be read.
-#[derive(Debug, Error)]
-pub(super) enum SegmentError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The store has no value under its key.
-    #[error("there is no value under its key")]
-    Absent,
-    /// The value cannot be used.
-    #[error(transparent)]
-    Format(#[from] FormatError),
-}
+/// While swaps are lost to other instances, one commit in this many merges segments: most of them would
+/// store the same merged segment.
+const CONTENDED_MERGES: u64 = 32;
 
 /// The log engine on a key-value store. Clones are handles to the same engine.
 pub struct KvLog<E, S>(Rc<Shared<E, S>>);
@@ -100,7 +88,7 @@ impl<E: Environment, S: KeyValueStore> Log for KvLog<E, S> {
     }
 
     async fn purge(&self, channel: &Channel, retention: Retention) -> Result<(), CommitError> {
-        let (outcome, _) = self.commit(channel, Request::Purge, retention).await;
+        let (outcome, _) = self.commit(channel, Request::Purge, retention, false).await;
         outcome.map(drop)
     }
 
@@ -216,11 +204,26 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         if let Some(parts) = self.0.segments.get(key) {
             return Ok(parts);
         }
-        let value = self.0.parking.on_host(self.0.store.get(key)).await?;
-        let value = value.ok_or(SegmentError::Absent)?;
-        let parts = segment::decode(key, id, &value)?.into();
+        let parts = self.fetch_segment(key, id).await?;
         self.0.segments.insert(key, &parts);
         Ok(parts)
+    }
+
+    async fn fetch_segment(&self, key: &str, id: SegmentId) -> Result<Parts, SegmentError> {
+        let value = self.0.parking.on_host(self.0.store.get(key)).await?;
+        let value = value.ok_or(SegmentError::Absent)?;
+        Ok(segment::decode(key, id, &value)?.into())
+    }
+
+    /// Reads the sources of a merge. They are not cached, since nobody will read them again.
+    async fn merge_sources(
+        &self,
+        channel: &Channel,
+        ids: &[SegmentId],
+    ) -> Vec<Result<Parts, SegmentError>> {
+        let keys: Vec<_> = ids.iter().map(|id| segment_key(channel, *id)).collect();
+        let reads = keys.iter().zip(ids);
+        join_all(reads.map(|(key, id)| self.fetch_segment(key, *id))).await
     }
 
     /// Waits until another reader may have read what this one has wanted since `asked`. Returns the time.
@@ -239,13 +242,14 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         channel: &Channel,
         request: Request,
         retention: Retention,
+        merges: bool,
     ) -> (GroupOutcome, Contention) {
         let now = self.0.env.now();
         if let Err(RetryAfter(retry_after)) = self.0.store.circuit(|circuit| circuit.enter(now)) {
             let error = CommitError::CircuitOpen(retry_after);
             return (Err(error), Contention::default());
         }
-        let (outcome, contention) = self.drive_commit(channel, request, retention).await;
+        let (outcome, contention) = self.drive_commit(channel, request, retention, merges).await;
         self.0
             .metrics
             .add(Counter::SwapConflicts, contention.lost_swaps);
@@ -264,10 +268,12 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         channel: &Channel,
         request: Request,
         retention: Retention,
+        merges: bool,
     ) -> (GroupOutcome, Contention) {
         let Shared { env, store, .. } = &*self.0;
         let mut commit = Commit::new(channel.clone(), request, retention, env.random(), env.now())
-            .with_backoff_factor(store.swap_backoff_factor());
+            .with_backoff_factor(store.swap_backoff_factor())
+            .with_merges(merges);
         let head_key = head_key(channel);
         let mut cas = None;
         let mut action = Action::Read;
@@ -282,6 +288,9 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
                 }
                 Action::Increment(period) => {
                     Completion::Incremented(store.increment(&create_key(channel, period)).await)
+                }
+                Action::ReadSegments(ids) => {
+                    Completion::Segments(self.merge_sources(channel, &ids).await)
                 }
                 Action::Write(values) => Completion::Written(store.set_many(values).await),
                 Action::Delete(keys) => Completion::Written(store.delete_many(&keys).await),
@@ -339,8 +348,10 @@ impl<'a, E: Environment, S: KeyValueStore> QueuedBatch<'a, E, S> {
 
     async fn commit(&mut self, leader: GroupLeader, retention: Retention) {
         self.leads = Some(leader.group());
+        let merges = !leader.is_contended || self.log.0.env.random() % CONTENDED_MERGES == 0;
         let request = Request::Append(leader.batches);
-        let (outcome, contention) = self.log.commit(self.channel, request, retention).await;
+        let commit = self.log.commit(self.channel, request, retention, merges);
+        let (outcome, contention) = commit.await;
         let appended = outcome.iter().flatten().flatten();
         let events = appended
             .filter(|appended| !appended.repeated)

@@ -20,6 +20,7 @@ pub mod key;
 mod kv_log;
 mod kv_reader;
 mod locate;
+mod merge;
 pub(crate) mod mutant;
 mod poll_schedule;
 mod retention;
@@ -38,6 +39,7 @@ pub use head::{Head, IDEMPOTENCY_KEYS, IdempotencyEntry, InvariantError, RECENT_
 pub use kv_log::KvLog;
 pub use kv_reader::KvReader;
 pub use locate::Location;
+pub use merge::{MERGED_BYTES, Merge};
 pub use poll_schedule::PollInterval;
 
 /// The time for which readers wait for one that reads what they want; then they read it themselves.

@@ -9,6 +9,14 @@ pub(crate) enum Mutant {
     CreatesUnasked,
     /// Deletes segments that the head still refers to.
     TrimsBeforeTheSwap,
+    /// Merges segments without their last record.
+    MergeDropsARecord,
+    /// Lists merged segments that it has not stored.
+    ListsUnstoredMerges,
+    /// Deletes merged segments' sources before the swap.
+    DeletesBeforeTheMerge,
+    /// Does not delete merged segments that were stored and never listed.
+    ForgetsMerges,
     /// Reads values whose checksum is wrong.
     TrustsChecksums,
 }

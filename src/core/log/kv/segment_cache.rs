@@ -2,18 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use super::SHARED_READ_TIMEOUT;
+use super::segment::Parts;
 use crate::core::cache::BoundedCache;
-use crate::core::log::RecordBatch;
 use crate::core::time::Instant;
 
 /// The memory for segments: 1 MiB.
 const CAPACITY_BYTES: usize = 1024 * 1024;
-
-/// The parts of a segment, which were verified when it was read.
-pub(super) type Parts = Rc<[RecordBatch]>;
 
 #[derive(Debug)]
 pub(super) struct SegmentCache {
@@ -108,6 +104,7 @@ impl Drop for InFlightGuard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::log::RecordBatch;
 
     const NOW: Instant = Instant(1_000);
 

@@ -112,6 +112,27 @@ fn a_corrupt_segment_is_reported_and_skipped_with_a_gap() {
 }
 
 #[test]
+fn damage_is_reported_once_while_it_is_found_again_and_heals_without_a_gap() {
+    let mut world = World::with_events(300, 200);
+    let broken = world.head.as_ref().unwrap().segments[0];
+    let id = broken.id(Epoch::from_random(7));
+    let mut damaged = world.segments[&id].to_vec();
+    damaged[100] ^= 1;
+    let valid = world.segments.insert(id, damaged.into()).unwrap();
+    let mut stream = world.open(ResumePoint::Earliest);
+    world.sent(&mut stream, 300);
+    assert!(stream.reader().take_error().is_some());
+    let reads = world.head_reads;
+    let sent = world.sent(&mut stream, 500);
+    assert!(seqs(&sent).is_empty() && world.head_reads > reads, "{sent}");
+    assert_eq!(stream.reader().take_error(), None);
+    world.segments.insert(id, valid);
+    let sent = world.sent(&mut stream, 5_000);
+    assert_eq!(seqs(&sent), (1..=300).collect::<Vec<_>>());
+    assert!(!sent.contains("runnel.gap"), "{sent}");
+}
+
+#[test]
 fn a_segment_with_fewer_records_than_the_directory_lists_is_skipped_with_a_gap() {
     let mut world = World::with_events(300, 200);
     let short = world.head.as_ref().unwrap().segments[1];

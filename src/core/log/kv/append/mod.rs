@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::head::{Head, IDEMPOTENCY_KEYS, IdempotencyEntry, RECENT_COMMITS};
+use super::merge::{Merge, forget_merge};
 use super::retention::retain;
 use super::segment::{self, PendingDelete, SegmentId, SegmentKind, SegmentMeta};
 use crate::core::log::{
@@ -37,6 +38,8 @@ pub struct Change {
     pub head: Head,
     /// Segments to store before the swap.
     pub seal: Vec<(SegmentId, Bytes)>,
+    /// A merge that the change may carry out on the way: [`Change::merge`]. Its sources are stored.
+    pub merge: Option<Merge>,
     /// Segments to delete before the swap. The head that is being replaced does not refer to them
     /// either.
     pub discard: Vec<SegmentId>,
@@ -104,6 +107,15 @@ pub fn append(
         next.newest = now;
     }
     let discard = retain(&mut next, now, retention);
+    let mut merge = None;
+    if !seal.is_empty() {
+        next.settle_single_segments();
+        let due = head.due_merge();
+        merge = due.filter(|merge| next.may_list(merge.merged.id(head.epoch)));
+    }
+    if next.first() != head.first() {
+        forget_merge(head, &mut next, now);
+    }
     record_commit(&mut next, nonce);
     debug_assert!(preserves_invariants(head, &next), "{:?}", next.check());
     Ok(Append {
@@ -111,6 +123,7 @@ pub fn append(
         change: Some(Change {
             head: next,
             seal,
+            merge,
             discard,
         }),
     })
@@ -139,6 +152,7 @@ pub fn purge(
         since: now,
     });
     next.pending_deletes.extend(dropped);
+    forget_merge(head, &mut next, now);
     next.commits = head.commits;
     next.recent_commits.clone_from(&head.recent_commits);
     record_commit(&mut next, nonce);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::core::log::kv::segment::{Parts, SegmentError, SegmentId};
 use crate::core::log::{AppendError, Appended, Batch, CommitError};
 use crate::core::store::{StoreError, SwapError};
 
@@ -23,6 +24,8 @@ pub enum Action {
     Read,
     /// Increment the channel's creation counter of this period: [`Completion::Incremented`].
     Increment(u64),
+    /// Read these segments: [`Completion::Segments`].
+    ReadSegments(Vec<SegmentId>),
     /// Store these values under their keys, in any order: [`Completion::Written`].
     Write(Vec<(String, Bytes)>),
     /// Delete these keys: [`Completion::Written`].
@@ -44,6 +47,8 @@ pub enum Completion {
     Read(Result<Option<Bytes>, StoreError>),
     /// The creation counter after the increment.
     Incremented(Result<i64, StoreError>),
+    /// The segments that were read, in order.
+    Segments(Vec<Result<Parts, SegmentError>>),
     /// The end of a write or a delete.
     Written(Result<(), StoreError>),
     /// The end of a swap.

@@ -8,14 +8,17 @@
 //!   if the swap took effect.
 //! - A swap that ended in a store error may even take effect later. It cannot any more once the head has
 //!   changed, for no two heads are equal; until then the outcome is unknown.
+//! - Segments that were merged or sealed are stored before the swap that lists them, once in a commit
+//!   however often its swap is lost.
 //! - A missing head is created under a [`CreationLease`], because some stores (Spin's SQLite) let every
 //!   swap on a missing key succeed.
 //!
 //! | state | action | next state |
 //! |---|---|---|
-//! | `Reading` | `Read` the head | with a head: `DeletingOrphans`, or with a plan `Sealing`, `Discarding` or `Swapping`; without one: `Leasing`, `Sleeping`, `Swapping` or `Reading`; after an error: as after a failed swap; `Clearing` or `Ended` if an earlier swap turns out committed; `Ended` if nothing is to be changed |
+//! | `Reading` | `Read` the head | with a head: `DeletingOrphans`, or with a plan `Merging`, `Sealing`, `Discarding` or `Swapping`; without one: `Leasing`, `Sleeping`, `Swapping` or `Reading`; after an error: as after a failed swap; `Clearing` or `Ended` if an earlier swap turns out committed; `Ended` if nothing is to be changed |
 //! | `Settling` | `Read` the head, only to learn the outcome of a swap before a long wait | `Sleeping`; `DeletingOrphans`; `Clearing` or `Ended` if the swap turns out committed |
 //! | `Leasing` | `Increment` a creation counter | `Leasing` or `Reading`; after an error: as after a failed swap |
+//! | `Merging` | `ReadSegments` to be merged | `Sealing`; without the merge if one of them cannot be read |
 //! | `Sealing` | `Write` new segments | `Discarding` or `Swapping`; after an error: as after a failed swap |
 //! | `Discarding` | `Delete` old segments | `Swapping`; those that could not be deleted stay listed |
 //! | `Swapping` | `Swap` the head | `Clearing` or `Ended` if it replaced a head; `Reading` if it created one; if it failed: `Settling` or `Sleeping`; `Ended` when no swap is left |
@@ -24,7 +27,8 @@
 //! | `Sleeping` | `Sleep` | `Reading` |
 //! | `Ended` | `Done` or `Failed` | |
 //!
-//! After the timeout, or when the head cannot be used, the next state is `Ended` with `Failed` instead.
+//! A damaged head is read twice more, after `Sleeping`. After the timeout, or when the head cannot be used,
+//! the next state is `Ended` with `Failed` instead.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -64,6 +68,7 @@
 mod action;
 mod retry;
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -73,11 +78,12 @@ pub use self::action::{Action, Completion, Request};
 use self::retry::RetryBackoff;
 use super::append::{Append, Change, append, purge};
 use super::creation_lease::{CreationLease, LeaseAction};
-use super::format::FormatError;
+use super::format::{self, FormatError};
 use super::head::{Head, RECENT_COMMITS};
 use super::key::{head_key, segment_key};
+use super::merge::Merge;
 use super::mutant::{Mutant, is_active};
-use super::segment::{PendingDelete, SegmentId};
+use super::segment::{Parts, PendingDelete, SegmentError, SegmentId};
 use crate::core::channel::Channel;
 use crate::core::log::{AppendError, Appended, CommitError, Retention};
 use crate::core::sse::Epoch;
@@ -90,6 +96,11 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest time between seeing that there is no head and creating it: 250 ms.
 const CREATE_WITHIN: Duration = Duration::from_millis(250);
+
+/// The number of times that a head is read again because it was damaged, and the wait before that: what
+/// was only read badly is good then.
+const MAX_REREADS: u32 = 2;
+const REREAD_AFTER: Duration = Duration::from_millis(10);
 
 /// The interval at which a head that another instance is creating is read: 10 ms.
 const CREATION_POLL: Duration = Duration::from_millis(10);
@@ -122,8 +133,15 @@ pub struct Commit {
     state: State,
     /// The last plan whose swap was tried, as long as it may have taken effect or may yet.
     unsettled: Option<Plan>,
-    /// Segments stored for a swap that was lost; a purge may have made orphans of them.
-    possible_orphans: Vec<SegmentId>,
+    /// Segments that this commit has tried to store, and whether it has. A swap that is lost may make
+    /// orphans of them.
+    stored: HashMap<SegmentId, bool>,
+    /// Set if segments may be merged on the way.
+    merges: bool,
+    /// Set if the head that was read last has the present format. Older versions, which may be writing as
+    /// well, know nothing of merges.
+    is_current: bool,
+    rereads: u32,
     last_error: Option<StoreError>,
 }
 
@@ -132,6 +150,7 @@ enum State {
     Reading,
     Settling,
     Leasing,
+    Merging(Plan, Merge),
     Sealing(Plan),
     Discarding(Plan),
     /// The plan is in `unsettled`.
@@ -195,7 +214,10 @@ impl Commit {
             lease: None,
             state: State::Reading,
             unsettled: None,
-            possible_orphans: vec![],
+            stored: HashMap::new(),
+            merges: true,
+            is_current: false,
+            rereads: 0,
             last_error: None,
         }
     }
@@ -204,6 +226,13 @@ impl Commit {
     #[must_use]
     pub const fn with_backoff_factor(mut self, factor: u32) -> Self {
         self.retry.factor = factor;
+        self
+    }
+
+    /// Sets whether the commit may merge segments on the way, if it has segments to store anyway.
+    #[must_use]
+    pub const fn with_merges(mut self, merges: bool) -> Self {
+        self.merges = merges;
         self
     }
 
@@ -233,9 +262,10 @@ impl Commit {
         match &self.state {
             State::Reading | State::Settling => *action == Action::Read,
             State::Leasing => matches!(action, Action::Increment(_)),
-            State::Sealing(plan) => {
-                matches!(action, Action::Write(values) if values.len() == plan.change.seal.len())
+            State::Merging(_, merge) => {
+                matches!(action, Action::ReadSegments(ids) if ids.len() == merge.sources.len())
             }
+            State::Sealing(_) => matches!(action, Action::Write(values) if !values.is_empty()),
             State::Discarding(_) | State::DeletingOrphans | State::Clearing(_) => {
                 matches!(action, Action::Delete(keys) if !keys.is_empty())
             }
@@ -272,11 +302,15 @@ impl Commit {
                 self.lease = None;
                 self.retry_after(error, now)
             }
-            (State::Sealing(plan), Completion::Written(Ok(()))) => self.discard(plan, now),
-            (State::Sealing(plan), Completion::Written(Err(error))) => {
-                self.may_orphan(&plan);
-                self.retry_after(error, now)
+            (State::Merging(plan, merge), Completion::Segments(read)) => {
+                self.merge(plan, &merge, read, now)
             }
+            (State::Sealing(plan), Completion::Written(Ok(()))) => {
+                let sealed = plan.change.seal.iter();
+                self.stored.extend(sealed.map(|(id, _)| (*id, true)));
+                self.discard(plan, now)
+            }
+            (State::Sealing(_), Completion::Written(Err(error))) => self.retry_after(error, now),
             (State::Discarding(plan), Completion::Written(Ok(()))) => self.swap(plan, now),
             (State::Discarding(mut plan), Completion::Written(Err(_))) => {
                 // Nothing depends on the deletion.
@@ -323,8 +357,9 @@ impl Commit {
     fn settle(&mut self, bytes: &Bytes) -> ControlFlow<Action, Head> {
         let head = match Head::decode(&head_key(&self.channel), bytes) {
             Ok(head) => head,
-            Err(error) => return ControlFlow::Break(Action::Failed(error.into())),
+            Err(error) => return ControlFlow::Break(self.head_unreadable(error)),
         };
+        self.is_current = format::is_current(bytes);
         if let Some(plan) = self.unsettled.take() {
             if head.remembers(self.nonce) && !is_active(Mutant::ForgetsItsNonce) {
                 return ControlFlow::Break(self.committed(plan));
@@ -335,7 +370,6 @@ impl Commit {
                 // No two heads are equal, so the swap can no longer take effect.
                 1..=RECENT_COMMITS => {
                     self.lost_swaps = self.lost_swaps.saturating_add(1);
-                    self.may_orphan(&plan);
                 }
                 _ => {
                     let detail = "the head no longer remembers the commits of that time".to_owned();
@@ -351,20 +385,28 @@ impl Commit {
         ControlFlow::Continue(head)
     }
 
-    /// Remembers segments that `plan` has stored, or may have, and that may belong to nothing now.
-    fn may_orphan(&mut self, plan: &Plan) {
-        let sealed = plan.change.seal.iter();
-        self.possible_orphans.extend(sealed.map(|(id, _)| *id));
+    /// Reads a damaged head again, or gives up.
+    fn head_unreadable(&mut self, error: FormatError) -> Action {
+        let is_damaged = matches!(error, FormatError::Corrupt { .. });
+        if is_damaged && self.rereads < MAX_REREADS {
+            self.rereads = self.rereads.saturating_add(1);
+            return self.sleep_for(REREAD_AFTER);
+        }
+        Action::Failed(match &self.unsettled {
+            Some(_) => CommitError::OutcomeUnknown(error.to_string()),
+            None => error.into(),
+        })
     }
 
-    /// Returns the keys of segments that no head will ever refer to: of a log that was purged, or dropped
-    /// by retention in the meantime.
+    /// Returns the keys of stored segments that no head will ever refer to: the log was purged, or they
+    /// were merged or dropped by retention, in the meantime.
     fn take_orphans(&mut self, head: &Head) -> Option<Vec<String>> {
-        let orphans = std::mem::take(&mut self.possible_orphans)
-            .into_iter()
-            .filter(|id| id.epoch != head.epoch || id.first < head.first());
-        let orphans: Vec<_> = orphans.map(|id| segment_key(&self.channel, id)).collect();
-        (!orphans.is_empty()).then_some(orphans)
+        let orphans: Vec<_> = self.stored.extract_if(|id, _| !head.knows(*id)).collect();
+        let keys = orphans
+            .iter()
+            .map(|(id, _)| segment_key(&self.channel, *id));
+        let keys: Vec<_> = keys.collect();
+        (!keys.is_empty()).then_some(keys)
     }
 
     fn is_timed_out(&self, now: ClockReading) -> bool {
@@ -431,21 +473,82 @@ impl Commit {
         let Some(change) = change else {
             return Action::Done(outcomes);
         };
-        let plan = Plan {
+        let mut plan = Plan {
             outcomes,
             change,
             base,
             tried_before: self.unsettled.is_some(),
         };
-        if plan.change.seal.is_empty() {
+        let merge = plan.change.merge.take();
+        let Some(merge) = merge.filter(|_| self.merges && self.is_current) else {
+            return self.seal(plan, now);
+        };
+        let epoch = plan.change.head.epoch;
+        if self.has_stored(merge.merged.id(epoch)) {
+            plan.change.list_merged(&merge, now.wall);
+            return self.seal(plan, now);
+        }
+        let sources = merge.sources.iter().map(|source| source.id(epoch));
+        let sources = sources.collect();
+        self.state = State::Merging(plan, merge);
+        Action::ReadSegments(sources)
+    }
+
+    fn has_stored(&self, id: SegmentId) -> bool {
+        self.stored.get(&id) == Some(&true)
+    }
+
+    /// Merges the segments that were read. If the store failed, another commit will.
+    fn merge(
+        &mut self,
+        mut plan: Plan,
+        merge: &Merge,
+        read: Vec<Result<Parts, SegmentError>>,
+        now: ClockReading,
+    ) -> Action {
+        let (mut parts, mut unreadable, mut has_failed) = (vec![], vec![], false);
+        for (source, read) in merge.sources.iter().zip(read) {
+            match read {
+                Ok(read) if source.describes(&read) => parts.extend(read.iter().cloned()),
+                Err(SegmentError::Store(_)) => has_failed = true,
+                Ok(_) | Err(SegmentError::Absent | SegmentError::Format(_)) => {
+                    unreadable.push(*source);
+                }
+            }
+        }
+        let merged = if has_failed {
+            Ok(())
+        } else if unreadable.is_empty() {
+            plan.change.merge(merge, parts, now.wall)
+        } else {
+            plan.change.give_up_merge(merge, &unreadable, now.wall);
+            Ok(())
+        };
+        match merged {
+            Ok(()) => self.seal(plan, now),
+            Err(error) => self.cannot_encode(&error),
+        }
+    }
+
+    /// Stores the segments of a plan, but those that this commit has stored before.
+    fn seal(&mut self, plan: Plan, now: ClockReading) -> Action {
+        let new = plan.change.seal.iter();
+        let new: Vec<_> = new.filter(|(id, _)| !self.has_stored(*id)).collect();
+        if new.is_empty() {
             return self.discard(plan, now);
         }
-        let sealed = plan.change.seal.iter();
-        let values = sealed
+        self.stored.extend(new.iter().map(|(id, _)| (*id, false)));
+        let values = new.into_iter();
+        let values = values
             .map(|(id, value)| (segment_key(&self.channel, *id), value.clone()))
             .collect();
         self.state = State::Sealing(plan);
         Action::Write(values)
+    }
+
+    fn cannot_encode(&self, error: &postcard::Error) -> Action {
+        let (key, detail) = (head_key(&self.channel), error.to_string());
+        Action::Failed(FormatError::Corrupt { key, detail }.into())
     }
 
     fn plan_purge(&mut self, head: &Head, now: ClockReading) -> Result<Append, postcard::Error> {
@@ -458,6 +561,7 @@ impl Commit {
             change: Some(Change {
                 head,
                 seal: vec![],
+                merge: None,
                 discard: vec![],
             }),
         })
@@ -490,10 +594,7 @@ impl Commit {
                 self.state = State::Swapping;
                 Action::Swap(bytes)
             }
-            Err(error) => {
-                let (key, detail) = (head_key(&self.channel), error.to_string());
-                Action::Failed(FormatError::Corrupt { key, detail }.into())
-            }
+            Err(error) => self.cannot_encode(&error),
         }
     }
 

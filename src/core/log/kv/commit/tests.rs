@@ -65,6 +65,51 @@ fn a_swap_that_took_effect_is_committed_although_the_store_reports_a_loss() {
     assert_eq!(commit.contention().lost_swaps, 0);
 }
 
+#[test]
+fn a_head_that_was_only_read_badly_is_read_again() {
+    let head = Head::new(Epoch::from_random(1));
+    let damaged = || Completion::Read(Ok(Some(Bytes::from_static(b"H\x02 damaged"))));
+    let mut commit = commit();
+    for _ in 0..MAX_REREADS {
+        assert_eq!(commit.step(damaged(), NOW), Action::Sleep(REREAD_AFTER));
+        assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
+    }
+    let swap = commit.step(read(&head), NOW);
+    assert!(matches!(swap, Action::Swap(_)), "{swap:?}");
+}
+
+/// Reads a damaged head as often as the commit asks for it. Returns the last action.
+fn read_damaged(commit: &mut Commit) -> Action {
+    let damaged = || Completion::Read(Ok(Some(Bytes::from_static(b"H\x02 damaged"))));
+    let mut action = commit.step(damaged(), NOW);
+    while matches!(action, Action::Sleep(_)) {
+        assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
+        action = commit.step(damaged(), NOW);
+    }
+    action
+}
+
+#[test]
+fn a_damaged_head_fails_a_commit_with_nothing_changed() {
+    let failed = read_damaged(&mut commit());
+    assert!(
+        matches!(failed, Action::Failed(CommitError::Format(_))),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn a_head_that_is_damaged_after_a_swap_leaves_the_outcome_unknown() {
+    let (mut commit, _) = swapping(&Head::new(Epoch::from_random(1)));
+    commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
+    assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
+    let failed = read_damaged(&mut commit);
+    assert!(
+        matches!(failed, Action::Failed(CommitError::OutcomeUnknown(_))),
+        "{failed:?}"
+    );
+}
+
 /// Commits `count` changes of other writers.
 fn commit_others(head: &mut Head, count: u64) {
     for _ in 0..count {
@@ -214,7 +259,9 @@ fn a_segment_stored_for_a_swap_that_was_lost_to_a_purge_is_deleted() {
     let lost = commit.step(Completion::Swapped(Err(SwapError::Lost)), NOW);
     assert!(matches!(lost, Action::Sleep(_)), "{lost:?}");
     assert_eq!(commit.step(Completion::Slept, NOW), Action::Read);
-    let purged = purge(&head, Epoch::from_random(2), 9, NOW.wall).unwrap();
+    let mut purged = purge(&head, Epoch::from_random(2), 9, NOW.wall).unwrap();
+    // The purge listed the segment for deletion, and it has been deleted since.
+    purged.pending_deletes.clear();
     assert_eq!(commit.step(read(&purged), NOW), Action::Delete(stored));
     assert_eq!(commit.step(Completion::Written(Ok(())), NOW), Action::Read);
 }

@@ -3,7 +3,8 @@
 use thiserror::Error;
 
 use super::{Head, IDEMPOTENCY_KEYS, RECENT_COMMITS};
-use crate::core::log::kv::segment::SegmentId;
+use crate::core::log::kv::MERGED_BYTES;
+use crate::core::log::kv::segment::SegmentKind;
 use crate::core::sse::Seq;
 
 /// An invariant of a [`Head`] that does not hold.
@@ -29,6 +30,10 @@ impl Head {
         for segment in &self.segments {
             require(segment.first == next, "segments follow each other")?;
             require(segment.count > 0, "no segment is empty")?;
+            require(
+                segment.kind != SegmentKind::Merged || segment.bytes <= MERGED_BYTES,
+                "merged segments are bounded",
+            )?;
             next = segment.next();
         }
         require(
@@ -43,7 +48,7 @@ impl Head {
         )?;
         let mut pending = self.pending_deletes.iter();
         require(
-            !pending.any(|pending| self.lists(pending.segment) || self.will_seal(pending.segment)),
+            !pending.any(|pending| self.lists(pending.segment) || self.may_list(pending.segment)),
             "nothing that is listed, or will be, is about to be deleted",
         )?;
         let remembered = self.recent_commits.len() as u64;
@@ -55,10 +60,5 @@ impl Head {
             self.idempotency.len() <= IDEMPOTENCY_KEYS,
             "idempotency keys are bounded",
         )
-    }
-
-    /// Returns whether a segment with this identity may yet be sealed.
-    fn will_seal(&self, id: SegmentId) -> bool {
-        id.epoch == self.epoch && id.first >= self.inline.first && id.merged.is_none()
     }
 }

@@ -125,6 +125,27 @@ impl Head {
         listed.is_some_and(|segment| segment.id(self.epoch) == id)
     }
 
+    /// Returns whether a later head of this log may list this segment, which this one does not: it may be
+    /// sealed or merged yet.
+    #[must_use]
+    pub fn may_list(&self, id: SegmentId) -> bool {
+        id.epoch == self.epoch
+            && match id.merged {
+                None => id.first >= self.inline.first,
+                Some(_) => self
+                    .due_merge()
+                    .is_some_and(|merge| merge.merged.id(self.epoch) == id),
+            }
+    }
+
+    /// Returns whether the segment is listed, may be, or is a pending delete. A segment that the head does
+    /// not know is an orphan.
+    #[must_use]
+    pub fn knows(&self, id: SegmentId) -> bool {
+        let mut pending = self.pending_deletes.iter();
+        self.lists(id) || self.may_list(id) || pending.any(|pending| pending.segment == id)
+    }
+
     /// Returns the log's state, as readers see it if retention keeps all that is stored.
     #[must_use]
     pub fn state(&self) -> LogState {

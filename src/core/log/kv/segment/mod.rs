@@ -8,12 +8,16 @@
 mod codec;
 
 use std::fmt;
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 pub use self::codec::{decode, encode};
+use crate::core::log::FormatError;
 use crate::core::log::RecordBatch;
 use crate::core::sse::{Epoch, Seq};
+use crate::core::store::StoreError;
 use crate::core::time::Timestamp;
 
 /// A segment ends before the record that would take it past this many bytes of records: 16 KiB.
@@ -109,6 +113,23 @@ impl fmt::Display for SegmentId {
             Some(count) => write!(f, "!{count}"),
         }
     }
+}
+
+/// The parts of a segment, which were verified when it was read.
+pub type Parts = Rc<[RecordBatch]>;
+
+/// A segment that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SegmentError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store has no value under its key.
+    #[error("there is no value under its key")]
+    Absent,
+    /// The value cannot be used.
+    #[error(transparent)]
+    Format(#[from] FormatError),
 }
 
 /// A segment that was dropped from the directory and may still be stored.
