@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use super::body::{Body, Response, allow};
-use crate::config::ConfigError;
+use crate::config::{BasePath, ConfigError};
 use crate::core::access::Permission;
 use crate::core::channel::{Channel, ChannelError};
 use crate::core::log::{AppendError, CommitError, ReadError};
@@ -66,10 +66,11 @@ impl Problem {
         StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    pub(super) fn not_found(path: &str) -> Self {
+    pub(super) fn not_found(base: &BasePath, path: &str) -> Self {
         let detail = format_args!(
-            "nothing is served at {path}; the paths are /events/{{channel}}, /publish/{{channel}}, \
-             /channels/{{channel}}, /health, /health/live, /metrics, /openapi.json and /"
+            "nothing is served at {path}; the paths are {base}/events/{{channel}}, \
+             {base}/publish/{{channel}}, {base}/channels/{{channel}}, {base}/health, \
+             {base}/health/live, {base}/metrics, {base}/openapi.json and {base}/"
         );
         Self::new(ProblemKind::NotFound, detail)
     }

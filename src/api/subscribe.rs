@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
 use super::stream_span::{self, StreamSpan};
 use super::{Instance, accept, auth, limits, link, long_poll, trace};
-use crate::config::SubscribeConfig;
+use crate::config::{BasePath, SubscribeConfig};
 use crate::core::access::{Permission, Principal};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
@@ -45,6 +45,7 @@ const OVERLOAD_PRESSURE: u32 = 3;
 /// Answers a subscriber to the channel in the path, otherwise to those in the query.
 pub(super) async fn subscribe(
     instance: &Instance,
+    base: &BasePath,
     in_path: Option<Channel>,
     request: &Request,
 ) -> Result<Response, Problem> {
@@ -78,7 +79,7 @@ pub(super) async fn subscribe(
     let timeout = WriteTimeout(config.write_timeout);
     response.extensions_mut().insert(timeout);
     add_vary(&mut response, &principal, as_json);
-    add_links(&mut response, request, &channels);
+    add_links(&mut response, base, request, &channels);
     Ok(response)
 }
 
@@ -192,13 +193,19 @@ fn add_vary(response: &mut Response, principal: &Principal, as_json: bool) {
 }
 
 /// Adds links to the request itself, and to publish to each channel.
-fn add_links(response: &mut Response, request: &Request, channels: &[Channel]) {
+fn add_links(
+    response: &mut Response,
+    base: &BasePath,
+    request: &Request,
+    channels: &[Channel],
+) {
     let headers = response.headers_mut();
     let own = request.uri().path_and_query();
     let own = own.map_or("/", PathAndQuery::as_str);
     headers.append(LINK, link::to(own, "self"));
     for channel in channels {
-        headers.append(LINK, link::to(format_args!("/publish/{channel}"), "edit"));
+        let publish = format_args!("{base}/publish/{channel}");
+        headers.append(LINK, link::to(publish, "edit"));
     }
 }
 

@@ -4,6 +4,7 @@
 //! so each part of the configuration is read on first use, and then kept.
 
 mod auth;
+mod base_path;
 mod observability;
 mod origin;
 mod origins;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use auth::AuthConfig;
+pub use base_path::BasePath;
 pub use origin::{NotAnOrigin, Origin};
 pub use origins::Origins;
 pub use publish::PublishConfig;
@@ -45,6 +47,7 @@ pub struct RequestLimits {
 /// The configuration of an instance.
 pub struct Config {
     variables: Box<dyn Variables>,
+    base_path: OnceCell<Rc<BasePath>>,
     publish: OnceCell<Rc<PublishConfig>>,
     subscribe: OnceCell<SubscribeConfig>,
     origins: OnceCell<Rc<Origins>>,
@@ -80,6 +83,7 @@ impl Config {
     pub fn new(variables: impl Variables) -> Self {
         Self {
             variables: Box::new(variables),
+            base_path: OnceCell::new(),
             publish: OnceCell::new(),
             subscribe: OnceCell::new(),
             origins: OnceCell::new(),
@@ -89,6 +93,15 @@ impl Config {
             metrics_interval: OnceCell::new(),
             log_level: OnceCell::new(),
         }
+    }
+
+    /// Returns the path at which the server is mounted.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub async fn base_path(&self) -> Result<Rc<BasePath>, ConfigError> {
+        let parse = async { Ok(Rc::new(BasePath::parse(&*self.variables).await?)) };
+        cached(&self.base_path, parse).await
     }
 
     /// Returns the configuration of publishing.

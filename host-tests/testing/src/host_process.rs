@@ -10,6 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::child_process::{ChildProcess, without_runnel_variables};
+use crate::mounted_application::MountedApplication;
 use crate::server::Server;
 
 /// Bounds the start of a host whose component is built.
@@ -54,6 +55,16 @@ impl HostProcess {
         };
         let command = settings.command("127.0.0.1:0", None);
         Self::run(command, settings, None).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts a host of `application` with the data in `state_dir`.
+    pub fn start_mounted(
+        application: &MountedApplication,
+        state_dir: &Path,
+        variables: &[&str],
+    ) -> Self {
+        let folder = application.folder().to_str().unwrap();
+        Self::start_with(state_dir, variables, &["--from", folder])
     }
 
     /// Starts a host with data of its own, on a port that stays free while the host is down.

@@ -26,6 +26,7 @@ mod child_process;
 mod fixture;
 mod frame;
 mod host_process;
+mod mounted_application;
 mod request;
 mod response;
 mod server;
@@ -43,6 +44,7 @@ pub use fixture::{
 };
 pub use frame::{Event, Frame};
 pub use host_process::{HostProcess, can_start_hosts, host_command};
+pub use mounted_application::MountedApplication;
 pub use request::{Error, OpenResponse, Request};
 pub use response::Response;
 pub use server::{Server, shared_server};

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 use runnel_host::store::Sqlite;
-use runnel_host::{Application, BuildMode, Host, HostError, Server, ServerOptions};
+use runnel_host::{Application, BuildMode, Host, HostError, Manifest, Server, ServerOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal;
@@ -82,7 +82,8 @@ async fn run(cli: Cli) -> Result<()> {
     let server = Server::start(&host, listener, options).context("the listener has no address")?;
     // A program that reads the announcement may stop this one at once.
     let mut signals = StopSignals::catch()?;
-    announce(&server, token.as_ref(), &data_file);
+    let base = base_path(application.manifest(), &variables);
+    announce(&server, &base, token.as_ref(), &data_file);
     signals.next().await?;
     stop(server, signals).await;
     Ok(())
@@ -112,8 +113,8 @@ fn build_host(
 
 /// Prints the addresses, the publish token and the first commands to try. Standard output is flushed
 /// at every line, so a program that started this one can read the address from a pipe.
-fn announce(server: &Server, token: Option<&PublishToken>, data_file: &str) {
-    let url = format!("http://{}", reachable(server.address()));
+fn announce(server: &Server, base: &str, token: Option<&PublishToken>, data_file: &str) {
+    let url = format!("http://{}{base}", reachable(server.address()));
     let mut lines = vec![
         format!("Runnel is listening on http://{}", server.address()),
         String::new(),
@@ -142,6 +143,18 @@ fn announce(server: &Server, token: Option<&PublishToken>, data_file: &str) {
     for line in lines {
         // Fails only if the reader closed the pipe and so does not want the line.
         _ = writeln!(out, "{line}");
+    }
+}
+
+/// Returns the path below which the application serves Runnel: the value of `base_path`, written as the
+/// component reads it. Empty for the root, and if the application has no such variable.
+fn base_path(manifest: &Manifest, variables: &BTreeMap<String, String>) -> String {
+    let default = manifest.variables.get("base_path");
+    let default = default.and_then(|variable| variable.default.as_ref());
+    let path = variables.get("base_path").or(default);
+    match path.map(|path| path.trim_matches('/')) {
+        None | Some("") => String::new(),
+        Some(path) => format!("/{path}"),
     }
 }
 
