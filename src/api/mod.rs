@@ -1,6 +1,7 @@
 //! HTTP in and out.
 
 mod accept;
+mod attempt;
 mod auth;
 mod body;
 mod channels;

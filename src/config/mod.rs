@@ -28,6 +28,7 @@ pub use subscribe::SubscribeConfig;
 pub use variables::{VariableError, Variables};
 
 use crate::core::access::Secret;
+use crate::core::limit::Rate;
 use crate::core::logging::Level;
 
 /// A variable that is missing or has a value that is not accepted. Secrets are not quoted.
@@ -50,6 +51,7 @@ pub struct Config {
     base_path: OnceCell<Rc<BasePath>>,
     publish: OnceCell<Rc<PublishConfig>>,
     subscribe: OnceCell<SubscribeConfig>,
+    wrong_token_rate: OnceCell<Option<Rate>>,
     origins: OnceCell<Rc<Origins>>,
     public_origins: OnceCell<Rc<Vec<Origin>>>,
     publisher_auth: OnceCell<Rc<AuthConfig>>,
@@ -86,6 +88,7 @@ impl Config {
             base_path: OnceCell::new(),
             publish: OnceCell::new(),
             subscribe: OnceCell::new(),
+            wrong_token_rate: OnceCell::new(),
             origins: OnceCell::new(),
             public_origins: OnceCell::new(),
             publisher_auth: OnceCell::new(),
@@ -159,6 +162,15 @@ impl Config {
                 .map(Rc::new))
         };
         cached(&self.subscriber_auth, parse).await
+    }
+
+    /// Returns the rate at which each client may send wrong tokens; `None` is no limit.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub async fn wrong_token_rate(&self) -> Result<Option<Rate>, ConfigError> {
+        let parse = auth::wrong_token_rate(&*self.variables);
+        cached(&self.wrong_token_rate, parse).await
     }
 
     /// Returns the interval at which an instance writes its counts; `None` if it does not.

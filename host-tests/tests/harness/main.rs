@@ -28,3 +28,4 @@ mod sharing;
 mod store_calls;
 mod trap;
 mod unreadable;
+mod wrong_tokens;

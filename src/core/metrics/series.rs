@@ -132,7 +132,7 @@ mod tests {
                 "runnel_store_calls",
             ),
             (
-                Counter::Rejected(ProblemKind::TransferCoding),
+                Counter::Rejected(ProblemKind::WrongTokens),
                 "runnel_rejected",
             ),
         ];

@@ -4,6 +4,7 @@ mod configuration;
 mod csrf;
 pub(crate) mod fixture;
 mod forged;
+mod guesses;
 mod jose_headers;
 mod token_location;
 
