@@ -24,6 +24,7 @@ const SCRIPT: &str = concat!(
     include_str!("../console/validation.js"),
     include_str!("../console/event_stream_parser.js"),
     include_str!("../console/cursor.js"),
+    include_str!("../console/stalls.js"),
     include_str!("../console/api.js"),
     include_str!("../console/stream.js"),
     include_str!("../console/statistics.js"),

@@ -154,6 +154,8 @@ scenarios! {
     the_events_missed_during_a_cut_are_replayed_with_exact_ids run("cut_and_replay");
     a_purge_during_a_cut_is_shown_as_a_gap run("purge_while_cut");
     the_stream_resumes_after_a_restart_of_the_server run_with("restart", OPEN);
+    a_request_that_waits_for_one_of_six_connections_is_reported_with_the_cure run("six_connections");
+    a_slow_response_is_reported_until_it_arrives run("slow_server");
     ten_thousand_events_are_counted_and_the_page_keeps_the_newest run("burst");
     the_light_and_dark_themes_are_accessible run_with("appearance", OPEN);
     a_narrow_screen_needs_no_horizontal_scrolling run("narrow");
