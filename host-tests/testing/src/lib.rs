@@ -43,7 +43,7 @@ pub use fixture::{
     numbered_text, publish, send,
 };
 pub use frame::{Event, Frame};
-pub use host_process::{HostProcess, can_start_hosts, host_command};
+pub use host_process::{HostProcess, can_start_hosts, host_command, terminate_when_announced};
 pub use mounted_application::MountedApplication;
 pub use request::{Error, OpenResponse, Request};
 pub use response::Response;

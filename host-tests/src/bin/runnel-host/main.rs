@@ -74,6 +74,7 @@ async fn run(cli: Cli) -> Result<()> {
     let options = ServerOptions {
         head_timeout: cli.head_timeout,
         write_timeout: cli.write_timeout,
+        grace_period: cli.grace_period,
         max_connections: cli
             .max_connections
             .map_or(defaults.max_connections, |max| max as usize),
