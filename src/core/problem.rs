@@ -91,9 +91,9 @@ problem_kinds! {
     OutcomeUnknown: "outcome-unknown", 503, "Outcome unknown";
     /// The stored log cannot be decoded.
     LogUnreadable: "log-unreadable", 500, "Log unreadable";
-    /// The instance has no room for another stream or waiting long-poll. The response to a stream that
-    /// exceeds this limit, or one of the next two, has status 200 and ends at once: an `EventSource` does
-    /// not reconnect after any other status.
+    /// The instance has no room for another stream or waiting long-poll. The response to a stream over
+    /// this or another limit has status 200 and ends at once: an `EventSource` does not reconnect after any
+    /// other status.
     TooManyStreams: "too-many-streams", 503, "Too many streams";
     /// The client opens streams or polls too often.
     StreamRate: "stream-rate", 429, "Subscribed too often";
