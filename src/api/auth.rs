@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::attempt::Attempt;
 use super::problem::Problem;
 use super::{Instance, cors, credentials};
 use crate::config::AuthConfig;
@@ -57,9 +58,18 @@ async fn authenticate<B>(
     let (token, source) = token.ok_or_else(|| {
         Problem::missing_token("the header `authorization: Bearer TOKEN` or in a cookie")
     })?;
+    let attempt = Attempt::begin(instance, request.headers(), &token).await?;
     let now = instance.env.clock().wall;
-    let principal = auth.authenticator.authenticate(&token, source, now);
-    let principal = principal.map_err(Problem::invalid_token)?;
+    let principal = match auth.authenticator.authenticate(&token, source, now) {
+        Ok(principal) => principal,
+        Err(error) => {
+            if error.may_be_guess() {
+                attempt.failed().await?;
+            }
+            return Err(Problem::invalid_token(error));
+        }
+    };
+    attempt.succeeded();
     if source == TokenSource::Cookie && !matches!(*request.method(), Method::GET | Method::HEAD) {
         let origins = instance.config.origins().await.map_err(Problem::config)?;
         let public = instance.config.public_origins().await;

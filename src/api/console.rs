@@ -1,11 +1,15 @@
 //! The console page and the OpenAPI description.
 
-use http::HeaderValue;
+use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
 };
+use http::{HeaderValue, StatusCode, Uri};
 
-use super::body::{Body, Response};
+use super::body::{self, Body, Response};
+use super::link;
+use crate::config::BasePath;
 use crate::core::environment::Environment;
 
 const STYLE: &str = include_str!("../console/style.css");
@@ -20,6 +24,7 @@ const SCRIPT: &str = concat!(
     include_str!("../console/validation.js"),
     include_str!("../console/event_stream_parser.js"),
     include_str!("../console/cursor.js"),
+    include_str!("../console/stalls.js"),
     include_str!("../console/api.js"),
     include_str!("../console/stream.js"),
     include_str!("../console/statistics.js"),
@@ -35,12 +40,35 @@ const SCRIPT: &str = concat!(
 
 const OPENAPI: &str = include_str!("../openapi.json");
 
+/// The URL of the server in the OpenAPI description.
+const SERVER_URL: &str = r#""servers": [{ "url": "/" }]"#;
+
 /// Returns the OpenAPI description.
-pub(super) fn openapi() -> Response {
-    let mut response = Response::new(Body::Full(OPENAPI.into()));
+pub(super) fn openapi(base: &BasePath) -> Response {
+    let mut response = Response::new(Body::Full(openapi_text(base)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// Returns the OpenAPI description of a server that is mounted at `base`.
+fn openapi_text(base: &BasePath) -> Bytes {
+    if base.is_root() {
+        return Bytes::from_static(OPENAPI.as_bytes());
+    }
+    let server_url = format!(r#""servers": [{{ "url": "{base}" }}]"#);
+    OPENAPI.replacen(SERVER_URL, &server_url, 1).into()
+}
+
+/// Redirects from the base path to the console, whose requests are relative to the slash after it.
+pub(super) fn redirect(base: &BasePath, uri: &Uri) -> Response {
+    let query = uri.query().map(|query| format!("?{query}"));
+    let target = link::escape(format_args!("{base}/{}", query.unwrap_or_default()));
+    let mut response = body::empty(StatusCode::TEMPORARY_REDIRECT);
+    if let Ok(target) = HeaderValue::from_str(&target) {
+        response.headers_mut().insert(LOCATION, target);
+    }
     response
 }
 
@@ -48,7 +76,7 @@ pub(super) fn openapi() -> Response {
 ///
 /// Its style and script have a nonce, and the content security policy blocks everything else. It
 /// also forbids Trusted Types policies, so that no script can turn text into elements.
-pub(super) fn page(env: &impl Environment) -> Response {
+pub(super) fn page(base: &BasePath, env: &impl Environment) -> Response {
     let nonce = format!("{:016x}{:016x}", env.random(), env.random());
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; \
@@ -57,6 +85,7 @@ pub(super) fn page(env: &impl Environment) -> Response {
     );
     let page = format!(
         include_str!("../console/page.html"),
+        base = base,
         nonce = nonce,
         style = STYLE,
         script = SCRIPT
@@ -77,7 +106,16 @@ pub(super) fn page(env: &impl Environment) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::{SCRIPT, STYLE};
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_openapi_description_has_one_server_url_to_replace() {
+        assert_eq!(OPENAPI.matches(SERVER_URL).count(), 1);
+        let description: Value = serde_json::from_str(OPENAPI).unwrap();
+        assert_eq!(description["servers"][0]["url"], "/");
+    }
 
     #[test]
     fn neither_script_nor_style_closes_its_element() {

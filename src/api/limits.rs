@@ -5,10 +5,10 @@ use http::{HeaderMap, HeaderName};
 
 use super::Instance;
 use super::problem::Problem;
-use crate::config::{PublishConfig, RequestLimits};
+use crate::config::{PublishConfig, RequestLimits, SubscribeConfig};
 use crate::core::access::Principal;
 use crate::core::channel::Channel;
-use crate::core::limit::{RateKey, RetryAfter};
+use crate::core::limit::{ClientNetwork, RateKey, RetryAfter};
 
 /// The headers whose size is limited, besides those of a CloudEvent: all that are read, except
 /// `Last-Event-ID`, for which no subscriber is rejected.
@@ -73,10 +73,24 @@ pub(super) async fn acquire_publish_permits(
     })
 }
 
-/// Returns the rate key of the client: that of the last address in the headers, which Spin has appended.
-pub(super) fn client_rate_key(headers: &HeaderMap) -> Option<RateKey> {
+/// Takes one permit from the client's rate limit on streams and long-polls.
+pub(super) async fn acquire_subscribe_permit(
+    instance: &Instance,
+    headers: &HeaderMap,
+    config: &SubscribeConfig,
+) -> Result<(), RetryAfter> {
+    let Some(client) = client(headers) else {
+        return Ok(());
+    };
+    let key = RateKey::client(client);
+    let limiter = &instance.limiter;
+    limiter.acquire_loosely(key, config.stream_rate).await
+}
+
+/// Returns the client: that of the last address in the headers, which Spin has appended.
+pub(super) fn client(headers: &HeaderMap) -> Option<ClientNetwork> {
     let address = headers.get_all(CLIENT_ADDRESS).iter().next_back()?;
-    RateKey::client(address.to_str().ok()?)
+    ClientNetwork::parse(address.to_str().ok()?)
 }
 
 #[cfg(test)]
@@ -88,11 +102,11 @@ mod tests {
     #[test]
     fn a_client_is_identified_by_the_last_address() {
         let mut headers = HeaderMap::new();
-        assert_eq!(client_rate_key(&headers), None);
+        assert_eq!(client(&headers), None);
         for address in ["10.0.0.1:1", "10.0.0.2:2"] {
             headers.append(CLIENT_ADDRESS, HeaderValue::from_static(address));
         }
-        assert_eq!(client_rate_key(&headers), RateKey::client("10.0.0.2:2"));
+        assert_eq!(client(&headers), ClientNetwork::parse("10.0.0.2:2"));
     }
 
     #[test]

@@ -26,8 +26,12 @@ const UNSAFE: AsciiSet = CONTROLS
 /// - `edit`: the path to publish to the channel;
 /// - `monitor`: the path to subscribe to the channel.
 pub(super) fn to(target: impl Display, relation: &str) -> HeaderValue {
-    let target = target.to_string();
-    let target = utf8_percent_encode(&target, &UNSAFE);
+    let target = escape(target);
     HeaderValue::from_str(&format!("<{target}>; rel=\"{relation}\""))
         .unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Escapes what a path and its query cannot have in a header.
+pub(super) fn escape(target: impl Display) -> String {
+    utf8_percent_encode(&target.to_string(), &UNSAFE).to_string()
 }

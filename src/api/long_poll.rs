@@ -11,15 +11,16 @@ use serde::Serialize;
 use super::body::{self, Body, Request, Response};
 use super::problem::Problem;
 use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
-use super::{Instance, link};
+use super::{Instance, limits, link};
+use crate::config::SubscribeConfig;
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::log::Retention;
 use crate::core::logging::Logger;
 use crate::core::metrics::Counter;
 use crate::core::stream::{
-    Fetcher, GapSignal, LongPoll, LongPollPage, ResumePoint, StreamConfig, StreamObserver,
-    StreamStats, Subscription,
+    Fetcher, GapSignal, LongPoll, LongPollPage, ResumePoint, StreamObserver, StreamStats,
+    Subscription,
 };
 use crate::core::time::{Instant, Timestamp};
 use crate::platform::SpinEnvironment;
@@ -64,7 +65,7 @@ struct Event<'a> {
 pub(super) async fn respond(
     instance: &Instance,
     mut subscription: Subscription,
-    config: StreamConfig,
+    config: &SubscribeConfig,
     query: &Query,
     request: &Request,
     now: Instant,
@@ -76,6 +77,12 @@ pub(super) async fn respond(
         response.headers_mut().insert(CACHE_CONTROL, REVALIDATE);
         return Ok(response);
     }
+    let acquired = limits::acquire_subscribe_permit(instance, request.headers(), config).await;
+    acquired.map_err(Problem::stream_rate)?;
+    // Waiting takes as much room as a stream. What is there already is returned in any case.
+    let permit = (wait > 0).then(|| instance.stream_permits.try_acquire(config.max_streams));
+    let has_no_room = matches!(permit, Some(None));
+    let wait = if has_no_room { 0 } else { wait };
     subscription.live &= wait > 0;
     let channels = subscription.channels.clone();
     let resumes = matches!(subscription.resume, ResumePoint::After(_));
@@ -84,12 +91,12 @@ pub(super) async fn respond(
         instance.parking.clone(),
         &instance.log,
         &channels,
-        config,
+        config.stream,
         now,
     );
     let poll = LongPoll::new(
         subscription,
-        config,
+        config.stream,
         usize::try_from(limit).unwrap_or(usize::MAX),
         known_tags(request.headers()),
         now.saturating_add(Duration::from_secs(wait)),
@@ -98,12 +105,17 @@ pub(super) async fn respond(
     );
     let mut reporter = ErrorReporter(&instance.logger);
     let page = poll.run(&instance.env, fetcher, &mut reporter).await;
+    drop(permit);
     let page = page.ok_or_else(Problem::store)?;
+    let has_news = !page.events.is_empty() || !page.gaps.is_empty() || page.closed;
+    if has_no_room && (!has_news || is_known(&page, request)) {
+        return Err(Problem::too_many_streams());
+    }
     let mut response = response(instance, &page, &channels, request);
     // A full page after a cursor never changes.
     let is_fixed = page.full && resumes && page.gaps.is_empty();
     let fresh = if is_fixed {
-        freshness(&page, config.retention, instance.env.clock().wall)
+        freshness(&page, config.stream.retention, instance.env.clock().wall)
     } else {
         Duration::ZERO
     };
@@ -136,6 +148,11 @@ fn known_tags(headers: &HeaderMap) -> Vec<String> {
     tags.filter_map(opaque).collect()
 }
 
+/// Returns whether the client has the page.
+fn is_known(page: &LongPollPage, request: &Request) -> bool {
+    known_tags(request.headers()).contains(&page.tag())
+}
+
 fn response(
     instance: &Instance,
     page: &LongPollPage,
@@ -143,7 +160,7 @@ fn response(
     request: &Request,
 ) -> Response {
     let cursor = page.cursor.to_string();
-    let mut response = if known_tags(request.headers()).contains(&page.tag()) {
+    let mut response = if is_known(page, request) {
         body::empty(StatusCode::NOT_MODIFIED)
     } else {
         let events = page.events.iter().map(|event| Event {

@@ -11,6 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{self, Registry};
 
 use super::Instance;
+use super::attempt::Attempt;
 use super::body::{Body, Request, Response};
 use super::credentials;
 use super::problem::Problem;
@@ -32,11 +33,14 @@ pub(super) async fn scrape(instance: &Instance, request: &Request) -> Result<Res
     if let Some(secret) = secret.map_err(Problem::config)? {
         let token = credentials::bearer_token(request)?
             .ok_or_else(|| Problem::missing_token("the header `authorization: Bearer TOKEN`"))?;
+        let attempt = Attempt::begin(instance, request.headers(), &token).await?;
         if !secret.matches(&token) {
+            attempt.failed().await?;
             return Err(Problem::invalid_token(
                 "the token does not read the metrics",
             ));
         }
+        attempt.succeeded();
     }
     let slots = instance.metrics_writer.read_slots().await;
     let slots = slots.map_err(|error| {

@@ -1,6 +1,7 @@
 //! HTTP in and out.
 
 mod accept;
+mod attempt;
 mod auth;
 mod body;
 mod channels;
@@ -32,6 +33,7 @@ use http::{HeaderValue, Method, StatusCode};
 use problem::Problem;
 use route::Route;
 
+use crate::config::BasePath;
 use crate::core::channel::Channel;
 use crate::core::logging::{Level, Line};
 use crate::core::metrics::Counter;
@@ -41,12 +43,14 @@ use crate::core::trace::Trace;
 pub async fn respond(instance: &Instance, mut request: Request) -> Response {
     credentials::remove_from_query(&mut request);
     let trace = trace::begin(&instance.env, &mut request);
-    let mut response = if route::supports_cors(request.uri().path()) {
-        respond_with_cors(instance, request, trace).await
-    } else {
-        respond_uncounted(instance, request)
+    let mut response = match instance.config.base_path().await {
+        Ok(base) if route::supports_cors(&base, request.uri().path()) => {
+            respond_with_cors(instance, &base, request, trace).await
+        }
+        Ok(base) => respond_uncounted(instance, &base, request)
             .await
-            .unwrap_or_else(Problem::into_response)
+            .unwrap_or_else(Problem::into_response),
+        Err(error) => Problem::config(error).into_response(),
     };
     // Caches may otherwise keep many responses, among them 204, 404 and 405 (RFC 9111, 4.2.2).
     let no_store = HeaderValue::from_static("no-store");
@@ -60,38 +64,52 @@ pub async fn respond(instance: &Instance, mut request: Request) -> Response {
 }
 
 /// Answers a request of an operator or of the console, which is not counted.
-async fn respond_uncounted(instance: &Instance, request: Request) -> Result<Response, Problem> {
+async fn respond_uncounted(
+    instance: &Instance,
+    base: &BasePath,
+    request: Request,
+) -> Result<Response, Problem> {
     instance.configure_log().await.map_err(Problem::config)?;
-    dispatch(instance, request).await
+    dispatch(instance, base, request).await
 }
 
 /// Answers a request that pages of other origins may make, and counts it.
-async fn respond_with_cors(instance: &Instance, request: Request, trace: Trace) -> Response {
+async fn respond_with_cors(
+    instance: &Instance,
+    base: &BasePath,
+    request: Request,
+    trace: Trace,
+) -> Response {
     let log = instance.configure_log().await;
     let metrics = instance.configure_metrics().await;
     let _activity = instance.metrics_writer.begin_activity();
-    let path = request.uri().path().to_owned();
+    let route = Route::parse(base, request.uri().path());
+    let channel = route.ok().as_ref().and_then(Route::channel).cloned();
+    let channel = channel.as_ref();
     let origins = match log.and(metrics) {
         Ok(()) => instance.config.origins().await,
         Err(error) => Err(error),
     };
     let origins = match origins {
         Ok(origins) => origins,
-        Err(error) => return reject(instance, Problem::config(error), &path, trace),
+        Err(error) => return reject(instance, Problem::config(error), channel, trace),
     };
     let cross_origin = CrossOrigin::of(&request);
-    let answer = dispatch(instance, request).await;
-    let mut response = answer.unwrap_or_else(|problem| reject(instance, problem, &path, trace));
+    let answer = dispatch(instance, base, request).await;
+    let mut response = answer.unwrap_or_else(|problem| reject(instance, problem, channel, trace));
     cross_origin.allow(&origins, &mut response);
     response
 }
 
 /// Counts and logs a request that is rejected, and answers it.
-fn reject(instance: &Instance, problem: Problem, path: &str, trace: Trace) -> Response {
+fn reject(
+    instance: &Instance,
+    problem: Problem,
+    channel: Option<&Channel>,
+    trace: Trace,
+) -> Response {
     let (kind, status) = (problem.kind(), problem.status());
     instance.metrics.add(Counter::Rejected(kind), 1);
-    let route = Route::parse(path).ok();
-    let channel = route.as_ref().and_then(Route::channel);
     let line = Line {
         event: "rejected",
         channel: channel.map(Channel::as_str),
@@ -110,8 +128,12 @@ fn reject(instance: &Instance, problem: Problem, path: &str, trace: Trace) -> Re
     problem.into_response()
 }
 
-async fn dispatch(instance: &Instance, request: Request) -> Result<Response, Problem> {
-    let route = Route::parse(request.uri().path())?;
+async fn dispatch(
+    instance: &Instance,
+    base: &BasePath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let route = Route::parse(base, request.uri().path())?;
     let allowed = route.methods();
     if request.method() == Method::OPTIONS {
         return Ok(body::options(&allowed));
@@ -120,8 +142,8 @@ async fn dispatch(instance: &Instance, request: Request) -> Result<Response, Pro
         return Err(Problem::method_not_allowed(&allowed));
     }
     match route {
-        Route::Events(channel) => subscribe::subscribe(instance, channel, &request).await,
-        Route::Publish(channel) => publish::publish(instance, &channel, request).await,
+        Route::Events(channel) => subscribe::subscribe(instance, base, channel, &request).await,
+        Route::Publish(channel) => publish::publish(instance, base, &channel, request).await,
         Route::Close { closes, .. } if request.method() == Method::POST => {
             channels::close(instance, &closes, &request).await
         }
@@ -137,8 +159,9 @@ async fn dispatch(instance: &Instance, request: Request) -> Result<Response, Pro
         Route::Health => health::ready(instance).await,
         Route::Live => Ok(health::live()),
         Route::Metrics => metrics::scrape(instance, &request).await,
-        Route::OpenApi => Ok(console::openapi()),
-        Route::Console => Ok(console::page(&instance.env)),
+        Route::OpenApi => Ok(console::openapi(base)),
+        Route::Console => Ok(console::page(base, &instance.env)),
+        Route::Base => Ok(console::redirect(base, request.uri())),
     }
 }
 

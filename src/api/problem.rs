@@ -8,9 +8,10 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
 use super::body::{Body, Response, allow};
-use crate::config::ConfigError;
+use crate::config::{BasePath, ConfigError};
 use crate::core::access::Permission;
 use crate::core::channel::{Channel, ChannelError};
+use crate::core::limit::RetryAfter;
 use crate::core::log::{AppendError, CommitError, ReadError};
 use crate::core::problem::ProblemKind;
 use crate::core::sse::EventTypeError;
@@ -18,6 +19,9 @@ use crate::core::time::millis;
 
 /// The wait that is recommended to clients while the store is unavailable.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// The wait that is recommended to clients that poll when there are too many streams.
+const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The wait that is recommended to publishers when too many write to a channel.
 const CONTENDED_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -66,10 +70,11 @@ impl Problem {
         StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    pub(super) fn not_found(path: &str) -> Self {
+    pub(super) fn not_found(base: &BasePath, path: &str) -> Self {
         let detail = format_args!(
-            "nothing is served at {path}; the paths are /events/{{channel}}, /publish/{{channel}}, \
-             /channels/{{channel}}, /health, /health/live, /metrics, /openapi.json and /"
+            "nothing is served at {path}; the paths are {base}/events/{{channel}}, \
+             {base}/publish/{{channel}}, {base}/channels/{{channel}}, {base}/health, \
+             {base}/health/live, {base}/metrics, {base}/openapi.json and {base}/"
         );
         Self::new(ProblemKind::NotFound, detail)
     }
@@ -141,6 +146,29 @@ impl Problem {
         let seconds = retry_after_seconds(wait);
         let detail = format_args!("{limit}; nothing was changed. Try again in {seconds} s");
         Self::new(ProblemKind::RateLimited, detail).with_retry_after(wait)
+    }
+
+    /// Rejects a long-poll of a client that subscribes too often.
+    pub(super) fn stream_rate(RetryAfter(wait): RetryAfter) -> Self {
+        let seconds = retry_after_seconds(wait);
+        let detail = format_args!("this client polls too often. Try again in {seconds} s");
+        Self::new(ProblemKind::StreamRate, detail).with_retry_after(wait)
+    }
+
+    /// Rejects a long-poll that would have to wait, for lack of room.
+    pub(super) fn too_many_streams() -> Self {
+        let detail = "there is nothing to report yet, and there are too many streams to wait";
+        Self::new(ProblemKind::TooManyStreams, detail).with_retry_after(CROWDED_RETRY_AFTER)
+    }
+
+    /// Rejects a request whose token is not looked at, since its client has sent too many wrong ones.
+    pub(super) fn wrong_tokens(RetryAfter(wait): RetryAfter) -> Self {
+        let seconds = retry_after_seconds(wait);
+        let detail = format_args!(
+            "this client has sent too many wrong tokens, so none is accepted from it for now. Try again \
+             in {seconds} s"
+        );
+        Self::new(ProblemKind::WrongTokens, detail).with_retry_after(wait)
     }
 
     /// Rejects a request without a token. `accepted` names the parts of a request that can have one.
@@ -323,8 +351,8 @@ mod tests {
                 assert_eq!(problem["title"], kind.title());
             }
         }
-        // These are responses of paths and methods that are not described, and streams.
-        described.extend(["not-found", "method", "too-many-streams", "stream-rate"]);
+        // These are responses of paths and methods that are not described.
+        described.extend(["not-found", "method"]);
         assert_eq!(described, ProblemKind::NAMES.iter().copied().collect());
     }
 }

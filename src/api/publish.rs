@@ -18,7 +18,7 @@ use super::format::{ContentKey, Format, Publication};
 use super::problem::Problem;
 use super::query::Query;
 use super::{Instance, accept, auth, coding, limits, link, trace};
-use crate::config::PublishConfig;
+use crate::config::{BasePath, PublishConfig};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment as _;
 use crate::core::log::{AppendError, Appended, Batch, IdempotencyKey, Log as _};
@@ -40,11 +40,12 @@ const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 /// Answers a publisher, and counts and logs the outcome of the publish.
 pub(super) async fn publish(
     instance: &Instance,
+    base: &BasePath,
     channel: &Channel,
     request: Request,
 ) -> Result<Response, Problem> {
     let (began, trace) = (instance.env.uptime(), trace::of(request.extensions()));
-    let accepted = accept_events(instance, channel, request, trace).await;
+    let accepted = accept_events(instance, base, channel, request, trace).await;
     let duration = instance.env.uptime().saturating_sub(began);
     let metrics = &instance.metrics;
     metrics.observe_duration(Histogram::Publish, duration);
@@ -101,6 +102,7 @@ fn record(
 
 async fn accept_events(
     instance: &Instance,
+    base: &BasePath,
     channel: &Channel,
     request: Request,
     trace: Trace,
@@ -135,7 +137,7 @@ async fn accept_events(
     let appended = instance.log.append(channel, batch, config.retention).await;
     let appended = appended.map_err(|error| append_failed(instance, channel, &error))?;
     let mut response = created(&parts.headers, &appended);
-    let events = link::to(format_args!("/events/{channel}"), "monitor");
+    let events = link::to(format_args!("{base}/events/{channel}"), "monitor");
     response.headers_mut().append(LINK, events);
     Ok(Accepted {
         response,

@@ -4,9 +4,10 @@ use http::Method;
 
 use super::percent;
 use super::problem::Problem;
+use crate::config::BasePath;
 use crate::core::channel::Channel;
 
-/// The resource that a path names.
+/// The resource that a path names. The paths below are those after the base path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// `/events/{channel}`, or `/events` with the channels in the query.
@@ -33,6 +34,8 @@ pub enum Route {
     OpenApi,
     /// `/`.
     Console,
+    /// The base path itself, without a slash after it.
+    Base,
 }
 
 impl Route {
@@ -40,8 +43,11 @@ impl Route {
     ///
     /// # Errors
     /// Returns a problem if nothing is served at the path, or if the channel name in it is malformed.
-    pub fn parse(path: &str) -> Result<Self, Problem> {
-        match path {
+    pub fn parse(base: &BasePath, path: &str) -> Result<Self, Problem> {
+        let not_found = || Problem::not_found(base, path);
+        let rest = base.strip(path).ok_or_else(not_found)?;
+        match rest {
+            "" => return Ok(Self::Base),
             "/" => return Ok(Self::Console),
             "/health" => return Ok(Self::Health),
             "/health/live" => return Ok(Self::Live),
@@ -50,7 +56,7 @@ impl Route {
             "/events" => return Ok(Self::Events(None)),
             _ => {}
         }
-        let mut parts = path.splitn(3, '/').skip(1);
+        let mut parts = rest.splitn(3, '/').skip(1);
         match (parts.next(), parts.next()) {
             (Some("events"), name) => Ok(Self::Events(Some(channel(name)?))),
             (Some("publish"), name) => Ok(Self::Publish(channel(name)?)),
@@ -61,7 +67,7 @@ impl Route {
                 }),
                 None => Ok(Self::Channel(channel(name)?)),
             },
-            _ => Err(Problem::not_found(path)),
+            _ => Err(not_found()),
         }
     }
 
@@ -71,7 +77,12 @@ impl Route {
             Self::Events(channel) => channel.as_ref(),
             Self::Publish(channel) | Self::Channel(channel) => Some(channel),
             Self::Close { closes, .. } => Some(closes),
-            Self::Health | Self::Live | Self::Metrics | Self::OpenApi | Self::Console => None,
+            Self::Health
+            | Self::Live
+            | Self::Metrics
+            | Self::OpenApi
+            | Self::Console
+            | Self::Base => None,
         }
     }
 
@@ -83,7 +94,8 @@ impl Route {
             | Self::Live
             | Self::Metrics
             | Self::OpenApi
-            | Self::Console => vec![Method::GET, Method::HEAD],
+            | Self::Console
+            | Self::Base => vec![Method::GET, Method::HEAD],
             Self::Publish(_) => vec![Method::POST],
             Self::Close { named: None, .. } => vec![Method::POST],
             Self::Close { .. } => vec![Method::GET, Method::HEAD, Method::POST, Method::DELETE],
@@ -93,8 +105,8 @@ impl Route {
 }
 
 /// Returns whether pages of other origins can be allowed to use the path.
-pub(super) fn supports_cors(path: &str) -> bool {
-    let first = path.split('/').nth(1);
+pub(super) fn supports_cors(base: &BasePath, path: &str) -> bool {
+    let first = base.strip(path).and_then(|rest| rest.split('/').nth(1));
     matches!(first, Some("events" | "publish" | "channels"))
 }
 
@@ -115,6 +127,10 @@ mod tests {
     use http::StatusCode;
     use proptest::prelude::*;
 
+    fn parse(path: &str) -> Result<Route, Problem> {
+        Route::parse(&BasePath::default(), path)
+    }
+
     proptest! {
         /// Property: any path is parsed or rejected, and a channel is the decoded rest of the path.
         #[test]
@@ -122,7 +138,7 @@ mod tests {
             any::<String>(),
             "/(events|publish|channels)(/(close|%2[fF]|%[0-9a-f]?[0-9a-f]?|[a-z.!é /]){0,6}){0,3}",
         ]) {
-            if let Ok(Route::Events(Some(channel))) = Route::parse(&path) {
+            if let Ok(Route::Events(Some(channel))) = parse(&path) {
                 let name = path.strip_prefix("/events/").unwrap();
                 prop_assert_eq!(channel.as_str(), percent::decode(name).unwrap());
             }
@@ -135,30 +151,27 @@ mod tests {
 
     #[test]
     fn every_route_is_parsed_with_its_channel() {
-        assert_eq!(Route::parse("/").unwrap(), Route::Console);
-        assert_eq!(Route::parse("/health").unwrap(), Route::Health);
-        assert_eq!(Route::parse("/health/live").unwrap(), Route::Live);
-        assert_eq!(Route::parse("/metrics").unwrap(), Route::Metrics);
-        assert_eq!(Route::parse("/openapi.json").unwrap(), Route::OpenApi);
-        assert_eq!(Route::parse("/events").unwrap(), Route::Events(None));
+        assert_eq!(parse("/").unwrap(), Route::Console);
+        assert_eq!(parse("/health").unwrap(), Route::Health);
+        assert_eq!(parse("/health/live").unwrap(), Route::Live);
+        assert_eq!(parse("/metrics").unwrap(), Route::Metrics);
+        assert_eq!(parse("/openapi.json").unwrap(), Route::OpenApi);
+        assert_eq!(parse("/events").unwrap(), Route::Events(None));
         assert_eq!(
-            Route::parse("/events/a/b").unwrap(),
+            parse("/events/a/b").unwrap(),
             Route::Events(Some(named("a/b")))
         );
         assert_eq!(
-            Route::parse("/events/a%2Fb%3a1").unwrap(),
+            parse("/events/a%2Fb%3a1").unwrap(),
             Route::Events(Some(named("a/b:1")))
         );
+        assert_eq!(parse("/publish/a").unwrap(), Route::Publish(named("a")));
         assert_eq!(
-            Route::parse("/publish/a").unwrap(),
-            Route::Publish(named("a"))
-        );
-        assert_eq!(
-            Route::parse("/channels/a/b").unwrap(),
+            parse("/channels/a/b").unwrap(),
             Route::Channel(named("a/b"))
         );
         assert_eq!(
-            Route::parse("/channels/a/close").unwrap(),
+            parse("/channels/a/close").unwrap(),
             Route::Close {
                 closes: named("a"),
                 named: Some(named("a/close"))
@@ -166,7 +179,7 @@ mod tests {
         );
         let longest = "a".repeat(160);
         assert_eq!(
-            Route::parse(&format!("/channels/{longest}/close")).unwrap(),
+            parse(&format!("/channels/{longest}/close")).unwrap(),
             Route::Close {
                 closes: named(&longest),
                 named: None
@@ -185,7 +198,7 @@ mod tests {
             "//events/a",
         ] {
             assert_eq!(
-                Route::parse(path).unwrap_err().status(),
+                parse(path).unwrap_err().status(),
                 StatusCode::NOT_FOUND,
                 "{path}"
             );
@@ -213,13 +226,13 @@ mod tests {
             "/channels/close/",
         ] {
             assert_eq!(
-                Route::parse(path).unwrap_err().status(),
+                parse(path).unwrap_err().status(),
                 StatusCode::BAD_REQUEST,
                 "{path}"
             );
         }
         assert_eq!(
-            Route::parse(&format!("/events/{}", "a".repeat(161)))
+            parse(&format!("/events/{}", "a".repeat(161)))
                 .unwrap_err()
                 .status(),
             400

@@ -13,14 +13,14 @@ use super::problem::Problem;
 use super::query::{LAST_EVENT_ID_PARAMETERS, Query};
 use super::stream_span::{self, StreamSpan};
 use super::{Instance, accept, auth, limits, link, long_poll, trace};
-use crate::config::SubscribeConfig;
+use crate::config::{BasePath, SubscribeConfig};
 use crate::core::access::{Permission, Principal};
 use crate::core::channel::Channel;
 use crate::core::environment::Environment;
 use crate::core::logging::{Level, Line};
 use crate::core::metrics::Counter;
 use crate::core::problem::ProblemKind;
-use crate::core::sse::{EventType, Frames, reconnection_time};
+use crate::core::sse::{Cursor, EventType, Frames, reconnection_time};
 use crate::core::stream::{
     EventFilter, ResumePoint, StreamConfig, Subscriber, Subscription, encode_reconnect,
 };
@@ -47,12 +47,29 @@ const OVERLOAD_PRESSURE: u32 = 3;
 /// Answers a subscriber to the channel in the path, otherwise to those in the query.
 pub(super) async fn subscribe(
     instance: &Instance,
+    base: &BasePath,
     in_path: Option<Channel>,
     request: &Request,
 ) -> Result<Response, Problem> {
     let config = instance.config.subscribe().await.map_err(Problem::config)?;
     limits::check(request.uri().query(), request.headers(), config.limits)?;
-    let principal = auth::subscriber(instance, request).await?;
+    let as_json = accepts_json_only(request.headers());
+    let opens_stream = !as_json && request.method() == Method::GET;
+    let trace = trace::of(request.extensions());
+    let principal = match auth::subscriber(instance, request).await {
+        Err(problem) if opens_stream && problem.kind() == ProblemKind::WrongTokens => {
+            let reason = problem.kind();
+            return Ok(turn_away(
+                instance,
+                in_path.as_slice(),
+                None,
+                config.stream,
+                trace,
+                reason,
+            ));
+        }
+        principal => principal?,
+    };
     let now = instance.env.clock();
     let query = Query::parse(request.uri().query(), &REPEATABLE)?;
     let channels = channels(in_path, &query, config.max_channels)?;
@@ -65,22 +82,23 @@ pub(super) async fn subscribe(
         channels: channels.clone(),
     };
     let (stream, opened) = (config.stream, now.monotonic);
-    let as_json = accepts_json_only(request.headers());
     let mut response = if as_json {
-        long_poll::respond(instance, subscription, stream, &query, request, opened).await?
-    } else if request.method() == Method::HEAD {
+        long_poll::respond(instance, subscription, &config, &query, request, opened).await?
+    } else if !opens_stream {
         event_stream(body::of_unknown_length())
     } else {
-        let trace = trace::of(request.extensions());
         match acquire_permits(instance, request.headers(), &config).await {
             Ok(permit) => open(instance, subscription, stream, trace, permit, opened).await,
-            Err(reason) => turn_away(instance, &subscription, stream, trace, reason),
+            Err(reason) => {
+                let cursor = subscription.resume.cursor();
+                turn_away(instance, &channels, cursor, stream, trace, reason)
+            }
         }
     };
     let timeout = WriteTimeout(config.write_timeout);
     response.extensions_mut().insert(timeout);
     add_vary(&mut response, &principal, as_json);
-    add_links(&mut response, request, &channels);
+    add_links(&mut response, base, request, &channels);
     Ok(response)
 }
 
@@ -130,18 +148,16 @@ async fn acquire_permits(
 ) -> Result<StreamPermit, ProblemKind> {
     let permit = instance.stream_permits.try_acquire(config.max_streams);
     let permit = permit.ok_or(ProblemKind::TooManyStreams)?;
-    if let Some(client) = limits::client_rate_key(headers) {
-        let limiter = &instance.limiter;
-        let acquired = limiter.acquire_loosely(client, config.stream_rate).await;
-        acquired.map_err(|_| ProblemKind::StreamRate)?;
-    }
+    let acquired = limits::acquire_subscribe_permit(instance, headers, config).await;
+    acquired.map_err(|_| ProblemKind::StreamRate)?;
     Ok(permit)
 }
 
 /// Asks a subscriber to come back later, in a stream: an `EventSource` gives up after any other response.
 fn turn_away(
     instance: &Instance,
-    subscription: &Subscription,
+    channels: &[Channel],
+    cursor: Option<&Cursor>,
     config: StreamConfig,
     trace: Trace,
     reason: ProblemKind,
@@ -149,7 +165,7 @@ fn turn_away(
     instance.metrics.add(Counter::Rejected(reason), 1);
     let line = Line {
         event: "stream_refused",
-        channel: Some(&stream_span::names(&subscription.channels)),
+        channel: Some(&stream_span::names(channels)),
         trace_id: Some(trace.id()),
         reason: Some(reason.name()),
         ..Line::default()
@@ -157,7 +173,6 @@ fn turn_away(
     instance.logger.write(Level::Warn, &line);
     let retry = reconnection_time(config.retry, OVERLOAD_PRESSURE, instance.env.random());
     let mut frames = Frames::default();
-    let cursor = subscription.resume.cursor();
     encode_reconnect(&mut frames, reason.name(), retry, cursor);
     let chunks = futures::stream::iter([Bytes::from(frames.into_bytes())]);
     event_stream(Body::Stream(chunks.boxed_local(), Stall::default()))
@@ -192,13 +207,14 @@ fn add_vary(response: &mut Response, principal: &Principal, as_json: bool) {
 }
 
 /// Adds links to the request itself, and to publish to each channel.
-fn add_links(response: &mut Response, request: &Request, channels: &[Channel]) {
+fn add_links(response: &mut Response, base: &BasePath, request: &Request, channels: &[Channel]) {
     let headers = response.headers_mut();
     let own = request.uri().path_and_query();
     let own = own.map_or("/", PathAndQuery::as_str);
     headers.append(LINK, link::to(own, "self"));
     for channel in channels {
-        headers.append(LINK, link::to(format_args!("/publish/{channel}"), "edit"));
+        let publish = format_args!("{base}/publish/{channel}");
+        headers.append(LINK, link::to(publish, "edit"));
     }
 }
 

@@ -1,8 +1,11 @@
 //! The authentication of publishers and subscribers.
 
-use super::variables::{flag, keyword, non_empty, optional, text};
+use std::time::Duration;
+
+use super::variables::{flag, keyword, non_empty, optional, rate, text};
 use super::{ConfigError, Variables};
 use crate::core::access::{Algorithm, Authenticator, Issuer, Keys, Secret};
+use crate::core::limit::Rate;
 
 /// The accepted tokens, and the parts of a request that can carry one besides the header
 /// `authorization`.
@@ -116,6 +119,12 @@ fn parse_keys(algorithm: &str, key: &str) -> Result<Option<Keys>, ConfigError> {
         Ok(keys) => Ok(Some(keys)),
         Err(reason) => error(format!("the variable jwt_key {reason}")),
     }
+}
+
+pub(super) async fn wrong_token_rate(
+    variables: &dyn Variables,
+) -> Result<Option<Rate>, ConfigError> {
+    rate(variables, "wrong_token_rate", Duration::from_secs(60)).await
 }
 
 async fn cookie(variables: &dyn Variables) -> Result<String, ConfigError> {

@@ -4,6 +4,7 @@
 //! so each part of the configuration is read on first use, and then kept.
 
 mod auth;
+mod base_path;
 mod observability;
 mod origin;
 mod origins;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use auth::AuthConfig;
+pub use base_path::BasePath;
 pub use origin::{NotAnOrigin, Origin};
 pub use origins::Origins;
 pub use publish::PublishConfig;
@@ -26,6 +28,7 @@ pub use subscribe::SubscribeConfig;
 pub use variables::{VariableError, Variables};
 
 use crate::core::access::Secret;
+use crate::core::limit::Rate;
 use crate::core::logging::Level;
 
 /// A variable that is missing or has a value that is not accepted. Secrets are not quoted.
@@ -45,8 +48,10 @@ pub struct RequestLimits {
 /// The configuration of an instance.
 pub struct Config {
     variables: Box<dyn Variables>,
+    base_path: OnceCell<Rc<BasePath>>,
     publish: OnceCell<Rc<PublishConfig>>,
     subscribe: OnceCell<SubscribeConfig>,
+    wrong_token_rate: OnceCell<Option<Rate>>,
     origins: OnceCell<Rc<Origins>>,
     public_origins: OnceCell<Rc<Vec<Origin>>>,
     publisher_auth: OnceCell<Rc<AuthConfig>>,
@@ -80,8 +85,10 @@ impl Config {
     pub fn new(variables: impl Variables) -> Self {
         Self {
             variables: Box::new(variables),
+            base_path: OnceCell::new(),
             publish: OnceCell::new(),
             subscribe: OnceCell::new(),
+            wrong_token_rate: OnceCell::new(),
             origins: OnceCell::new(),
             public_origins: OnceCell::new(),
             publisher_auth: OnceCell::new(),
@@ -89,6 +96,15 @@ impl Config {
             metrics_interval: OnceCell::new(),
             log_level: OnceCell::new(),
         }
+    }
+
+    /// Returns the path at which the server is mounted.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub async fn base_path(&self) -> Result<Rc<BasePath>, ConfigError> {
+        let parse = async { Ok(Rc::new(BasePath::parse(&*self.variables).await?)) };
+        cached(&self.base_path, parse).await
     }
 
     /// Returns the configuration of publishing.
@@ -146,6 +162,15 @@ impl Config {
                 .map(Rc::new))
         };
         cached(&self.subscriber_auth, parse).await
+    }
+
+    /// Returns the rate at which each client may send wrong tokens; `None` is no limit.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub async fn wrong_token_rate(&self) -> Result<Option<Rate>, ConfigError> {
+        let parse = auth::wrong_token_rate(&*self.variables);
+        cached(&self.wrong_token_rate, parse).await
     }
 
     /// Returns the interval at which an instance writes its counts; `None` if it does not.

@@ -23,6 +23,8 @@ async function readProblem(response) {
   return { status: response.status, title: problem.title ?? response.statusText, detail: problem.detail ?? "" };
 }
 
+const request = (url, options) => stalls.watch(fetch(url, { cache: "no-store", ...options }));
+
 const NO_RESPONSE = { status: 0, title: "No response from the server" };
 
 /** Publishes; returns `{ first, last, count }` once acknowledged, or a problem. */
@@ -30,7 +32,7 @@ async function publish(channel, { type, format, data, token }) {
   const headers = { "content-type": format, accept: "application/json", ...bearer(token) };
   const url = publishUrl(channel, format === "application/x-ndjson" ? "" : type);
   try {
-    const response = await fetch(url, { method: "POST", body: data, headers, signal: AbortSignal.timeout(20_000) });
+    const response = await request(url, { method: "POST", body: data, headers, signal: AbortSignal.timeout(20_000) });
     return response.ok ? await response.json() : await readProblem(response);
   } catch {
     return { ...NO_RESPONSE, detail: "It is unknown whether the event was stored." };
@@ -40,7 +42,7 @@ async function publish(channel, { type, format, data, token }) {
 /** Returns the state of a channel, or a problem. */
 async function fetchChannelState(channel, token) {
   try {
-    const response = await fetch(resolveUrl(`channels/${channel.path}`), { headers: bearer(token), cache: "no-store" });
+    const response = await request(resolveUrl(`channels/${channel.path}`), { headers: bearer(token) });
     return response.ok ? await response.json() : await readProblem(response);
   } catch {
     return { ...NO_RESPONSE, detail: "" };
@@ -51,7 +53,7 @@ async function fetchChannelState(channel, token) {
 async function fetchLogEnds(channels, token) {
   try {
     const headers = { accept: "application/json", ...bearer(token) };
-    const response = await fetch(eventsUrl(channels, [], []), { headers, cache: "no-store", signal: AbortSignal.timeout(5_000) });
+    const response = await request(eventsUrl(channels, [], []), { headers, signal: AbortSignal.timeout(5_000) });
     return response.ok ? decodeCursor((await response.json()).cursor) : null;
   } catch {
     return null;

@@ -66,6 +66,13 @@ const observer = {
   },
 };
 
+stalls.changed = () => {
+  $("stalled").hidden = !stalls.isStalled;
+  if (!stalls.isStalled) return;
+  setText($("stalled"), stalls.explanation);
+  timeline.add("stalled", "A request is waiting without a response", new Date());
+};
+
 function setLag(row, lag, at) {
   row.lag = lag;
   statistics.addLag(at, lag);

@@ -40,7 +40,7 @@ class Stream {
       const headers = { accept: "text/event-stream", ...bearer(this.token()) };
       if (this.lastEventId) headers["last-event-id"] = this.lastEventId;
       const url = eventsUrl(this.channels, this.types, this.lastEventId ? [] : this.start);
-      const response = await fetch(url, { headers, cache: "no-store", signal: attempt.signal });
+      const response = await request(url, { headers, signal: attempt.signal });
       if (isStale()) return;
       if (response.status === 204) return this.#end("Every channel is closed, and all events have been delivered.");
       if (response.status >= 500 || response.status === 429) throw new Error((await readProblem(response)).title);

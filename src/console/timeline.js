@@ -1,7 +1,7 @@
 // The history of the connection, newest first.
 
 const MAX_ENTRIES = 120;
-const SYMBOLS = { connected: "●", reconnected: "●", heartbeat: "♥", cut: "✕", resume: "↻", lost: "◌", gap: "▲", "caught-up": "✓", ended: "■", refused: "!", comment: "#" };
+const SYMBOLS = { connected: "●", reconnected: "●", heartbeat: "♥", cut: "✕", resume: "↻", lost: "◌", gap: "▲", "caught-up": "✓", ended: "■", refused: "!", stalled: "…", comment: "#" };
 
 class Timeline {
   #newest = null;

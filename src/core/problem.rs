@@ -91,13 +91,16 @@ problem_kinds! {
     OutcomeUnknown: "outcome-unknown", 503, "Outcome unknown";
     /// The stored log cannot be decoded.
     LogUnreadable: "log-unreadable", 500, "Log unreadable";
-    /// The instance has no room for another stream. The response is a stream that ends at once, since
-    /// an `EventSource` does not reconnect after any status but 200.
-    TooManyStreams: "too-many-streams", 200, "Too many streams";
-    /// The client opens streams too often. The response is as for [`ProblemKind::TooManyStreams`].
-    StreamRate: "stream-rate", 200, "Streams opened too often";
+    /// The instance has no room for another stream or waiting long-poll. The response to a stream over
+    /// this or another limit has status 200 and ends at once: an `EventSource` does not reconnect after any
+    /// other status.
+    TooManyStreams: "too-many-streams", 503, "Too many streams";
+    /// The client opens streams or polls too often.
+    StreamRate: "stream-rate", 429, "Subscribed too often";
     /// The body has a transfer coding other than `chunked`.
     TransferCoding: "transfer-coding", 501, "Unknown transfer coding";
+    /// The client has sent too many wrong tokens.
+    WrongTokens: "wrong-tokens", 429, "Too many wrong tokens";
 }
 
 #[cfg(test)]

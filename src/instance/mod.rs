@@ -8,6 +8,7 @@ use std::fmt;
 pub use stream_permits::{StreamPermit, StreamPermits};
 
 use crate::config::{Config, ConfigError, Variables};
+use crate::core::access::AcceptedTokens;
 use crate::core::environment::Environment;
 use crate::core::limit::Limiter;
 use crate::core::log::kv::KvLog;
@@ -43,7 +44,9 @@ pub struct Instance<E: Environment, S> {
     pub frames: SharedFrames,
     /// The rate limits.
     pub limiter: Limiter<E, S>,
-    /// The permits for open streams.
+    /// The tokens that were accepted.
+    pub accepted_tokens: AcceptedTokens,
+    /// The permits for open streams and waiting long-polls.
     pub stream_permits: StreamPermits,
     /// Set once a bad interval of metrics has been logged.
     has_logged_interval: Cell<bool>,
@@ -74,6 +77,7 @@ impl<E: Environment, S: KeyValueStore> Instance<E, S> {
             log: KvLog::new(env.clone(), store.clone(), metrics.clone(), parking.clone()),
             limiter: Limiter::new(env.clone(), store.clone(), logger.clone()),
             frames: SharedFrames::new(SHARED_FRAMES_BYTES),
+            accepted_tokens: AcceptedTokens::default(),
             stream_permits: StreamPermits::default(),
             has_logged_interval: Cell::new(false),
             logger,

@@ -1,13 +1,13 @@
-//! Permits for the open streams of an instance.
+//! Permits for the open streams and waiting long-polls of an instance.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// The permits of an instance for open streams. Clones are handles to the same count.
+/// The permits of an instance for open streams and waiting long-polls. Clones are handles to the same count.
 #[derive(Clone, Debug, Default)]
 pub struct StreamPermits(Rc<Cell<usize>>);
 
-/// A permit for one open stream, until it is dropped.
+/// A permit for one open stream or waiting long-poll, until it is dropped.
 #[derive(Debug)]
 pub struct StreamPermit(Rc<Cell<usize>>);
 

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal};
+
 /// Starts the program, prints its process id, and stays its parent. The shell's standard input is a
 /// pipe that only the tests hold open: when they close it or end, the shell kills the program.
 /// No other process can get the id before the shell has waited for the program. The first argument is
@@ -97,13 +99,9 @@ impl ChildProcess {
         self.id
     }
 
-    /// Sends a signal, such as `TERM`.
-    pub fn signal(&self, signal: &str) {
-        let sent = Command::new("kill")
-            .args([&format!("-{signal}"), &self.id.to_string()])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        send_signal(self.id, signal);
     }
 
     /// Waits until the program has ended.
@@ -135,6 +133,12 @@ impl Drop for ChildProcess {
         drop(self.guard.take());
         _ = self.shell.wait();
     }
+}
+
+/// Sends a signal to a process of this user.
+pub(crate) fn send_signal(process: u32, signal: Signal) {
+    let process = Pid::from_raw(process.try_into().unwrap());
+    rustix::process::kill_process(process.unwrap(), signal).unwrap();
 }
 
 fn guarded(program: &OsStr, folder: &OsStr) -> Command {

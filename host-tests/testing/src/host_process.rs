@@ -1,15 +1,18 @@
 //! The embedded host as a child process.
 
 use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::child_process::{ChildProcess, without_runnel_variables};
+use crate::child_process::{ChildProcess, send_signal, without_runnel_variables};
+use crate::mounted_application::MountedApplication;
 use crate::server::Server;
 
 /// Bounds the start of a host whose component is built.
@@ -94,6 +97,16 @@ impl HostProcess {
         self.process.read_stderr();
     }
 
+    /// Starts a host of `application` with the data in `state_dir`.
+    pub fn start_mounted(
+        application: &MountedApplication,
+        state_dir: &Path,
+        variables: &[&str],
+    ) -> Self {
+        let folder = application.folder().to_str().unwrap();
+        Self::start_with(state_dir, variables, &["--from", folder])
+    }
+
     /// Starts a host with data of its own, on a port that stays free while the host is down.
     pub fn start_temporary(variables: &[&str]) -> Self {
         let mut tries = 0;
@@ -152,7 +165,7 @@ impl HostProcess {
 
     /// Kills the host with SIGKILL.
     pub fn kill(&mut self) {
-        self.process.signal("KILL");
+        self.process.signal(Signal::KILL);
         self.process.wait();
     }
 
@@ -164,7 +177,7 @@ impl HostProcess {
 
     /// Sends SIGTERM and does not wait.
     pub fn send_sigterm(&self) {
-        self.process.signal("TERM");
+        self.process.signal(Signal::TERM);
     }
 
     /// Waits until the host has ended.
@@ -282,6 +295,24 @@ pub fn host_command() -> Command {
     let mut command = Command::new(host_binary());
     without_runnel_variables(&mut command);
     command
+}
+
+/// Starts the embedded host, sends SIGTERM as soon as it announces its address, and returns how it ended.
+pub fn terminate_when_announced(state_dir: &Path) -> ExitStatus {
+    let mut command = host_command();
+    command.args(["--no-build", "--listen", "127.0.0.1:0", "--state-dir"]);
+    let mut host = command
+        .arg(state_dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
+    let announcement = lines.next().unwrap().unwrap();
+    send_signal(host.id(), Signal::TERM);
+    assert!(announcement.starts_with("Runnel is listening on"));
+    // Until the end of its output, the host can write more of the announcement.
+    lines.for_each(drop);
+    host.wait().unwrap()
 }
 
 /// Returns `false` and prints that the test is skipped if `RUNNEL_URL` names the server to test.

@@ -26,6 +26,7 @@ mod child_process;
 mod fixture;
 mod frame;
 mod host_process;
+mod mounted_application;
 mod request;
 mod response;
 mod server;
@@ -42,7 +43,8 @@ pub use fixture::{
     numbered_text, publish, send,
 };
 pub use frame::{Event, Frame, is_bookkeeping};
-pub use host_process::{HostProcess, can_start_hosts, host_command};
+pub use host_process::{HostProcess, can_start_hosts, host_command, terminate_when_announced};
+pub use mounted_application::MountedApplication;
 pub use request::{Error, OpenResponse, Request};
 pub use response::Response;
 pub use server::{Server, shared_server};

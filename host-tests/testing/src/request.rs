@@ -1,5 +1,7 @@
 //! Requests over HTTP, each on a connection of its own.
 
+use std::net::Ipv4Addr;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -7,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -26,6 +28,7 @@ pub struct Request {
     path: String,
     headers: Vec<(&'static str, Vec<u8>)>,
     body: Bytes,
+    client: Ipv4Addr,
 }
 
 /// A response whose body is not read yet. Dropping it closes the connection.
@@ -57,7 +60,14 @@ impl Request {
             path: path.to_owned(),
             headers: vec![],
             body: Bytes::new(),
+            client: Ipv4Addr::UNSPECIFIED,
         }
+    }
+
+    /// Sends the request from this address of this machine, such as another one for loopback.
+    pub fn from_address(mut self, address: [u8; 4]) -> Self {
+        self.client = address.into();
+        self
     }
 
     /// Adds a header; `host` replaces that of the server.
@@ -109,7 +119,7 @@ impl Request {
     /// # Errors
     /// Fails if the transport does.
     pub async fn try_open(self) -> Result<OpenResponse, Error> {
-        let stream = TcpStream::connect(&self.server.authority).await?;
+        let stream = self.connect().await?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = Connection(tokio::spawn(connection).abort_handle());
@@ -128,6 +138,15 @@ impl Request {
             body,
             connection,
         })
+    }
+
+    async fn connect(&self) -> Result<TcpStream, Error> {
+        if self.client.is_unspecified() {
+            return Ok(TcpStream::connect(&self.server.authority).await?);
+        }
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((self.client, 0).into())?;
+        Ok(socket.connect(self.server.authority.parse()?).await?)
     }
 
     /// Sends the request and reads the whole response.

@@ -1,10 +1,10 @@
-//! Errors of the command line of the embedded host.
+//! The command line of the embedded host: its errors, and its announcement.
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
-use runnel_testing::{can_start_hosts, host_command};
+use runnel_testing::{can_start_hosts, host_command, terminate_when_announced};
 
 /// Runs the host, expects it to exit with an error, and returns its error message.
 fn startup_error(state_dir: &Path, arguments: &[&str]) -> String {
@@ -67,4 +67,16 @@ fn an_unknown_variable_is_reported_with_the_known_ones() {
     let errors = startup_error(directory.path(), &arguments);
     assert!(errors.contains("hartbeat_seconds"), "{errors}");
     assert!(errors.contains("heartbeat_seconds"), "{errors}");
+}
+
+#[test]
+fn a_host_that_has_announced_its_address_can_be_stopped_gracefully() {
+    if !can_start_hosts("a stop right after the start") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..8 {
+        let status = terminate_when_announced(directory.path());
+        assert!(status.success(), "{status}");
+    }
 }

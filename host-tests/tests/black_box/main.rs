@@ -22,6 +22,7 @@
 mod channels;
 
 mod attacks;
+mod base_path;
 mod caching;
 mod channel_lifecycle;
 mod cloud_events;

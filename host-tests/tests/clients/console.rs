@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use runnel_testing::{ChildProcess, HostProcess, Server};
+use runnel_testing::{ChildProcess, HostProcess, MountedApplication, Server};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -53,23 +53,43 @@ enum Action {
 /// Runs a scenario with the server that the environment names, or with a host of its own.
 async fn run(scenario: &str) {
     match Server::from_env() {
-        Some(server) => run_on(scenario, server, None).await,
+        Some(server) => run_on(scenario, server, "", None).await,
         None => run_with(scenario, OPEN).await,
     }
 }
 
 /// Runs a scenario that needs a host of its own, with these variables.
 async fn run_with(scenario: &str, variables: &[&str]) {
-    if Server::from_env().is_some() {
-        return print_uncaptured(&format!(
+    if !can_start_a_server(scenario) {
+        return;
+    }
+    let host = HostProcess::start_temporary(&[&VARIABLES, variables].concat());
+    run_on(scenario, host.server.clone(), "", Some(host)).await;
+}
+
+/// Runs a scenario with a server that is mounted below the path of an application.
+async fn run_mounted(scenario: &str) {
+    if !can_start_a_server(scenario) {
+        return;
+    }
+    let state = tempfile::tempdir().unwrap();
+    let application = MountedApplication::new();
+    let host = HostProcess::start_mounted(&application, state.path(), &VARIABLES);
+    let base = MountedApplication::BASE;
+    run_on(scenario, host.server.clone(), base, Some(host)).await;
+}
+
+fn can_start_a_server(scenario: &str) -> bool {
+    let is_external = Server::from_env().is_some();
+    if is_external {
+        print_uncaptured(&format!(
             "skipped: console {scenario} (it needs a server of its own, and RUNNEL_URL names one)"
         ));
     }
-    let host = HostProcess::start_temporary(&[&VARIABLES, variables].concat());
-    run_on(scenario, host.server.clone(), Some(host)).await;
+    !is_external
 }
 
-async fn run_on(scenario: &str, server: Server, mut host: Option<HostProcess>) {
+async fn run_on(scenario: &str, server: Server, base: &str, mut host: Option<HostProcess>) {
     let test = format!("console {scenario}");
     let Some(modules) = install::node_modules(&test).await else {
         return;
@@ -79,7 +99,7 @@ async fn run_on(scenario: &str, server: Server, mut host: Option<HostProcess>) {
     };
     let argument = json!({
         "executable": chromium,
-        "origin": format!("http://{}", server.authority),
+        "origin": format!("http://{}{base}", server.authority),
         "token": server.token,
         "subscriberToken": SUBSCRIBER_TOKEN,
         "scenario": scenario,
@@ -128,10 +148,14 @@ scenarios! {
     event_data_is_shown_as_text_and_never_as_markup run("markup");
     a_wrong_token_is_reported_at_its_input run("wrong_token");
     the_subscriber_token_is_sent_to_a_server_that_requires_one run_with("subscriber_token", PRIVATE);
+    a_console_below_the_base_path_requests_and_shows_only_urls_below_it run_mounted("mounted");
+    a_stream_below_the_base_path_is_cut_and_replayed run_mounted("cut_and_replay");
     events_of_several_channels_are_distinguished_and_have_their_own_ids run("several_channels");
     the_events_missed_during_a_cut_are_replayed_with_exact_ids run("cut_and_replay");
     a_purge_during_a_cut_is_shown_as_a_gap run("purge_while_cut");
     the_stream_resumes_after_a_restart_of_the_server run_with("restart", OPEN);
+    a_request_that_waits_for_one_of_six_connections_is_reported_with_the_cure run("six_connections");
+    a_slow_response_is_reported_until_it_arrives run("slow_server");
     ten_thousand_events_are_counted_and_the_page_keeps_the_newest run("burst");
     the_light_and_dark_themes_are_accessible run_with("appearance", OPEN);
     a_narrow_screen_needs_no_horizontal_scrolling run("narrow");

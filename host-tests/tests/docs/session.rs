@@ -22,7 +22,7 @@ const SAMPLE_URL: &str = "http://127.0.0.1:3000";
 const BLOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Bounds the wait of a background stream for the lines that are expected of it.
-const STREAM_TIMEOUT: Duration = Duration::from_secs(10);
+const STREAM_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Makes curl fail on HTTP errors, bounds its run, and keeps it from using proxies.
 const CURL_CONFIG: &str = "fail-with-body\nmax-time = 50\nsilent\nshow-error\nnoproxy = \"*\"\n";

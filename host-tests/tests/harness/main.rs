@@ -29,3 +29,4 @@ mod sharing;
 mod store_calls;
 mod trap;
 mod unreadable;
+mod wrong_tokens;

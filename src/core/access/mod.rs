@@ -3,6 +3,7 @@
 //! An [`Authenticator`] accepts a token and returns a [`Principal`]: the identity of the client and its
 //! permissions on channels.
 
+mod accepted_tokens;
 mod algorithm;
 mod jwk;
 mod jwt;
@@ -20,6 +21,7 @@ mod verifier;
 
 use thiserror::Error;
 
+pub use accepted_tokens::AcceptedTokens;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use jwt::{Issuer, LEEWAY, MAX_TOKEN_BYTES};
 pub use key_error::KeyError;
@@ -123,4 +125,20 @@ pub enum AuthError {
     /// `iss` does not name the configured issuer.
     #[error("the token's `iss` is not the configured issuer")]
     Issuer,
+}
+
+impl AuthError {
+    /// Returns whether the token may be a guess: nothing in it proves that its issuer has made it. A token
+    /// that has expired, or is for another audience, is genuine.
+    #[must_use]
+    pub const fn may_be_guess(self) -> bool {
+        match self {
+            Self::Unknown
+            | Self::Malformed
+            | Self::Algorithm
+            | Self::Critical
+            | Self::Signature => true,
+            Self::Claims | Self::Expired | Self::NotYet | Self::Audience | Self::Issuer => false,
+        }
+    }
 }

@@ -93,6 +93,13 @@ impl GcraBucket {
         }
     }
 
+    /// Returns the number of permits that [`GcraBucket::take`] could take for `key`.
+    #[must_use]
+    pub fn available(&self, key: RateKey, rate: Rate, now: Timestamp) -> u64 {
+        let taken = self.clone().take(key, rate, rate.permits(), now);
+        taken.unwrap_or_default()
+    }
+
     fn theoretical_arrival(&self, key: RateKey, now: u64) -> u64 {
         match self.0.iter().find(|entry| entry.hash == key.hash()) {
             Some(entry) => entry.theoretical_arrival,
@@ -153,6 +160,8 @@ mod tests {
         assert_eq!(bucket.take(one, rate, 3, NOW), Ok(1));
         assert_eq!(bucket.take(one, rate, 1, NOW), retry_after(250));
         assert_eq!(bucket.take(one, rate, 1, later(249)), retry_after(1));
+        assert_eq!(bucket.available(one, rate, later(249)), 0);
+        assert_eq!(bucket.available(one, rate, later(500)), 2);
         assert_eq!(bucket.take(one, rate, 9, later(500)), Ok(2));
         assert_eq!(bucket.take(one, rate, 9, later(100_000)), Ok(4));
         assert_eq!(bucket.take(key(2), rate, 9, NOW), Ok(4));

@@ -1,10 +1,9 @@
 //! The permits that an instance has taken and not yet spent.
 
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::{Rate, RateKey, RetryAfter};
-use crate::core::time::{Instant, millis};
+use crate::core::time::Instant;
 
 /// The lifetime of a lease. Permits that have not been spent by its end are lost.
 pub const LEASE: Duration = Duration::from_millis(250);
@@ -97,27 +96,22 @@ impl Leases {
         }
     }
 
-    /// Stores a refusal for `wait`, but at least until the largest lease has accrued: a key over its rate
-    /// would otherwise cost a call of the store for each permit. `random`, any number, adds up to half of
-    /// that time, so that instances do not ask together.
+    /// Stores a refusal, for a [`pause`](Rate::pause).
     pub fn refused(
         &mut self,
         key: RateKey,
         rate: Rate,
-        RetryAfter(wait): RetryAfter,
+        wait: RetryAfter,
         random: u64,
         now: Instant,
     ) {
-        let wait = millis(wait.max(rate.max_lease_time()));
-        let jitter = random % NonZeroU64::MIN.saturating_add(wait / 2);
-        let wait = Duration::from_millis(wait.saturating_add(jitter));
         self.insert(
             Lease {
                 key,
                 taken: rate.max_lease(),
                 left: 0,
                 until: now.saturating_add(LEASE),
-                refused_until: now.saturating_add(wait),
+                refused_until: now.saturating_add(rate.pause(wait, random)),
             },
             now,
         );

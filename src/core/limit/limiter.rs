@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Decision, GcraBucket, Leases, Rate, RateKey, RetryAfter};
+use super::{Decision, GcraBucket, Leases, Rate, RateKey, RetryAfter, Verdicts};
 use crate::core::environment::Environment;
 use crate::core::logging::Logger;
 use crate::core::store::{KeyValueStore, StoreClient, StoreError, SwapError};
@@ -33,6 +33,7 @@ struct Shared<E, S> {
     store: StoreClient<E, S>,
     logger: Logger<E>,
     leases: RefCell<Leases>,
+    verdicts: RefCell<Verdicts>,
     /// The number of leases taken by compare-and-swap.
     swaps: Cell<u32>,
 }
@@ -70,6 +71,7 @@ impl<E: Environment, S: KeyValueStore> Limiter<E, S> {
             store,
             logger,
             leases: RefCell::default(),
+            verdicts: RefCell::default(),
             swaps: Cell::new(0),
         }))
     }
@@ -133,6 +135,65 @@ impl<E: Environment, S: KeyValueStore> Limiter<E, S> {
             Decision::Refused(retry_after) => Err(retry_after),
             Decision::TakeLease(wanted) => self.take_without_swap(key, rate, wanted).await,
         }
+    }
+
+    /// Returns the refusal of `key` if this instance knows of one. Only [`Limiter::count`] causes any.
+    #[must_use]
+    pub fn known_refusal(&self, key: RateKey) -> Option<RetryAfter> {
+        let now = self.0.env.now();
+        self.0.verdicts.borrow().refusal(key, now)
+    }
+
+    /// Counts what `key` has done already, such as sending a wrong token.
+    ///
+    /// One in [`Rate::max_lease`] is counted for all of them, chosen at random: on average the count is
+    /// right however many instances share it, and few calls write to the store. The others read it, unless
+    /// a verdict on the key is recent. The key is over its rate if there are no permits for one that is
+    /// counted. While the store fails, nothing is refused.
+    ///
+    /// # Errors
+    /// If the rate is exceeded.
+    pub async fn count(&self, key: RateKey, rate: Option<Rate>) -> Result<(), RetryAfter> {
+        let Some(rate) = rate else { return Ok(()) };
+        let Shared { env, store, .. } = &*self.0;
+        let weight = NonZeroU64::new(rate.max_lease()).unwrap_or(NonZeroU64::MIN);
+        let is_counted = env.random() % weight == 0;
+        let is_known = self.0.verdicts.borrow().has(key, env.now());
+        if is_known && !is_counted {
+            return self.known_refusal(key).map_or(Ok(()), Err);
+        }
+        let bucket_key = key.bucket_key();
+        let value = match store.get(&bucket_key).await {
+            Ok(value) => value,
+            Err(error) => return self.allow_despite(&error),
+        };
+        let mut bucket = GcraBucket::decode(&value.unwrap_or_default());
+        let wall = env.clock().wall;
+        let is_within = |bucket: &GcraBucket| bucket.available(key, rate, wall) >= weight.get();
+        if !is_within(&bucket) {
+            return Err(self.refuse(key, rate));
+        }
+        if is_counted {
+            // There are as many.
+            let _ = bucket.take(key, rate, weight.get(), wall);
+            if let Err(error) = store.set(&bucket_key, &bucket.encode()).await {
+                return self.allow_despite(&error);
+            }
+        }
+        if is_within(&bucket) {
+            let now = env.now();
+            self.0.verdicts.borrow_mut().accepted(key, now);
+        } else {
+            self.refuse(key, rate);
+        }
+        Ok(())
+    }
+
+    /// Refuses the key for a while without asking the store.
+    fn refuse(&self, key: RateKey, rate: Rate) -> RetryAfter {
+        let (now, random) = (self.0.env.now(), self.0.env.random());
+        let mut verdicts = self.0.verdicts.borrow_mut();
+        verdicts.refused(key, rate, random, now)
     }
 
     fn spend(&self, key: RateKey, rate: Rate) -> Decision {

@@ -11,6 +11,9 @@
 //! swap must be atomic for that. Where buckets are read and then written instead, requests that do so at
 //! the same moment count as one.
 //!
+//! What cannot be allowed beforehand, as a wrong token, is counted after the fact: [`Limiter::count`]. Then
+//! the instance refuses the key for a while, without asking the store.
+//!
 //! Neither the number of buckets nor their size grows with the keys that clients make up: buckets are
 //! fixed, and one has at most [`KEYS_PER_BUCKET`] entries. A key that owes nothing needs no entry. When
 //! all entries are needed, a new key replaces the one that owes least and inherits its debt. So a flood
@@ -24,6 +27,7 @@ mod rate;
 mod rate_key;
 #[cfg(test)]
 mod simulation;
+mod verdicts;
 
 use std::time::Duration;
 
@@ -34,7 +38,8 @@ pub use circuit::Circuit;
 pub use lease::{Decision, LEASE, Leases};
 pub use limiter::Limiter;
 pub use rate::Rate;
-pub use rate_key::{BUCKETS, RateKey, RateKind};
+pub use rate_key::{BUCKETS, ClientNetwork, RateKey, RateKind};
+pub use verdicts::Verdicts;
 
 /// A refusal: the key or the store is refused for this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]

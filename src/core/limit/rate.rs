@@ -1,7 +1,9 @@
 //! The rate of a limit.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
+use super::RetryAfter;
 use crate::core::time::millis;
 
 /// A number of permits in each period. After an idle period all of them can be spent at once.
@@ -49,8 +51,17 @@ impl Rate {
         }
     }
 
+    /// Returns the time for which an instance refuses a key that has to wait: at least until the largest
+    /// lease has accrued, since a key over its rate would otherwise cost a call of the store for each
+    /// permit. `random`, any number, adds up to half of that time, so that instances do not ask together.
+    pub(super) fn pause(self, RetryAfter(wait): RetryAfter, random: u64) -> Duration {
+        let wait = millis(wait.max(self.max_lease_time()));
+        let jitter = random % NonZeroU64::MIN.saturating_add(wait / 2);
+        Duration::from_millis(wait.saturating_add(jitter))
+    }
+
     /// Returns the time in which the permits of the largest lease accrue.
-    pub(super) const fn max_lease_time(self) -> Duration {
+    const fn max_lease_time(self) -> Duration {
         let micros = self.permit_micros().saturating_mul(self.max_lease());
         Duration::from_millis(micros / 1_000)
     }

@@ -16,8 +16,49 @@ pub enum RateKind {
     Publisher,
     /// Publishes to a channel.
     Channel,
-    /// Streams opened from a client's address.
+    /// Streams and long-polls of a client.
     Client,
+    /// Wrong tokens of a client.
+    WrongToken,
+}
+
+/// A client as far as its address identifies it: its IPv4 address, or its IPv6 network of 64 bits, of which
+/// a client usually has the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientNetwork {
+    /// An IPv4 address.
+    V4([u8; 4]),
+    /// The first half of an IPv6 address.
+    V6([u8; 8]),
+}
+
+impl ClientNetwork {
+    /// Parses an address as Spin writes it, with the port. Returns `None` if the text is no address, and for
+    /// the unspecified address, which Spin gives for a request of another component of the application.
+    #[must_use]
+    pub fn parse(address: &str) -> Option<Self> {
+        let address = match address.parse::<SocketAddr>() {
+            Ok(address) => address.ip(),
+            Err(_) => address.parse().ok()?,
+        };
+        if address.is_unspecified() {
+            return None;
+        }
+        Some(match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.octets()),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        })
+    }
+
+    const fn bytes(&self) -> &[u8] {
+        match self {
+            Self::V4(bytes) => bytes,
+            Self::V6(bytes) => bytes,
+        }
+    }
 }
 
 /// A key whose permits are counted: 64 bits of the SHA-256 of a name, so that nobody can make a name
@@ -41,18 +82,16 @@ impl RateKey {
         Self::new(RateKind::Channel, channel.as_str().as_bytes())
     }
 
-    /// Returns the key of a client's address, given as Spin writes it, with the port; `None` if the text
-    /// is no address. A client usually has a whole IPv6 network of 64 bits, so that is the key.
+    /// Returns the key of a client that subscribes.
     #[must_use]
-    pub fn client(address: &str) -> Option<Self> {
-        let address = match address.parse::<SocketAddr>() {
-            Ok(address) => address.ip(),
-            Err(_) => address.parse().ok()?,
-        };
-        Some(match address.to_canonical() {
-            IpAddr::V4(address) => Self::new(RateKind::Client, &address.octets()),
-            IpAddr::V6(address) => Self::new(RateKind::Client, &address.octets()[..8]),
-        })
+    pub fn client(client: ClientNetwork) -> Self {
+        Self::new(RateKind::Client, client.bytes())
+    }
+
+    /// Returns the key of a client that sends wrong tokens.
+    #[must_use]
+    pub fn wrong_token(client: ClientNetwork) -> Self {
+        Self::new(RateKind::WrongToken, client.bytes())
     }
 
     fn new(kind: RateKind, name: &[u8]) -> Self {
@@ -76,6 +115,7 @@ impl RateKey {
             RateKind::Publisher => "publisher",
             RateKind::Channel => "channel",
             RateKind::Client => "client",
+            RateKind::WrongToken => "token",
         };
         format!("rate!{kind}!{}", self.hash % BUCKETS)
     }
@@ -103,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_client_is_identified_by_its_ipv4_address_or_ipv6_network() {
-        let client = |text: &str| RateKey::client(text).unwrap();
+        let client = |text: &str| ClientNetwork::parse(text).unwrap();
         assert_eq!(client("10.0.0.1:80"), client("10.0.0.1:81"));
         assert_eq!(client("10.0.0.1:80"), client("10.0.0.1"));
         assert_eq!(client("10.0.0.1:80"), client("[::ffff:10.0.0.1]:80"));
@@ -116,8 +156,15 @@ mod tests {
             client("[2001:db8:0:1::1]:80"),
             client("[2001:db8:0:2::1]:80")
         );
-        for text in ["", "x", "10.0.0.1:x", "10.0.0.1:80, 10.0.0.2:80"] {
-            assert_eq!(RateKey::client(text), None, "{text}");
+        for text in [
+            "",
+            "x",
+            "10.0.0.1:x",
+            "10.0.0.1:80, 10.0.0.2:80",
+            "0.0.0.0:0",
+            "[::]:0",
+        ] {
+            assert_eq!(ClientNetwork::parse(text), None, "{text}");
         }
     }
 }

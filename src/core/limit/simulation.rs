@@ -1,6 +1,6 @@
 //! Many limiters over one store: no key gets more than its rate.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{LEASE, Limiter, Rate, RateKey};
 use crate::core::environment::Environment;
 use crate::core::logging::Logger;
-use crate::core::metrics::{Call, CallOutcome, Counter, Metrics};
+use crate::core::metrics::{Call, CallOutcome, Counter, Metrics, Recorder};
 use crate::core::store::StoreClient;
 use crate::core::time::{self, millis};
 use crate::simulation::{Conditions, Model, SimulatedEnvironment, SimulatedStore, World};
@@ -255,4 +255,93 @@ fn requests_pass_while_the_store_fails() {
         log.iter().all(|line| line.contains("\"limit_failed\"")),
         "{log:?}"
     );
+}
+
+/// The outcome of a flood of things that are counted after the fact.
+struct Counted {
+    /// The number that were not refused beforehand.
+    done: usize,
+    writes: u64,
+    reads: u64,
+}
+
+/// Floods `size` instances for a minute: each does something every millisecond, unless it knows of a
+/// refusal, and is replaced after 128 attempts, as on Spin.
+fn count_in_a_minute(size: usize, rate: Rate) -> Counted {
+    let mut fleet = Fleet::new(size, rate, Model::Sound, INSTANT, 3);
+    let done = Rc::new(Cell::new(0));
+    let (mut ended, mut attempts) = (vec![], 0);
+    for _ in 0..60_000 {
+        for instance in &mut fleet.instances {
+            attempts += 1;
+            if attempts % 128 == 0 {
+                let new = Instance::start(&fleet.world);
+                ended.push(std::mem::replace(instance, new));
+            }
+            let (key, limiter) = (fleet.key, instance.limiter.clone());
+            if limiter.known_refusal(key).is_none() {
+                done.set(done.get() + 1);
+                instance.env.spawn(async move {
+                    let _ = limiter.count(key, Some(rate)).await;
+                });
+            }
+        }
+        fleet.run(1);
+    }
+    fleet.finish();
+    ended.append(&mut fleet.instances);
+    let calls = |call| {
+        let counter = Counter::StoreCalls(call, CallOutcome::Ok);
+        let calls = ended.iter().map(|ended| {
+            let unwritten = |recorder: &mut Recorder| recorder.unwritten(counter);
+            ended.metrics.with(unwritten)
+        });
+        calls.sum()
+    };
+    Counted {
+        done: done.get(),
+        writes: calls(Call::Set),
+        reads: calls(Call::Get),
+    }
+}
+
+#[test]
+fn what_is_counted_after_the_fact_is_limited_across_instances_at_few_writes() {
+    let rate = rate(300, 60_000);
+    for size in [1, 8] {
+        let Counted {
+            done,
+            writes,
+            reads,
+        } = count_in_a_minute(size, rate);
+        let attempts = 60_000 * size;
+        println!("{size} instances: {done} of {attempts} done, {writes} writes, {reads} reads");
+        // The burst and what accrues, give or take the chance of being counted; and one in each of the
+        // instances, before it learns of the refusal.
+        let instances = attempts / 128 + size;
+        assert!((450..=900 + instances).contains(&done), "{done}");
+        assert!(writes <= 60, "{writes}");
+        assert!(reads <= writes + 1_000 + 2 * instances as u64, "{reads}");
+    }
+}
+
+#[test]
+fn a_rare_mistake_is_never_refused() {
+    let mut fleet = Fleet::new(1, rate(300, 60_000), Model::Sound, INSTANT, 0);
+    let refused = Rc::new(Cell::new(0));
+    // One a second, each in another instance.
+    for _ in 0..1_000 {
+        let instance = Instance::start(&fleet.world);
+        let (key, rate, refused) = (fleet.key, Some(fleet.rate), refused.clone());
+        let limiter = instance.limiter.clone();
+        instance.env.spawn(async move {
+            if limiter.count(key, rate).await.is_err() {
+                refused.set(refused.get() + 1);
+            }
+        });
+        fleet.instances.push(instance);
+        fleet.run(1_000);
+    }
+    fleet.finish();
+    assert_eq!(refused.get(), 0);
 }

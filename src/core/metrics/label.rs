@@ -145,9 +145,9 @@ mod tests {
     fn indices_and_names_agree() {
         assert_eq!(EndReason::Age.value(), "age");
         assert_eq!(EndReason::Stalled.value(), "stalled");
-        assert_eq!(ProblemKind::StreamRate.value(), "stream-rate");
+        assert_eq!(ProblemKind::WrongTokens.value(), "wrong-tokens");
         assert_eq!(
-            usize::from(ProblemKind::TransferCoding.index()) + 1,
+            usize::from(ProblemKind::WrongTokens.index()) + 1,
             ProblemKind::VALUES.len()
         );
         for reason in [GapReason::Evicted, GapReason::Reset, GapReason::Ahead] {

@@ -135,7 +135,7 @@ mod tests {
                 "runnel_store_calls",
             ),
             (
-                Counter::Rejected(ProblemKind::TransferCoding),
+                Counter::Rejected(ProblemKind::WrongTokens),
                 "runnel_rejected",
             ),
             (Counter::LogLinesDropped, "runnel_log_lines_dropped"),

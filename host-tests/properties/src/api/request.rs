@@ -11,6 +11,7 @@ use super::check_problem;
 use runnel::api::format::{ContentKey, Format, Publication};
 use runnel::api::query::Query;
 use runnel::api::route::Route;
+use runnel::config::BasePath;
 use runnel::core::channel::{Channel, MAX_CHANNEL_BYTES};
 use runnel::core::log::kv::key::{create_key, head_key, segment_key};
 use runnel::core::log::kv::segment::SegmentId;
@@ -44,7 +45,7 @@ pub fn request(input: &[u8]) {
 }
 
 fn check_path(path: &str) {
-    let route = match Route::parse(path) {
+    let route = match Route::parse(&BasePath::default(), path) {
         Ok(route) => route,
         Err(problem) => return check_problem(problem),
     };
@@ -67,6 +68,7 @@ fn check_path(path: &str) {
         Route::Live => return assert_eq!(path, "/health/live"),
         Route::Metrics => return assert_eq!(path, "/metrics"),
         Route::Console => return assert_eq!(path, "/"),
+        Route::Base => return assert_eq!(path, ""),
     };
     let name = path
         .strip_prefix(prefix)
@@ -77,7 +79,10 @@ fn check_path(path: &str) {
     let decoded_path = format!("{prefix}{channel}");
     // An encoded slash does not change the route.
     if name == channel.as_str() || !channel.as_str().ends_with("/close") {
-        assert_eq!(Route::parse(&decoded_path).ok(), Some(route));
+        assert_eq!(
+            Route::parse(&BasePath::default(), &decoded_path).ok(),
+            Some(route)
+        );
     }
 }
 

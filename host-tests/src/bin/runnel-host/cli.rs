@@ -64,6 +64,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds)]
     pub(crate) write_timeout: Duration,
 
+    /// Seconds that open connections may take to end after Ctrl-C or SIGTERM
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub(crate) grace_period: Duration,
+
     /// Does not build; uses the wasm file as it is
     #[arg(long)]
     pub(crate) no_build: bool,

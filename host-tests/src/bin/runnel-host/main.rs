@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 use runnel_host::output::{ProcessOutput, Target};
 use runnel_host::store::Sqlite;
-use runnel_host::{Application, BuildMode, Host, HostError, Server, ServerOptions};
+use runnel_host::{Application, BuildMode, Host, HostError, Manifest, Server, ServerOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal;
@@ -111,6 +111,7 @@ async fn run(cli: Cli, output: &ProcessOutput) -> Result<()> {
         idle_timeout: cli.idle_timeout,
         serves_without_host: cli.serve_without_host,
         write_timeout: cli.write_timeout,
+        grace_period: cli.grace_period,
         max_connections: cli
             .max_connections
             .map_or(defaults.max_connections, |max| max as usize),
@@ -119,7 +120,8 @@ async fn run(cli: Cli, output: &ProcessOutput) -> Result<()> {
     let server = Server::start(&host, listener, options).context("the listener has no address")?;
     // A program that reads the announcement may stop this one at once.
     let mut signals = StopSignals::catch()?;
-    announce(output, &server, token.as_ref(), &data_file);
+    let base = base_path(application.manifest(), &variables);
+    announce(output, &server, &base, token.as_ref(), &data_file);
     signals.next().await?;
     stop(output, server, signals).await;
     Ok(())
@@ -155,10 +157,11 @@ fn build_host(
 fn announce(
     output: &ProcessOutput,
     server: &Server,
+    base: &str,
     token: Option<&PublishToken>,
     data_file: &str,
 ) {
-    let url = format!("http://{}", reachable(server.address()));
+    let url = format!("http://{}{base}", reachable(server.address()));
     let mut lines = vec![
         format!("Runnel is listening on http://{}", server.address()),
         String::new(),
@@ -185,6 +188,18 @@ fn announce(
     lines.extend([String::new(), "Ctrl-C stops it.".to_owned()]);
     for line in lines {
         print(output, Target::Stdout, &line);
+    }
+}
+
+/// Returns the path below which the application serves Runnel: the value of `base_path`, written as the
+/// component reads it. Empty for the root, and if the application has no such variable.
+fn base_path(manifest: &Manifest, variables: &BTreeMap<String, String>) -> String {
+    let default = manifest.variables.get("base_path");
+    let default = default.and_then(|variable| variable.default.as_ref());
+    let path = variables.get("base_path").or(default);
+    match path.map(|path| path.trim_matches('/')) {
+        None | Some("") => String::new(),
+        Some(path) => format!("/{path}"),
     }
 }
 

@@ -4,6 +4,7 @@ mod configuration;
 mod csrf;
 pub(crate) mod fixture;
 mod forged;
+mod guesses;
 mod jose_headers;
 mod token_location;
 
@@ -174,8 +175,7 @@ async fn a_stream_ends_when_its_token_expires_and_resumes_with_a_new_one() {
     let fixture = Fixture::with_secret();
     let sent = fixture.channel.publish_numbers(1..=2).await;
     // Tokens stay valid for five seconds after `exp`, in case the clocks differ.
-    let expiring = jwt(&claims_with(json!({"exp": unix_now() - 2})));
-    let opened = Instant::now();
+    let expiring = jwt(&claims_with(json!({"exp": unix_now() + 3})));
     let request = fixture.channel.events("?last=2").cookie(&expiring);
     let mut stream = Stream::of(request.open().await);
     assert_eq!(ids(&stream.events(2).await), sent);
@@ -184,7 +184,6 @@ async fn a_stream_ends_when_its_token_expires_and_resumes_with_a_new_one() {
     let (id, data) = stream.control_event("runnel.expired").await;
     assert_eq!((id, &data), (third.clone(), &json!({"reason": "token"})));
     assert_eq!(stream.next().await, None);
-    assert!(opened.elapsed() < Duration::from_secs(30));
     let missed = fixture.channel.publish_text("missed").await;
     let resume = fixture.channel.events("").header("last-event-id", &third);
     resume
@@ -205,7 +204,7 @@ async fn a_long_poll_ends_when_its_token_expires() {
     }
     let fixture = Fixture::with_secret();
     fixture.channel.publish_text("x").await;
-    let expiring = jwt(&claims_with(json!({"exp": unix_now() - 2})));
+    let expiring = jwt(&claims_with(json!({"exp": unix_now() + 3})));
     let page = fixture
         .channel
         .events("?last=1")
@@ -221,7 +220,7 @@ async fn a_long_poll_ends_when_its_token_expires() {
         .bearer(&expiring);
     let response = response.send().await.expect_status(200);
     assert_eq!(response.json()["events"], json!([]));
-    assert!(opened.elapsed() < Duration::from_secs(20));
+    assert!(opened.elapsed() < Duration::from_secs(25));
 }
 
 #[tokio::test]

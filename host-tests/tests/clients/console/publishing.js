@@ -101,3 +101,27 @@ scenarios.subscriber_token = async () => {
   const text = await page.content();
   assert.ok(!text.includes(subscriberToken) && !page.url().includes(subscriberToken));
 };
+
+scenarios.mounted = async () => {
+  const name = channel("mounted");
+  const page = await openPageWithToken([name]);
+  const requested = [];
+  page.on("request", (request) => requested.push(request.url()));
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await hasEvents(page, 1);
+  await hasText(page, "#states li", /Events1/);
+  assert.ok(requested.length >= 3);
+  assert.deepEqual(requested.filter((url) => !url.startsWith(`${origin}/`)), []);
+  for (const id of ["#snippet-curl", "#snippet-script", "#snippet-publish"]) {
+    const urls = (await page.textContent(id)).match(/http[^'"]*/g);
+    assert.deepEqual(urls.filter((url) => !url.startsWith(`${origin}/`)), [], id);
+  }
+  // Without the slash at its end, the address leads to the same page.
+  await page.goto(`${origin}?channel=${name}`);
+  await hasState(page, "Connected");
+  assert.equal(page.url(), `${origin}/?channel=${encodeURIComponent(name)}`);
+  // The token is kept for this server, and not for another one of the same origin.
+  assert.equal(await page.inputValue("#token"), token);
+  const keys = await page.evaluate(() => Object.keys(sessionStorage));
+  assert.deepEqual(keys, [`runnel${new URL(origin).pathname}.token`]);
+};

@@ -124,3 +124,47 @@ scenarios.burst = async () => {
   const longest = await page.evaluate(() => window.longest);
   sendToTest({ print: `console: 10 000 events, the longest frame took ${Math.round(live)} ms live and ${Math.round(longest)} ms with their replay; ${nodes} elements` });
 };
+
+scenarios.six_connections = async () => {
+  const name = channel("six");
+  const page = await openPageWithToken([name]);
+  // Another tab holds as many streams as the browser has connections to the server, and queues one more.
+  const other = await page.context().newPage();
+  await other.goto(`${origin}/health/live`);
+  const open = await other.evaluate(async (url) => {
+    const streams = Array.from({ length: 7 }, () => new EventSource(url));
+    const isOpen = ({ readyState }) => readyState === EventSource.OPEN;
+    while (streams.filter(isOpen).length < 5) await new Promise((resolve) => setTimeout(resolve, 20));
+    return streams.filter(isOpen).length;
+  }, `${origin}/events/${channel("elsewhere")}`);
+  assert.equal(open, 5, "the console holds the sixth connection");
+  await page.bringToFront();
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await hasText(page, "#stalled", /six to a server.*HTTP\/2\.$/);
+  await page.locator("#stalled").waitFor({ state: "visible" });
+  await timelineShows(page, "waiting without a response");
+  await isAccessible(page);
+  await screenshot(page, "stalled");
+  // The connection of the console goes to the queue, and its next stream waits too.
+  await page.click("#cut");
+  await page.click("#cut");
+  await hasState(page, "Connecting");
+  await other.close();
+  await hasState(page, "Connected");
+  await hasText(page, "#outcome", /^Stored/);
+  await page.locator("#stalled").waitFor({ state: "hidden" });
+  await publish(name, [{ data: "arrives" }]);
+  await page.locator("tr.event .data", { hasText: "arrives" }).waitFor();
+};
+
+scenarios.slow_server = async () => {
+  const page = await openPageWithToken([channel("slow")]);
+  await page.route("**/publish/**", async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    await route.continue();
+  });
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await page.locator("#stalled").waitFor({ state: "visible" });
+  await hasText(page, "#outcome", /^Stored/);
+  await page.locator("#stalled").waitFor({ state: "hidden" });
+};
