@@ -130,7 +130,11 @@ async fn streams_over_the_limit_are_asked_to_retry_until_others_have_disconnecte
     // A disconnect is detected within two heartbeats.
     drop(held);
     let opened = async {
-        while !first_chunk(channel.events("")).await.0.starts_with(": runnel") {
+        while !first_chunk(channel.events(""))
+            .await
+            .0
+            .starts_with(": runnel")
+        {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -148,7 +152,10 @@ async fn open_until_refused(request: impl Fn() -> Request) -> (String, Vec<OpenR
             held.push(response);
             continue;
         }
-        assert_eq!(response.headers["content-type"], "text/event-stream; charset=utf-8");
+        assert_eq!(
+            response.headers["content-type"],
+            "text/event-stream; charset=utf-8"
+        );
         while let Some(frame) = response.body.frame().await {
             let bytes = frame.unwrap().into_data().unwrap();
             text.push_str(&String::from_utf8_lossy(&bytes));

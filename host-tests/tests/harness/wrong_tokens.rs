@@ -163,9 +163,7 @@ async fn a_stream_over_the_limit_ends_at_once_and_asks_its_client_to_come_back()
         assert_eq!(response.problem_type(), "urn:runnel:problem:unauthorized");
     };
     let text = String::from_utf8_lossy(&refused.body);
-    let (_, retry) = text
-        .split_once("event: runnel.reconnect\nretry: ")
-        .unwrap();
+    let (_, retry) = text.split_once("event: runnel.reconnect\nretry: ").unwrap();
     let (retry, rest) = retry.split_once('\n').unwrap();
     assert!(
         rest.starts_with("data: {\"reason\":\"wrong-tokens\","),
