@@ -71,8 +71,8 @@ pub(super) struct ChannelReader {
     buffer: PageBuffer,
     shared: Option<SharedFrames>,
     reads_ahead: bool,
-    /// Set once the client was told the position: what does not follow it directly is a gap.
-    is_told: bool,
+    /// Set once the client was sent its position: what does not follow it directly is a gap.
+    has_sent_position: bool,
     backoff: StoreBackoff,
     missing: Missing,
     error: Option<FormatError>,
@@ -180,7 +180,7 @@ impl ChannelReader {
             buffer: PageBuffer::default(),
             shared: None,
             reads_ahead: false,
-            is_told: false,
+            has_sent_position: false,
             backoff: StoreBackoff::new(random),
             missing: Missing::No,
             error: None,
@@ -209,9 +209,9 @@ impl ChannelReader {
         (self.gap.is_some() || self.pending_gap.is_some()) && self.position_before_gap.is_none()
     }
 
-    /// Notes that the client was told its position.
-    pub(super) fn position_told(&mut self) {
-        self.is_told = true;
+    /// Notes that the client was sent its position.
+    pub(super) fn position_sent(&mut self) {
+        self.has_sent_position = true;
         if self.phase == Phase::Starting && self.position == Some(Position::Beginning) {
             self.start = StartFrom::After(Position::Beginning);
         }
@@ -643,7 +643,8 @@ impl ChannelReader {
     /// Notes that events after `last` are missing. A client that asked only for what is kept, and has no
     /// position yet, misses none.
     fn begin_gap(&mut self, reason: GapReason, last: EventId) {
-        if !self.is_told && matches!(self.start, StartFrom::Earliest | StartFrom::Last(_)) {
+        if !self.has_sent_position && matches!(self.start, StartFrom::Earliest | StartFrom::Last(_))
+        {
             return;
         }
         if self.gap.is_none() && self.pending_gap.is_none() {
@@ -832,7 +833,7 @@ impl ChannelReader {
 
     fn delivered(&mut self, last: EventId) {
         self.follow_after(last);
-        self.is_told = true;
+        self.has_sent_position = true;
         self.missing = Missing::No;
     }
 }

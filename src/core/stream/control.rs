@@ -173,7 +173,7 @@ impl EventStream {
     /// Emits blocks that carry the position after them.
     pub(super) fn emit_with_id(&mut self, frames: Frames, now: Instant) -> Action {
         self.id_state = IdState::Current(now);
-        self.reader.cursor_told();
+        self.reader.cursor_sent();
         self.emit(frames, now)
     }
 

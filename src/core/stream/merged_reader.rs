@@ -80,11 +80,11 @@ impl MergedReader {
         self.cursor_hides_gap
     }
 
-    /// Notes that the client was told the cursor.
-    pub(super) fn cursor_told(&mut self) {
+    /// Notes that the client was sent the cursor.
+    pub(super) fn cursor_sent(&mut self) {
         self.readers
             .iter_mut()
-            .for_each(ChannelReader::position_told);
+            .for_each(ChannelReader::position_sent);
     }
 
     /// Returns the names of the channels, in order.

@@ -17,8 +17,6 @@ pub(crate) enum Mutant {
     DeletesBeforeTheMerge,
     /// Does not delete merged segments that were stored and never listed.
     ForgetsMerges,
-    /// Reads values whose checksum is wrong.
-    TrustsChecksums,
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ fn a_gap_names_the_first_event_that_is_kept_to_the_event() {
 }
 
 #[test]
-fn a_client_that_missed_everything_is_told_where_it_goes_on() {
+fn a_client_that_missed_everything_gets_a_gap_with_the_place_to_go_on() {
     let mut world = World::with_events(5, 10);
     world.served = max_age(1);
     world.now += 2 * SECOND;
@@ -313,7 +313,7 @@ fn a_time_in_the_future_keeps_its_event_and_no_other() {
 }
 
 #[test]
-fn a_live_stream_that_reads_late_is_told_what_it_missed() {
+fn a_live_stream_that_reads_late_gets_a_gap_for_what_it_missed() {
     let mut world = World::with_events(1, 10);
     world.served = max_age(5);
     world.now += 1;
