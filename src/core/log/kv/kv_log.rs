@@ -348,7 +348,8 @@ impl<'a, E: Environment, S: KeyValueStore> QueuedBatch<'a, E, S> {
 
     async fn commit(&mut self, leader: GroupLeader, retention: Retention) {
         self.leads = Some(leader.group());
-        let merges = !leader.is_contended || self.log.0.env.random() % CONTENDED_MERGES == 0;
+        let merges =
+            !leader.is_contended || self.log.0.env.random().is_multiple_of(CONTENDED_MERGES);
         let request = Request::Append(leader.batches);
         let commit = self.log.commit(self.channel, request, retention, merges);
         let (outcome, contention) = commit.await;

@@ -188,7 +188,9 @@ fn a_slow_client_gets_a_gap_instead_of_events_that_expired_meanwhile() {
     let mut world = one_in_each(10, 1_000);
     world.served = max_age(20);
     let mut stream = world.open(ResumePoint::Earliest);
-    world.chunk(&mut stream, 0);
+    let opening = world.chunk(&mut stream, 0).unwrap();
+    let opening = opening + &world.chunk(&mut stream, u64::MAX).unwrap();
+    assert!(opening.contains("event: runnel.open"), "{opening}");
     let first = world.chunk(&mut stream, u64::MAX).unwrap();
     let last = *seqs(&first).last().unwrap();
     assert!(last < 500, "the rest is read later");
@@ -209,7 +211,9 @@ fn a_slow_client_gets_a_gap_instead_of_events_that_are_too_many_meanwhile() {
     let mut world = World::with_events(1_000, 200);
     world.served = newest(1_000);
     let mut stream = world.open(ResumePoint::Earliest);
-    world.chunk(&mut stream, 0);
+    let opening = world.chunk(&mut stream, 0).unwrap();
+    let opening = opening + &world.chunk(&mut stream, u64::MAX).unwrap();
+    assert!(opening.contains("event: runnel.open"), "{opening}");
     let first = world.chunk(&mut stream, u64::MAX).unwrap();
     let last = *seqs(&first).last().unwrap();
     for _ in 0..last + 10 {
@@ -231,7 +235,9 @@ fn a_slow_client_gets_a_gap_instead_of_events_that_are_too_large_meanwhile() {
         ..KEEP_ALL
     };
     let mut stream = world.open(ResumePoint::Earliest);
-    world.chunk(&mut stream, 0);
+    let opening = world.chunk(&mut stream, 0).unwrap();
+    let opening = opening + &world.chunk(&mut stream, u64::MAX).unwrap();
+    assert!(opening.contains("event: runnel.open"), "{opening}");
     let first = world.chunk(&mut stream, u64::MAX).unwrap();
     let last = *seqs(&first).last().unwrap();
     for _ in 0..last + 10 {
@@ -466,7 +472,7 @@ proptest! {
                                 let kept = is_kept(&log, missed, &retention, now, now);
                                 prop_assert!(!kept, "{} is kept: {}", missed, block);
                             }
-                        } else if block.contains("data: ") {
+                        } else if !block.contains("event: runnel.") {
                             prop_assert_eq!(seq, last + 1);
                             let kept = is_kept(&log, seq, &retention, now, before.max(now.saturating_sub(1_000)) - 1_000);
                             prop_assert!(kept, "{} is not kept", seq);
