@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use runnel_host::{Body, Host};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::frame::{Event, Frame};
+use crate::frame::{BlockChecker, Event, Frame};
 
 /// No stream is silent for longer. Under paused time this passes at once.
 const SILENCE_LIMIT: Duration = Duration::from_secs(600);
@@ -20,6 +20,9 @@ pub struct Subscriber {
     pub status: u16,
     body: Body,
     frames: VecDeque<Frame>,
+    /// The beginning of a chunk, of which the host takes 64 KiB at once.
+    partial: Vec<u8>,
+    checker: BlockChecker,
     /// The control events that [`Subscriber::event`] has skipped, but those that every stream has.
     pub control_events: Vec<Event>,
 }
@@ -42,6 +45,8 @@ impl Subscriber {
             status,
             body: response.into_body(),
             frames: VecDeque::new(),
+            partial: vec![],
+            checker: BlockChecker::default(),
             control_events: vec![],
         }
     }
@@ -76,10 +81,28 @@ impl Subscriber {
 
     /// Returns the frames of the next chunk that the guest wrote, or `None` at the end.
     pub async fn chunk(&mut self) -> Option<Vec<Frame>> {
-        let chunk = timeout(SILENCE_LIMIT, self.body.frame()).await;
-        let chunk = chunk.expect("the stream hangs")?;
-        let bytes = chunk.expect("the stream broke off").into_data().unwrap();
-        Some(Frame::parse_all(std::str::from_utf8(&bytes).unwrap()))
+        loop {
+            let part = timeout(SILENCE_LIMIT, self.body.frame()).await;
+            let Some(part) = part.expect("the stream hangs") else {
+                assert!(self.partial.is_empty(), "the stream ends within a frame");
+                return None;
+            };
+            let bytes = part.expect("the stream broke off").into_data().unwrap();
+            if let Some(frames) = self.take(&bytes) {
+                return Some(frames);
+            }
+        }
+    }
+
+    /// Takes a part of a chunk. Returns the frames of the chunk once it is complete.
+    fn take(&mut self, part: &[u8]) -> Option<Vec<Frame>> {
+        self.partial.extend_from_slice(part);
+        self.checker.push(part);
+        if !self.checker.is_between_blocks() {
+            return None;
+        }
+        let chunk = std::mem::take(&mut self.partial);
+        Some(Frame::parse_all(std::str::from_utf8(&chunk).unwrap()))
     }
 
     /// Returns the next frame, or `None` at the end.
@@ -118,8 +141,8 @@ impl Subscriber {
         let end = Instant::now() + time;
         while let Ok(Some(Ok(chunk))) = timeout_at(end, self.body.frame()).await {
             let bytes = chunk.into_data().unwrap();
-            let text = std::str::from_utf8(&bytes).unwrap();
-            self.frames.extend(Frame::parse_all(text));
+            let frames = self.take(&bytes);
+            self.frames.extend(frames.into_iter().flatten());
         }
         let events = self.frames.drain(..).filter_map(Frame::event);
         events.filter(|event| !event.is_control_event()).collect()

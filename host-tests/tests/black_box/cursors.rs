@@ -85,7 +85,7 @@ async fn an_unreadable_cursor_is_reported_as_a_reset_gap() {
         b"~0AAAAAAAAAAAA",
         b"~0AAAAAAAAAAAAAAAAAAAAAAAA",
         b"~9AAAAAAAAAAAAAAAAAAAAAAAA",
-        b"~\xe90AAAAAAAAAAAA",
+        "~\u{e9}0AAAAAAAAAAAA".as_bytes(),
         b"-",
         b"abcdef",
         b"abcdef-",
@@ -93,7 +93,7 @@ async fn an_unreadable_cursor_is_reported_as_a_reset_gap() {
         b"abcdef-18446744073709551616",
         b"abcdef-1~abcdef-1",
         b"\"quoted\" \\ {json}",
-        b"caf\xe9 \xff",
+        "caf\u{e9} \u{2026}".as_bytes(),
         overlong.as_bytes(),
         digits.as_bytes(),
     ];

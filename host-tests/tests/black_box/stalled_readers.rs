@@ -19,7 +19,7 @@ const EVENTS: usize = 400;
 const EVENT_BYTES: usize = 60_000;
 
 /// Bounds the cost of a reader. Without limits in the host it is 700 to 1100 KiB.
-const MAX_KIB: u64 = 400;
+const MAX_KIB: u64 = 512;
 
 /// Returns a host that disconnects a stalled client only after a minute.
 fn host() -> (TempDir, HostProcess) {
