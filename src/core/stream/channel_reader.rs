@@ -600,7 +600,9 @@ impl ChannelReader {
         };
         let has_rest = !self.buffer.is_empty() || last.seq.plus(1) < state.next;
         let age = now.saturating_duration_since(as_of.max(self.refreshed));
-        has_rest && age >= MAX_STATE_AGE && self.missing == Missing::No
+        // A state that can be read must not hide that the records cannot.
+        let is_failing = self.backoff.failing_since().is_some();
+        has_rest && age >= MAX_STATE_AGE && self.missing == Missing::No && !is_failing
     }
 
     /// Reads the state, once no read is under way.
