@@ -173,7 +173,7 @@ mod tests {
         assert!(!is_unchanged(&stored, &[&stored[..], b"!"].concat()));
         assert!(!is_unchanged(&stored, &[]));
         let old = b"H\x01 content with no checksum";
-        assert!(is_unchanged(old, &old.to_vec()));
+        assert!(is_unchanged(old, old.as_ref()));
         assert!(!is_unchanged(old, b"H\x01_content with no checksum"));
     }
 }
