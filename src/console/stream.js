@@ -197,6 +197,7 @@ const RECONNECT_REASONS = {
   store: "the store does not answer",
   "too-many-streams": "there are too many streams",
   "stream-rate": "this client opens streams too often",
+  "wrong-tokens": "this client has sent too many wrong tokens",
 };
 
 function reconnectText(data) {

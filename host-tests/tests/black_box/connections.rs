@@ -250,7 +250,9 @@ async fn a_client_that_does_not_read_is_disconnected_without_affecting_others() 
     if !can_start_hosts("clients that do not read") {
         return;
     }
-    let (_directory, host) = host(&["write_timeout_seconds=1"]);
+    // The host gives its clients more time, so that it is the component that ends the streams.
+    let variables = ["write_timeout_seconds=1"];
+    let (_directory, host) = host_with(&variables, &["--write-timeout", "60"]);
     let channel = Channel::on(host.server.clone());
     // More than the socket buffers of a connection hold.
     for _ in 0..400 {
