@@ -96,7 +96,7 @@ impl Leases {
         }
     }
 
-    /// Stores a refusal, for a [`pause`](Rate::pause).
+    /// Stores a refusal, for a pause of the rate.
     pub fn refused(
         &mut self,
         key: RateKey,

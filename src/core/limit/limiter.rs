@@ -146,7 +146,7 @@ impl<E: Environment, S: KeyValueStore> Limiter<E, S> {
 
     /// Counts what `key` has done already, such as sending a wrong token.
     ///
-    /// One in [`Rate::max_lease`] is counted for all of them, chosen at random: on average the count is
+    /// One in `Rate::max_lease` is counted for all of them, chosen at random: on average the count is
     /// right however many instances share it, and few calls write to the store. The others read it, unless
     /// a verdict on the key is recent. The key is over its rate if there are no permits for one that is
     /// counted. While the store fails, nothing is refused.

@@ -40,7 +40,7 @@ impl Verdicts {
         self.insert(key, false, LEASE, now);
     }
 
-    /// Remembers and returns a refusal of the key, for the shortest [`pause`](Rate::pause).
+    /// Remembers and returns a refusal of the key, for the shortest pause of the rate.
     pub fn refused(&mut self, key: RateKey, rate: Rate, random: u64, now: Instant) -> RetryAfter {
         let pause = rate.pause(RetryAfter(Duration::ZERO), random);
         self.insert(key, true, pause, now);
