@@ -70,7 +70,8 @@ async fn respond_uncounted(
     request: Request,
 ) -> Result<Response, Problem> {
     instance.configure_log().await.map_err(Problem::config)?;
-    dispatch(instance, base, request).await
+    let route = Route::parse(base, request.uri().path())?;
+    dispatch(instance, base, route, request).await
 }
 
 /// Answers a request that pages of other origins may make, and counts it.
@@ -84,7 +85,7 @@ async fn respond_with_cors(
     let metrics = instance.configure_metrics().await;
     let _activity = instance.metrics_writer.begin_activity();
     let route = Route::parse(base, request.uri().path());
-    let channel = route.ok().as_ref().and_then(Route::channel).cloned();
+    let channel = route.as_ref().ok().and_then(Route::channel).cloned();
     let channel = channel.as_ref();
     let origins = match log.and(metrics) {
         Ok(()) => instance.config.origins().await,
@@ -95,7 +96,10 @@ async fn respond_with_cors(
         Err(error) => return reject(instance, Problem::config(error), channel, trace),
     };
     let cross_origin = CrossOrigin::of(&request);
-    let answer = dispatch(instance, base, request).await;
+    let answer = match route {
+        Ok(route) => dispatch(instance, base, route, request).await,
+        Err(problem) => Err(problem),
+    };
     let mut response = answer.unwrap_or_else(|problem| reject(instance, problem, channel, trace));
     cross_origin.allow(&origins, &mut response);
     response
@@ -131,9 +135,9 @@ fn reject(
 async fn dispatch(
     instance: &Instance,
     base: &BasePath,
+    route: Route,
     request: Request,
 ) -> Result<Response, Problem> {
-    let route = Route::parse(base, request.uri().path())?;
     let allowed = route.methods();
     if request.method() == Method::OPTIONS {
         return Ok(body::options(&allowed));
