@@ -221,9 +221,8 @@ impl<E: Environment, S: KeyValueStore> KvLog<E, S> {
         channel: &Channel,
         ids: &[SegmentId],
     ) -> Vec<Result<Parts, SegmentError>> {
-        let keys: Vec<_> = ids.iter().map(|id| segment_key(channel, *id)).collect();
-        let reads = keys.iter().zip(ids);
-        join_all(reads.map(|(key, id)| self.fetch_segment(key, *id))).await
+        let read = async |id: &SegmentId| self.fetch_segment(&segment_key(channel, *id), *id).await;
+        join_all(ids.iter().map(read)).await
     }
 
     /// Waits until another reader may have read what this one has wanted since `asked`. Returns the time.

@@ -49,11 +49,7 @@ pub(super) fn retain(head: &mut Head, now: Timestamp, retention: &Retention) -> 
         return dropped;
     }
     let due = due(&head.pending_deletes, now);
-    head.pending_deletes
-        .extend(dropped.into_iter().map(|segment| PendingDelete {
-            segment,
-            since: now,
-        }));
+    head.delete_later(dropped, now);
     head.pending_deletes
         .drain(..due)
         .map(|pending| pending.segment)

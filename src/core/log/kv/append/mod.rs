@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::head::{Head, IDEMPOTENCY_KEYS, IdempotencyEntry, RECENT_COMMITS};
 use super::merge::{Merge, forget_merge};
 use super::retention::retain;
-use super::segment::{self, PendingDelete, SegmentId, SegmentKind, SegmentMeta};
+use super::segment::{self, SegmentId, SegmentKind, SegmentMeta};
 use crate::core::log::{
     AppendError, Appended, Batch, IdempotencyKey, MAX_BATCH_BYTES, Record, RecordBatch, Retention,
     TRACE,
@@ -147,11 +147,7 @@ pub fn purge(
     let sealable = sealable
         .iter()
         .map(|batch| SegmentId::sealed(head.epoch, batch.first));
-    let dropped = listed.chain(sealable).map(|segment| PendingDelete {
-        segment,
-        since: now,
-    });
-    next.pending_deletes.extend(dropped);
+    next.delete_later(listed.chain(sealable), now);
     forget_merge(head, &mut next, now);
     next.commits = head.commits;
     next.recent_commits.clone_from(&head.recent_commits);

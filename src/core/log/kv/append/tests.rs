@@ -1,6 +1,7 @@
 use super::super::retention::{DELETE_BATCH, DELETE_DELAY, MAX_PENDING_DELETES, due};
 use super::*;
 use crate::core::log::NewEvent;
+use crate::core::log::kv::segment::PendingDelete;
 use crate::core::sse::Seq;
 use crate::core::time::millis;
 

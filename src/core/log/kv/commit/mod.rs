@@ -83,7 +83,7 @@ use super::head::{Head, RECENT_COMMITS};
 use super::key::{head_key, segment_key};
 use super::merge::Merge;
 use super::mutant::{Mutant, is_active};
-use super::segment::{Parts, PendingDelete, SegmentError, SegmentId};
+use super::segment::{Parts, SegmentError, SegmentId};
 use crate::core::channel::Channel;
 use crate::core::log::{AppendError, Appended, CommitError, Retention};
 use crate::core::sse::Epoch;
@@ -314,10 +314,8 @@ impl Commit {
             (State::Discarding(plan), Completion::Written(Ok(()))) => self.swap(plan, now),
             (State::Discarding(mut plan), Completion::Written(Err(_))) => {
                 // Nothing depends on the deletion.
-                let kept = plan.change.discard.drain(..);
-                let since = now.wall;
-                let kept = kept.map(|segment| PendingDelete { segment, since });
-                plan.change.head.pending_deletes.extend(kept);
+                let kept = std::mem::take(&mut plan.change.discard);
+                plan.change.head.delete_later(kept, now.wall);
                 self.swap(plan, now)
             }
             (State::Swapping, Completion::Swapped(result)) => {

@@ -146,6 +146,19 @@ impl Head {
         self.lists(id) || self.may_list(id) || pending.any(|pending| pending.segment == id)
     }
 
+    /// Lists segments as pending deletes, dropped at `now`.
+    pub(super) fn delete_later(
+        &mut self,
+        segments: impl IntoIterator<Item = SegmentId>,
+        now: Timestamp,
+    ) {
+        let pending = segments.into_iter().map(|segment| PendingDelete {
+            segment,
+            since: now,
+        });
+        self.pending_deletes.extend(pending);
+    }
+
     /// Returns the log's state, as readers see it if retention keeps all that is stored.
     #[must_use]
     pub fn state(&self) -> LogState {

@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::append::Change;
 use super::head::Head;
 use super::mutant::{Mutant, is_active};
-use super::segment::{self, PendingDelete, SegmentKind, SegmentMeta};
+use super::segment::{self, SegmentKind, SegmentMeta};
 use crate::core::log::RecordBatch;
 use crate::core::time::Timestamp;
 
@@ -109,8 +109,7 @@ pub(super) fn forget_merge(before: &Head, after: &mut Head, now: Timestamp) {
     };
     let segment = merge.merged.id(before.epoch);
     if !after.lists(segment) && !after.may_list(segment) {
-        let since = now;
-        after.pending_deletes.push(PendingDelete { segment, since });
+        after.delete_later([segment], now);
     }
 }
 
@@ -148,11 +147,7 @@ impl Change {
         if is_active(Mutant::DeletesBeforeTheMerge) {
             return self.discard.extend(sources);
         }
-        let pending = sources.map(|segment| PendingDelete {
-            segment,
-            since: now,
-        });
-        self.head.pending_deletes.extend(pending);
+        self.head.delete_later(sources, now);
     }
 
     /// Gives up a merge whose sources cannot all be read: those that cannot are settled, so that the others
@@ -173,10 +168,7 @@ impl Change {
                 segment.kind = SegmentKind::Settled;
             }
             let segment = merge.merged.id(self.head.epoch);
-            let since = now;
-            self.head
-                .pending_deletes
-                .push(PendingDelete { segment, since });
+            self.head.delete_later([segment], now);
         }
     }
 
