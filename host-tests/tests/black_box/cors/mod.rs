@@ -26,6 +26,18 @@ impl Fixture {
     }
 }
 
+/// Returns the [`requests`] as a page of `origin` sends them; without one, as a program does.
+fn requests_from(channel: &Channel, origin: Option<&str>) -> Vec<(Request, u16)> {
+    let with_origin = |request: Request| match origin {
+        Some(origin) => request.header("origin", origin),
+        None => request,
+    };
+    let requests = requests(channel).into_iter();
+    requests
+        .map(|(request, status)| (with_origin(request), status))
+        .collect()
+}
+
 /// Returns one request of each kind that a page can send, with the expected status.
 fn requests(channel: &Channel) -> Vec<(Request, u16)> {
     let server = &channel.server;
@@ -149,10 +161,7 @@ async fn an_unlisted_origin_gets_no_cors_headers() {
     ];
     for origin in origins {
         let channel = Channel::on(fixture.channel.server.clone());
-        for (mut request, status) in requests(&channel) {
-            if let Some(origin) = origin {
-                request = request.header("origin", origin);
-            }
+        for (request, status) in requests_from(&channel, origin) {
             let response = request.send().await.expect_status(status);
             assert_eq!(
                 cors_headers(&response),
@@ -195,10 +204,7 @@ async fn a_wildcard_allows_every_origin_but_no_credentials() {
     let fixture = Fixture::with("*");
     for origin in [Some(LISTED), Some("null"), None] {
         let channel = Channel::on(fixture.channel.server.clone());
-        for (mut request, status) in requests(&channel) {
-            if let Some(origin) = origin {
-                request = request.header("origin", origin);
-            }
+        for (request, status) in requests_from(&channel, origin) {
             let response = request.send().await.expect_status(status);
             assert_eq!(
                 response.header("access-control-allow-origin"),

@@ -183,16 +183,38 @@ fn a_closed_channel_whose_events_are_gone_is_answered_204_once_the_gap_was_told(
     assert!(is_finished(&mut world, ResumePoint::Last(3), false));
 }
 
-#[test]
-fn a_slow_client_gets_a_gap_instead_of_events_that_expired_meanwhile() {
-    let mut world = one_in_each(10, 1_000);
-    world.served = max_age(20);
+/// Opens a stream from the beginning and reads its opening and the first chunk of events. Returns it with the
+/// seq of the last event read.
+fn open_and_read_a_chunk(world: &mut World) -> (Client<EventStream>, u64) {
     let mut stream = world.open(ResumePoint::Earliest);
     let opening = world.chunk(&mut stream, 0).unwrap();
     let opening = opening + &world.chunk(&mut stream, u64::MAX).unwrap();
     assert!(opening.contains("event: runnel.open"), "{opening}");
     let first = world.chunk(&mut stream, u64::MAX).unwrap();
     let last = *seqs(&first).last().unwrap();
+    (stream, last)
+}
+
+/// Asserts that a client, which reads a chunk and then nothing while so much is published that ten events
+/// after the chunk are not kept any more, gets a gap for these and all that follow. The log has 1 000 events
+/// and keeps as many.
+fn assert_a_slow_client_misses_ten_of_a_thousand(world: &mut World) {
+    let (mut stream, last) = open_and_read_a_chunk(world);
+    for _ in 0..last + 10 {
+        world.publish(&"y".repeat(200));
+    }
+    world.now += 2 * SECOND;
+    let sent = world.sent(&mut stream, 100);
+    assert_eq!(evictions(&sent), [eviction(last, last + 11)]);
+    let rest = seqs(&sent);
+    assert_eq!(rest, (last + 11..=last + 1_010).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_slow_client_gets_a_gap_instead_of_events_that_expired_meanwhile() {
+    let mut world = one_in_each(10, 1_000);
+    world.served = max_age(20);
+    let (mut stream, last) = open_and_read_a_chunk(&mut world);
     assert!(last < 500, "the rest is read later");
     // It takes the chunk for so long that half of what is buffered, and then all, expires.
     world.now += (1_000 + last + 10) * 10;
@@ -210,20 +232,7 @@ fn a_slow_client_gets_a_gap_instead_of_events_that_expired_meanwhile() {
 fn a_slow_client_gets_a_gap_instead_of_events_that_are_too_many_meanwhile() {
     let mut world = World::with_events(1_000, 200);
     world.served = newest(1_000);
-    let mut stream = world.open(ResumePoint::Earliest);
-    let opening = world.chunk(&mut stream, 0).unwrap();
-    let opening = opening + &world.chunk(&mut stream, u64::MAX).unwrap();
-    assert!(opening.contains("event: runnel.open"), "{opening}");
-    let first = world.chunk(&mut stream, u64::MAX).unwrap();
-    let last = *seqs(&first).last().unwrap();
-    for _ in 0..last + 10 {
-        world.publish(&"y".repeat(200));
-    }
-    world.now += 2 * SECOND;
-    let sent = world.sent(&mut stream, 100);
-    assert_eq!(evictions(&sent), [eviction(last, last + 11)]);
-    let rest = seqs(&sent);
-    assert_eq!(rest, (last + 11..=last + 1_010).collect::<Vec<_>>());
+    assert_a_slow_client_misses_ten_of_a_thousand(&mut world);
 }
 
 #[test]
@@ -234,20 +243,7 @@ fn a_slow_client_gets_a_gap_instead_of_events_that_are_too_large_meanwhile() {
         bytes: 1_000 * record,
         ..KEEP_ALL
     };
-    let mut stream = world.open(ResumePoint::Earliest);
-    let opening = world.chunk(&mut stream, 0).unwrap();
-    let opening = opening + &world.chunk(&mut stream, u64::MAX).unwrap();
-    assert!(opening.contains("event: runnel.open"), "{opening}");
-    let first = world.chunk(&mut stream, u64::MAX).unwrap();
-    let last = *seqs(&first).last().unwrap();
-    for _ in 0..last + 10 {
-        world.publish(&"y".repeat(200));
-    }
-    world.now += 2 * SECOND;
-    let sent = world.sent(&mut stream, 100);
-    assert_eq!(evictions(&sent), [eviction(last, last + 11)]);
-    let rest = seqs(&sent);
-    assert_eq!(rest, (last + 11..=last + 1_010).collect::<Vec<_>>());
+    assert_a_slow_client_misses_ten_of_a_thousand(&mut world);
 }
 
 #[test]
