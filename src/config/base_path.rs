@@ -11,7 +11,7 @@ const MAX_BYTES: usize = 160;
 /// The path below which an application serves this component's routes. Its text is empty for the root,
 /// otherwise one or more segments, each after a slash.
 ///
-/// It is configured rather than taken from a header of Spin, such as `spin-component-route`: a host that
+/// The path is configured rather than taken from a header of Spin, such as `spin-component-route`: a host that
 /// does not set the header would leave a forged one to decide, and a request from another component of
 /// the application names no route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

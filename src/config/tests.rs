@@ -120,7 +120,7 @@ fn a_bad_number_is_rejected_by_name_with_the_accepted_range() {
     }
 }
 
-/// What surrounds values that come from files, templates and editors.
+/// White space and byte order marks around values that come from files, templates and editors.
 const SURROUNDINGS: [(&str, &str); 5] = [
     ("", "\n"),
     ("", "\r\n"),

@@ -65,7 +65,7 @@ impl Connection {
         tokio::select! {
             _ = connection.as_mut() => return,
             expired = phase.expired(limits) => match expired {
-                // Tells a client of HTTP/2 to send no more requests.
+                // An HTTP/2 client is asked to send no more requests (GOAWAY).
                 Phase::Idle => connection.as_mut().graceful_shutdown(),
                 _ => return,
             },

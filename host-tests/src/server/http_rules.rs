@@ -33,7 +33,7 @@ impl Rejected {
         let headers = response.headers_mut();
         let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
         headers.insert(CONTENT_TYPE, content_type);
-        // What follows on the connection may not be what its sender means.
+        // The next bytes on the connection may not be where its sender begins the next request.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         response
     }

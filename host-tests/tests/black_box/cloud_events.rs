@@ -199,7 +199,7 @@ async fn a_cloud_event_that_is_delivered_again_may_differ_in_all_but_source_and_
         assert_eq!(again.expect_status(201).event_id(), first.event_id());
     }
     assert_eq!(channel.log().await.len(), 1);
-    // What the request asks for besides the event is not ignored.
+    // A redelivery that closes the channel is a different request.
     let closing = channel.publish("?close=true");
     let closing = closing.body(
         STRUCTURED,

@@ -1,6 +1,6 @@
 //! The crate eventsource-client.
 //!
-//! It treats a 204 as a stream that has ended, so its user has to stop it.
+//! The crate treats a 204 as a stream that has ended, so its user has to stop it.
 
 use std::time::Duration;
 

@@ -170,7 +170,7 @@ impl Issuer {
         let is_for_audience = match (&claims.aud, &self.audience) {
             (None, None) => true,
             (Some(named), Some(own)) => named.includes(own),
-            // Who is not named must reject the token (RFC 7519, 4.1.3).
+            // A server that is not named must reject the token (RFC 7519, 4.1.3).
             (Some(_), None) | (None, Some(_)) => false,
         };
         if !is_for_audience {

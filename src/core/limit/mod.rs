@@ -11,7 +11,7 @@
 //! swap must be atomic for that. Where buckets are read and then written instead, requests that do so at
 //! the same moment count as one.
 //!
-//! What cannot be allowed beforehand, as a wrong token, is counted after the fact: [`Limiter::count`]. Then
+//! A use that cannot be allowed beforehand, as a wrong token, is counted after the fact: [`Limiter::count`]. Then
 //! the instance refuses the key for a while, without asking the store.
 //!
 //! Neither the number of buckets nor their size grows with the keys that clients make up: buckets are

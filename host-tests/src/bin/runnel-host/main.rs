@@ -54,7 +54,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     };
-    // What nobody reads is lost.
+    // Lines that nobody reads within this time are lost.
     _ = output.flush(FLUSH_TIMEOUT);
     code
 }
